@@ -1,0 +1,39 @@
+"""What stands behind the object: closures (generator, views, size) -> [B,3,H,W] or a number.
+
+A background that is always the same becomes part of what the network sees as the object: black is a colour of the
+style, an outline is a stroke. One that changes every step cannot be answered by the texture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+Background = Callable[[Generator, int, int], Tensor]
+
+
+def smooth_noise(cells: int = 4) -> Background:
+    """Large soft clouds of random colours: uniform colours on a grid of cells x cells, bicubic in between."""
+
+    def make(generator: Generator, count: int, size: int) -> Tensor:
+        colors = torch.rand(count, 3, cells, cells, generator=generator)
+        return F.interpolate(colors, (size, size), mode="bicubic", align_corners=False).clamp(0, 1)
+
+    return make
+
+
+def random_color() -> Background:
+    """One uniformly random colour a view."""
+
+    def make(generator: Generator, count: int, size: int) -> Tensor:
+        return torch.rand(count, 3, 1, 1, generator=generator).expand(count, 3, size, size)
+
+    return make
+
+
+def plain(color: float = 0.0) -> Background:
+    """The same grey always; 0, black, is the published method's."""
+    return lambda generator, count, size: torch.full((count, 3, size, size), float(color))

@@ -1,0 +1,148 @@
+"""Cameras as OpenGL has them, and where to put them.
+
+Right-handed, +Y up; a camera looks along its own -Z. Clip space is OpenGL's: visible is x/w, y/w, z/w in [-1,1].
+Renderings see the mesh moved and scaled into the unit sphere, so distances here are in radii of the mesh.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from texopt.errors import OptionError
+
+
+@dataclass(frozen=True, eq=False)
+class Cameras:
+    """A batch of cameras: view [B,4,4] takes world to eye space, projection [B,4,4] eye to clip space."""
+
+    view: Tensor
+    projection: Tensor
+
+    def __len__(self) -> int:
+        return len(self.view)
+
+    def __getitem__(self, index: slice) -> Cameras:
+        return Cameras(self.view[index], self.projection[index])
+
+    def project(self, points: Tensor) -> Tensor:
+        """World points [V,3] -> clip space [B,V,4]."""
+        homogeneous = torch.cat([points, points.new_ones(len(points), 1)], 1)
+        return homogeneous @ (self.projection @ self.view).to(points.dtype).transpose(1, 2)
+
+
+Sampler = Callable[[Generator, int], Cameras]  # (generator, number of views) -> cameras
+
+
+def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:
+    """View matrices [B,4,4] of cameras at eye [B,3] that look at target [B,3] with up [B,3] upwards."""
+    forward = torch.nn.functional.normalize(target - eye, dim=-1)
+    right = torch.linalg.cross(forward, up, dim=-1)
+    # seen along `up` itself any roll is as good as another
+    other = torch.linalg.cross(forward, up.roll(1, -1), dim=-1)
+    right = torch.where(right.norm(dim=-1, keepdim=True) > 1e-6, right, other)
+    right = torch.nn.functional.normalize(right, dim=-1)
+    rotation = torch.stack([right, torch.linalg.cross(right, forward, dim=-1), -forward], -2)  # [B,3,3]
+    view = torch.eye(4, dtype=eye.dtype).repeat(len(eye), 1, 1)
+    view[:, :3, :3] = rotation
+    view[:, :3, 3] = -(rotation @ eye[..., None])[..., 0]
+    return view
+
+
+def perspective(fov_y: Tensor, aspect: float, near: Tensor, far: Tensor) -> Tensor:
+    """OpenGL projection matrices [B,4,4]: vertical field of view in degrees [B], width / height, near, far [B]."""
+    scale = 1.0 / torch.tan(torch.deg2rad(fov_y) / 2)
+    matrix = torch.zeros(len(fov_y), 4, 4, dtype=fov_y.dtype)
+    matrix[:, 0, 0] = scale / aspect
+    matrix[:, 1, 1] = scale
+    matrix[:, 2, 2] = (far + near) / (near - far)
+    matrix[:, 2, 3] = 2 * far * near / (near - far)
+    matrix[:, 3, 2] = -1.0
+    return matrix
+
+
+def fit_distance(fov_y: float) -> float:
+    """Distance at which the unit sphere just fits into the field of view (degrees)."""
+    return 1.0 / math.sin(math.radians(fov_y) / 2)
+
+
+def aimed(direction: Tensor, distance: Tensor, fov_y: Tensor, roll: Tensor) -> Cameras:
+    """Cameras in `direction` [B,3] (unit, from the centre), `distance` [B], looking at the centre, rolled by degrees [B]."""
+    up = torch.tensor([0.0, 1.0, 0.0], dtype=direction.dtype).expand_as(direction)
+    view = look_at(direction * distance[:, None], torch.zeros_like(direction), up)
+    angle = torch.deg2rad(roll)
+    turn = torch.eye(4, dtype=direction.dtype).repeat(len(view), 1, 1)
+    turn[:, 0, 0] = turn[:, 1, 1] = angle.cos()
+    turn[:, 0, 1], turn[:, 1, 0] = -angle.sin(), angle.sin()
+    near = (distance - 1.05).clamp(min=0.01)
+    return Cameras(turn @ view, perspective(fov_y, 1.0, near, distance + 1.05))
+
+
+def orbit(azimuth: Tensor, elevation: Tensor, distance: float | None = None, fov_y: float = 10.0) -> Cameras:
+    """Cameras around the object: azimuth [B] from +Z towards +X and elevation [B] above the horizon, in degrees.
+
+    distance: in radii of the mesh; by default the one at which its bounding sphere fills the view.
+    """
+    a, e = torch.deg2rad(torch.as_tensor(azimuth).double()), torch.deg2rad(torch.as_tensor(elevation).double())
+    direction = torch.stack([a.sin() * e.cos(), e.sin(), a.cos() * e.cos()], -1)
+    ones = torch.ones(len(direction), dtype=torch.float64)
+    return aimed(direction, ones * (distance or fit_distance(fov_y)), ones * fov_y, ones * 0.0)
+
+
+def sphere_points(count: int) -> Tensor:
+    """Directions spread evenly over the sphere, float64 [count,3]: the Fibonacci lattice (González 2010)."""
+    index = torch.arange(count, dtype=torch.float64) + 0.5
+    height = 1 - 2 * index / count
+    angle = math.pi * (1 + math.sqrt(5)) * index
+    radius = (1 - height**2).sqrt()
+    return torch.stack([radius * angle.sin(), height, radius * angle.cos()], -1)
+
+
+def fixed_views(count: int, fov_y: float = 10.0) -> Cameras:
+    """`count` cameras all around that see the whole object: for measuring and for filling, not for optimising."""
+    ones = torch.ones(count, dtype=torch.float64)
+    return aimed(sphere_points(count), ones * fit_distance(fov_y), ones * fov_y, ones * 0.0)
+
+
+def sample_sphere(
+    distance: tuple[float, float] = (0.75, 1.0), elevation: tuple[float, float] = (-90.0, 90.0),
+    fov_y: tuple[float, float] = (10.0, 10.0), roll: tuple[float, float] = (0.0, 0.0),
+) -> Sampler:  # fmt: skip
+    """Random cameras: directions uniform on the sphere, aimed at the centre of the mesh's bounding box.
+
+    Args:
+        distance: range, as a multiple of the distance at which the bounding sphere fills the view; under 1 is closer.
+        elevation: range in degrees; (0, 90) is from above only.
+        fov_y: range of the vertical field of view in degrees.
+        roll: range of the camera's roll in degrees.
+
+    Returns:
+        a sampler: (generator, number of views) -> Cameras.
+    """
+    for name, (low, high), least, most in (
+        ("distance", distance, 0.05, 100.0), ("elevation", elevation, -90.0, 90.0),
+        ("fov_y", fov_y, 1.0, 120.0), ("roll", roll, -360.0, 360.0),
+    ):  # fmt: skip
+        if not least <= low <= high <= most:
+            raise OptionError(f"{name} has to be a range (low, high) within [{least}, {most}], not {(low, high)}")
+    lowest, highest = (math.sin(math.radians(angle)) for angle in elevation)
+
+    def sample(generator: Generator, count: int) -> Cameras:
+        random = torch.rand(5, count, generator=generator, dtype=torch.float64)
+
+        def between(low: float, high: float, values: Tensor) -> Tensor:
+            return low + (high - low) * values
+
+        height = between(lowest, highest, random[0])
+        angle = 2 * math.pi * random[1]
+        radius = (1 - height**2).clamp(min=0).sqrt()
+        direction = torch.stack([radius * angle.sin(), height, radius * angle.cos()], -1)
+        fov = between(*fov_y, random[2])
+        fit = 1 / torch.sin(torch.deg2rad(fov) / 2)
+        return aimed(direction, fit * between(*distance, random[3]), fov, between(*roll, random[4]))
+
+    return sample

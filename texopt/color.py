@@ -1,0 +1,23 @@
+"""Colour spaces that are good to optimise in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Square root of the covariance of colours in ImageNet photographs, one row an RGB channel, scaled so that its largest
+# column has norm 1. From lucid, optvis/param/color.py; with it steps in the parameters are decorrelated in colour.
+_COLOR_CORRELATION = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
+COLOR_CORRELATION = _COLOR_CORRELATION / _COLOR_CORRELATION.norm(dim=0).max()
+
+
+def to_valid_rgb(values: Tensor) -> Tensor:
+    """Decorrelated, unbounded colours [...,3,H,W] -> RGB in (0,1): the colour correlation, then a sigmoid."""
+    matrix = COLOR_CORRELATION.to(values)
+    return torch.sigmoid(torch.einsum("rc,...chw->...rhw", matrix, values))
+
+
+def from_rgb(image: Tensor) -> Tensor:
+    """The inverse of to_valid_rgb; RGB is first brought into [0.01, 0.99], where the sigmoid has a slope."""
+    matrix = torch.linalg.inv(COLOR_CORRELATION.double()).to(image)
+    return torch.einsum("rc,...chw->...rhw", matrix, torch.logit(image.clamp(0.01, 0.99)))

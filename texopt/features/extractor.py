@@ -1,0 +1,126 @@
+"""FeatureExtractor: the activations of named layers of a frozen network, in one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from texopt.errors import OptionError
+
+LOGITS = "logits"  # the name of the network's own output
+
+
+class _Reached(Exception):
+    """The last layer that is needed has been computed."""
+
+
+def _fold_batch_norms(module: nn.Module) -> None:
+    """Multiply each inference-time batch normalisation into the convolution that it follows, in place."""
+    children = list(module.named_children())
+    for (_, conv), (name, norm) in zip(children, children[1:], strict=False):
+        follows = isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        if not follows or conv.out_channels != norm.num_features or norm.running_mean is None:
+            continue
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        bias = torch.zeros_like(norm.running_mean) if conv.bias is None else conv.bias
+        conv.weight = nn.Parameter(conv.weight * scale[:, None, None, None])
+        conv.bias = nn.Parameter(norm.bias + (bias - norm.running_mean) * scale)
+        setattr(module, name, getattr(norm, "act", nn.Identity()))  # timm keeps the activation inside its norm
+    for child in module.children():
+        _fold_batch_norms(child)
+
+
+class FeatureExtractor(nn.Module):
+    """A frozen network and the layers whose activations are wanted.
+
+    Args:
+        model: any nn.Module that takes float32 [B,3,H,W]; its batch normalisations are folded in place.
+        layers: module names as of `model.named_modules()`, and "logits" for the model's output. More can be added
+            with `require`.
+        mean, std: the network's input normalisation, per RGB channel, of images in [0,1].
+        style_layers, content_layer: what `style()` and `content()` look at if they are not told.
+        half: run in bfloat16 autocast; activations are returned as float32.
+
+    The forward pass ends after the last layer that is needed.
+    """
+
+    def __init__(
+        self, model: nn.Module, layers: Sequence[str] = (), mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225), style_layers: Sequence[str] = (), content_layer: str | None = None,
+        half: bool = False,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+        with torch.no_grad():
+            _fold_batch_norms(self.model)
+        self.model.requires_grad_(False)
+        for module in self.model.modules():
+            if getattr(module, "inplace", False):  # an in-place activation would overwrite what a hook has kept
+                module.inplace = False
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1), persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+        self.style_layers, self.content_layer, self.half_precision = tuple(style_layers), content_layer, half
+        self.layers: set[str] = set()
+        self._kept: dict[str, Tensor] = {}
+        self._names = {LOGITS: ""} | {name: name for name, _ in model.named_modules() if name}
+        self.require(*layers)
+
+    def require(self, *layers: str) -> None:
+        """Have further layers computed. OptionError where the network has no layer of that name."""
+        for layer in layers:
+            if layer not in self._names:
+                import difflib
+
+                near = difflib.get_close_matches(layer, self._names, n=3) or [
+                    name for name in self._names if name.count(".") == (1 if "." in layer else 0)
+                ][:12]
+                raise OptionError(f"the network has no layer {layer!r}; it has for example {', '.join(near)}")
+            if layer not in self.layers:
+                self.layers.add(layer)
+                self.model.get_submodule(self._names[layer]).register_forward_hook(self._keep(layer))
+
+    def _keep(self, layer: str):  # type: ignore[no-untyped-def]
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            self._kept[layer] = output
+            if len(self._kept) == len(self.layers):
+                raise _Reached
+
+        return hook
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """image float32 [B,3,H,W] in [0,1] -> activations float32 by layer, [B,C,h,w] ([B,classes] for logits)."""
+        self._kept = {}
+        normalized = ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.half_precision):
+            try:
+                self.model(normalized)
+            except _Reached:
+                pass
+        kept, self._kept = self._kept, {}
+        return {layer: values.float() for layer, values in kept.items()}
+
+
+class Activations(Mapping[str, Tensor]):
+    """The features of one image, computed when the first is asked for."""
+
+    def __init__(self, extractor: FeatureExtractor, image: Tensor, differentiable: bool = True) -> None:
+        self._extractor, self._image, self._differentiable = extractor, image, differentiable
+        self._values: dict[str, Tensor] = {}
+
+    def __getitem__(self, layer: str) -> Tensor:
+        if layer not in self._values:
+            self._extractor.require(layer)
+            with torch.set_grad_enabled(self._differentiable and torch.is_grad_enabled()):
+                self._values = self._extractor(self._image)
+        return self._values[layer]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._extractor.layers))
+
+    def __len__(self) -> int:
+        return len(self._extractor.layers)

@@ -1,0 +1,90 @@
+"""Read and write images: whatever Pillow opens, as sRGB values in [0,1]."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from texopt.errors import ImageError, OutputError
+
+MAX_PIXELS = 16384 * 16384  # more than any texture of a game engine; guards against decompression bombs
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB, upright; transparent parts become white, 16-bit greys are scaled and not clipped."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
+        values = np.asarray(image).astype(np.float64)
+        image = Image.fromarray((values / 257.0 if values.max() > 255 else values).clip(0, 255).astype(np.uint8))
+    elif image.mode == "F":
+        values = np.asarray(image).astype(np.float64)
+        image = Image.fromarray((values * (255.0 if values.max() <= 1 else 1.0)).clip(0, 255).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def load_image(path: str | os.PathLike[str], min_size: int = 1) -> Image.Image:
+    """The image in a file as 8-bit RGB: EXIF rotation applied, alpha over white, first frame of an animation.
+
+    Raises ImageError where the file is missing, is no image, is truncated, or has a side under `min_size` pixels.
+    """
+    path = Path(path)
+    if not path.is_file():
+        what = "is a directory" if path.is_dir() else "does not exist"
+        raise ImageError(f"image {path} {what}; give the path of an image file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise ImageError(f"image {path} is {width}x{height}, too large; scale it down")
+                rgb = _to_rgb(image)
+    except UnidentifiedImageError:
+        raise ImageError(f"{path} is not an image that Pillow can read; convert it to PNG or JPEG") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ImageError(f"image {path} cannot be read ({error}); convert it to PNG or JPEG") from None
+    if min(rgb.size) < min_size:
+        raise ImageError(f"image {path} is {width}x{height}; it needs at least {min_size} pixels a side")
+    return rgb
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """float32 [3,H,W] in [0,1]."""
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float() / 255.0
+
+
+def to_image(values: Tensor) -> Image.Image:
+    """[3,H,W] in [0,1] -> 8-bit image, rounded to nearest."""
+    array = (values.detach().float().cpu().clamp(0, 1) * 255.0).round().byte().permute(1, 2, 0)
+    return Image.fromarray(array.contiguous().numpy())
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: into a temporary one beside it, then renamed over it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another --out") from None

@@ -1,0 +1,46 @@
+"""Content: what the object showed before is still to be seen."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from texopt.errors import OptionError
+from texopt.objectives.objective import Objective, objective
+from texopt.objectives.style import cell_weights
+from texopt.render import View
+
+
+def centered_cosine(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
+    """Cosine similarity of two feature maps about their own means over the weighted positions.
+
+    a, b: [B,C,H,W]; weights: [B,1,H,W]. Returns [B] in [-1,1]; the means take out what is the same everywhere, such as
+    a change of palette, and leave where things are.
+    """
+    total = weights.sum((2, 3), keepdim=True).clamp(min=1e-6)
+    a = (a - (a * weights).sum((2, 3), keepdim=True) / total) * weights
+    b = (b - (b * weights).sum((2, 3), keepdim=True) / total) * weights
+    norms = (a.square().sum((1, 2, 3)) * b.square().sum((1, 2, 3))).sqrt()
+    return (a * b).sum((1, 2, 3)) / norms.clamp(min=1e-12)
+
+
+def content(layer: str | None = None) -> Objective:
+    """Keep the original's content: where a layer's features differ over the object, in the original as in the result.
+
+    One minus the centred cosine similarity of the features of a view to those of the same view with the original
+    texture, over the cells that the object covers; 0 is the original itself (or the original in another palette), 1
+    nothing in common. Mordvintsev et al. 2018 take the L1 distance, which holds on to the original's colours and so
+    works against the style.
+
+    Args:
+        layer: of the backbone; its own content layer by default.
+    """
+
+    def loss(view: View) -> Tensor:
+        name = layer or view.extractor.content_layer
+        if not name:
+            raise OptionError("the backbone has no content layer of its own; name one: content(layer)")
+        features, original = view.features[name], view.original_features[name]
+        return 1 - centered_cosine(features, original, cell_weights(view.mask, features.shape[2:])).mean()
+
+    return objective(loss, "content")

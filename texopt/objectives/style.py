@@ -1,0 +1,131 @@
+"""Style: Gram matrices of the object's features, averaged over views, against those of a painting."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from texopt.errors import OptionError
+from texopt.images import load_image, to_tensor
+from texopt.objectives.objective import Objective, objective
+from texopt.render import View
+
+SOLID = 0.99  # share of a feature's cell that the object has to cover for the cell to count
+
+
+def cell_weights(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """Which cells of a feature map see the object and nothing else.
+
+    mask [B,1,H,W] -> [B,1,h,w] of 0 and 1; where an image has no such cell, the covered shares of its cells.
+    """
+    share = F.interpolate(mask, size, mode="area")
+    solid = (share >= SOLID).to(mask.dtype)
+    return torch.where(solid.sum((2, 3), keepdim=True) > 0, solid, share)
+
+
+def gram_matrix(features: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Second moments of features over positions: G = Σ w f fᵀ / Σ w.
+
+    features [B,C,H,W], weights [B,1,H,W] or None (all 1) -> [C,C], over all positions of the whole batch.
+    Gatys, Ecker & Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016, equation 3, divided
+    by the number of positions; weights leave out the background, which is no part of the object's style.
+    """
+    channels = features.shape[1]
+    columns = features.transpose(0, 1).reshape(channels, -1)
+    if weights is None:
+        return columns @ columns.T / columns.shape[1]
+    flat = weights.transpose(0, 1).reshape(1, -1)
+    return (columns * flat) @ columns.T / flat.sum().clamp(min=1e-6)
+
+
+class GramEMA:
+    """Moving averages of Gram matrices, one a layer.
+
+    E ← d·E + (1 - d)·G; the loss is given G + stop_gradient(E - G): the value of the average over many views, the
+    gradient of the current one. So a single view a step can stand for the whole object, whose sides may differ while
+    their average has the style. d grows from 0 to `decay` as t / (t + 1), which makes E the plain mean at first.
+    Mordvintsev et al., "Differentiable Image Parameterizations", Distill 2018, style transfer to 3D.
+
+    state: E by layer, float32 [C,C]. count: updates so far.
+    """
+
+    def __init__(self, decay: float = 0.95) -> None:
+        if not 0.0 <= decay < 1.0:
+            raise OptionError(f"the decay of the Gram average has to be in [0, 1), not {decay}")
+        self.decay = decay
+        self.state: dict[str, Tensor] = {}
+        self.count = 0
+
+    def update(self, grams: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Take the current views' Gram matrices in; return the averages, with the current ones' gradient."""
+        decay = min(self.decay, self.count / (self.count + 1))
+        self.count += 1
+        averaged = {}
+        for layer, gram in grams.items():
+            value = gram.detach()
+            self.state[layer] = decay * self.state[layer] + (1 - decay) * value if layer in self.state else value
+            averaged[layer] = gram + (self.state[layer] - value)
+        return averaged
+
+
+class Style:
+    """The loss of `style`: a function of a View with the Gram averages as its state."""
+
+    def __init__(
+        self, image: Image.Image, layers: Sequence[str] | None, size: float, decay: float
+    ) -> None:
+        self.image, self.layers, self.size = image, layers, size
+        self.average = GramEMA(decay)
+        self.target: dict[str, Tensor] = {}
+
+    def prepare(self, view: View) -> None:
+        """Gram matrices of the style image, scaled so that its shorter side is `size` views long."""
+        layers = self.layers or view.extractor.style_layers
+        if not layers:
+            raise OptionError("the backbone has no style layers of its own; name some: style(image, layers=[...])")
+        view.extractor.require(*layers)
+        scale = self.size * view.image.shape[-1] / min(self.image.size)
+        width, height = (max(round(side * scale), 32) for side in self.image.size)
+        image = to_tensor(self.image.resize((width, height), Image.Resampling.LANCZOS))[None].to(view.image.device)
+        with torch.no_grad():
+            features = view.extractor(image)
+        self.target = {layer: gram_matrix(features[layer]) for layer in layers}
+
+    def __call__(self, view: View) -> Tensor:
+        if not self.target:
+            self.prepare(view)
+        grams = {}
+        for layer in self.target:
+            features = view.features[layer]
+            grams[layer] = gram_matrix(features, cell_weights(view.mask, features.shape[2:]))
+        averages = self.average.update(grams)
+        losses = [F.l1_loss(averages[layer], goal) / goal.abs().mean() for layer, goal in self.target.items()]
+        return torch.stack(losses).mean()
+
+
+def style(
+    image: str | os.PathLike[str] | Image.Image, layers: Sequence[str] | None = None, size: float = 1.0,
+    decay: float = 0.95,
+) -> Objective:  # fmt: skip
+    """Look like a painting: the relative L1 distance of Gram matrices, averaged over layers.
+
+    Σ_l |E_l - G*_l|₁ / |G*_l|₁ / L, with G* of the painting and E the moving average (GramEMA) of the object's, over
+    foreground positions only. 0 is the painting's own texture statistics.
+
+    Args:
+        image: the painting: a file or a Pillow image; at least 16 pixels a side.
+        layers: of the backbone; its own style layers by default.
+        size: length of the painting's shorter side, in views; a view is about as large as the object. Smaller values
+            give finer strokes.
+        decay: of the moving average, per step.
+    """
+    if not 0.05 <= size <= 8.0:
+        raise OptionError(f"the style's size has to be between 0.05 and 8 views, not {size}")
+    if not isinstance(image, Image.Image):
+        image = load_image(image, min_size=16)
+    return objective(Style(image.convert("RGB"), layers, size, decay), "style")

@@ -1,0 +1,60 @@
+"""Feature visualisation: what excites a neuron, a channel, a direction or a class.
+
+Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017. All of these are negated activations: losses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from texopt.errors import OptionError
+from texopt.objectives.objective import Objective, objective
+from texopt.render import View
+
+
+def _channel(features: Tensor, layer: str, index: int) -> Tensor:
+    if not 0 <= index < features.shape[1]:
+        raise OptionError(f"layer {layer!r} has channels 0 to {features.shape[1] - 1}, not {index}")
+    return features[:, index]
+
+
+def channel(layer: str, index: int) -> Objective:
+    """Excite a channel of a layer everywhere: the negated mean of its activations."""
+    return objective(lambda view: -_channel(view.features[layer], layer, index).mean(), f"{layer}:{index}")
+
+
+def neuron(layer: str, index: int, x: int | None = None, y: int | None = None) -> Objective:
+    """Excite one neuron of a channel: the one at column x and row y of the feature map, by default the middle."""
+
+    def loss(view: View) -> Tensor:
+        features = view.features[layer]
+        if features.ndim != 4:
+            raise OptionError(f"layer {layer!r} has no positions; use channel() or logit()")
+        height, width = features.shape[2:]
+        column, row = width // 2 if x is None else x, height // 2 if y is None else y
+        if not (0 <= column < width and 0 <= row < height):
+            raise OptionError(f"layer {layer!r} is {width}x{height} at this view size; ({column}, {row}) is outside")
+        return -_channel(features, layer, index)[:, row, column].mean()
+
+    return objective(loss, f"{layer}:{index}@center" if x is None and y is None else f"{layer}:{index}@{x},{y}")
+
+
+def direction(layer: str, vector: Tensor | Sequence[float]) -> Objective:
+    """Excite a direction in a layer's activation space: the negated mean dot product with `vector` [C]."""
+    wanted = torch.as_tensor(vector, dtype=torch.float32)
+
+    def loss(view: View) -> Tensor:
+        features = view.features[layer]
+        if wanted.shape != (features.shape[1],):
+            raise OptionError(f"a direction in {layer!r} has {features.shape[1]} numbers, not {list(wanted.shape)}")
+        return -torch.einsum("bc...,c->b...", features, wanted.to(features)).mean()
+
+    return objective(loss, f"{layer}:direction")
+
+
+def logit(index: int) -> Objective:
+    """Look like a class: the negated logit (before the softmax) of that class, 0 to 999 for ImageNet."""
+    return objective(lambda view: -_channel(view.features["logits"], "logits", index).mean(), f"logit:{index}")

@@ -1,0 +1,158 @@
+"""The loop: random views, objective, gradient to the texture, Adam."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from texopt.backgrounds import Background, smooth_noise
+from texopt.cameras import Sampler, sample_sphere
+from texopt.errors import DependencyError, OptionError
+from texopt.features.backbones import DEFAULT, load_backbone
+from texopt.features.extractor import Activations, FeatureExtractor
+from texopt.images import to_tensor
+from texopt.mesh import Mesh
+from texopt.objectives.objective import Loss, Objective, as_objective
+from texopt.render import Fragments, Scene, View, composite, look_up
+from texopt.result import Result
+from texopt.texture.start import resized
+from texopt.transforms import Transform
+
+log = logging.getLogger("texopt")
+
+
+class Texture(Protocol):
+    """A parameterisation: an nn.Module with these two methods."""
+
+    def sample(self, fragments: Fragments) -> Tensor: ...
+    def bake(self, height: int | None = None, width: int | None = None) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the loop reports after a step. terms: every named term before weighting, and their weighted sum `loss`."""
+
+    number: int  # 1 is the first
+    steps: int
+    seconds: float  # since the start
+    terms: dict[str, float] = field(default_factory=dict)
+
+
+def resolve_device(name: str) -> torch.device:
+    """A device by name; "auto" takes an accelerator that torch can use, else the CPU."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().split("\n")[0][:100]
+        raise DependencyError(f"device {name!r} cannot be used here ({reason}); --device auto takes what is there") from None
+    return device
+
+
+def learning_rate_at(step: int, steps: int) -> float:
+    """Factor of the learning rate: up over the first tenth steps, then down along a cosine to a tenth."""
+    warm = min(1.0, (step + 1) / min(10, steps))
+    return warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+
+
+def optimize(
+    mesh: Mesh, texture: Texture, objective: Objective | Loss, *, steps: int = 300, view_size: int = 384,
+    views_per_step: int = 1, learning_rate: float = 0.05, cameras: Sampler | None = None,
+    background: Background | None = None, transform: Transform | None = None,
+    backbone: str | FeatureExtractor = DEFAULT, seed: int = 0, device: str = "auto",
+    on_step: Callable[[Step], None] | None = None,
+) -> Result:  # fmt: skip
+    """Optimise the texture of a mesh by gradient descent through random renderings of it.
+
+    Args:
+        mesh: what load_mesh returned.
+        texture: FourierTexture, PixelTexture, or any nn.Module with their `sample` and `bake`; it is changed in place.
+        objective: texopt.style(...) + 8 * texopt.content(), or a function of a View that returns a scalar tensor.
+        steps: of gradient descent.
+        view_size: pixels a side of a rendering.
+        views_per_step: renderings a step.
+        learning_rate: of Adam, at its highest; see learning_rate_at.
+        cameras: a sampler; by default sample_sphere(), from all around.
+        background: behind the object, a new one every step; by default smooth_noise().
+        transform: of the rendered views before the objective sees them, see texopt.transforms; none by default.
+        backbone: name of a pretrained network (`texopt backbones`), or a FeatureExtractor.
+        seed: of cameras, backgrounds and transformations. The same seed on the same machine gives the same texture.
+        device: "auto", "cpu", "cuda", "mps", ...: where texture and network are.
+        on_step: called after every step.
+
+    Returns:
+        a Result. Ctrl-C ends the loop early: the result has what there is, and `interrupted` is set.
+
+    Raises:
+        TexoptError: an option that cannot be, weights that are missing, an objective that is not a scalar or not finite.
+    """
+    for name, value, most in (("steps", steps, 1_000_000), ("views_per_step", views_per_step, 256)):
+        if not 1 <= value <= most:
+            raise OptionError(f"{name} has to be between 1 and {most}, not {value}")
+    if not 32 <= view_size <= 4096:
+        raise OptionError(f"view_size has to be between 32 and 4096 pixels, not {view_size}")
+    if not 0 < learning_rate < 100:
+        raise OptionError(f"learning_rate has to be between 0 and 100, not {learning_rate}")
+    objective = as_objective(objective)
+    target = resolve_device(device)
+    extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone, device=target)
+    sample_cameras, make_background = cameras or sample_sphere(), background or smooth_noise()
+
+    module = texture.to(target)  # type: ignore[attr-defined]
+    scene = Scene(mesh, target)
+    original = original_texture(mesh, *texture.bake().shape[1:]).to(target)
+    adam = torch.optim.Adam(module.parameters(), lr=learning_rate)
+    generator = Generator().manual_seed(seed)
+    history: list[Step] = []
+    interrupted = False
+    start = time.perf_counter()
+    try:
+        for number in range(steps):
+            for group in adam.param_groups:
+                group["lr"] = learning_rate * learning_rate_at(number, steps)
+            fragments = scene.rasterize(sample_cameras(generator, views_per_step), view_size)
+            behind = make_background(generator, views_per_step, view_size).to(target)
+            mask = fragments.mask[:, None].float()
+            images = torch.cat([
+                composite(texture.sample(fragments), mask, behind),
+                composite(look_up(original, fragments), mask, behind),
+                mask,
+            ], 1)  # fmt: skip
+            if transform is not None:
+                images = transform(generator, images)
+            image, before, mask = images[:, :3], images[:, 3:6].detach(), images[:, 6:].detach()
+            view = View(
+                image, mask, before, Activations(extractor, image), Activations(extractor, before, False), extractor,
+                number, steps,
+            )  # fmt: skip
+            loss, terms = objective(view)
+            if not bool(torch.isfinite(loss)):
+                raise OptionError(f"the objective became {float(loss)} at step {number + 1}; lower its weights or the learning rate")
+            adam.zero_grad(set_to_none=True)
+            loss.backward()
+            adam.step()
+            values = {name: float(value) for name, value in terms.items()} | {"loss": float(loss.detach())}
+            history.append(Step(number + 1, steps, time.perf_counter() - start, values))
+            if on_step is not None:
+                on_step(history[-1])
+    except KeyboardInterrupt:
+        interrupted = True
+    return Result(mesh, module, history, interrupted)
+
+
+def original_texture(mesh: Mesh, height: int, width: int) -> Tensor:
+    """The mesh's original texture as float32 [3,height,width], which has mip levels of the optimised one's size."""
+    from PIL import Image
+
+    return resized(to_tensor(Image.fromarray(mesh.original)), height, width)

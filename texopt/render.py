@@ -1,0 +1,96 @@
+"""From mesh and cameras to what an objective sees: Fragments, images over a background, View."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from texopt import raster
+from texopt.cameras import Cameras
+from texopt.features.extractor import FeatureExtractor
+from texopt.mesh import Mesh
+from texopt.raster import portable
+
+
+@dataclass(frozen=True, eq=False)
+class Fragments:
+    """What the rasteriser finds at every pixel, row 0 on top. Zeros where nothing is, but for face_id.
+
+    face_id: int32 [B,H,W], -1 where nothing is. bary: float32 [B,H,W,2], weights of a face's first two corners.
+    depth: float32 [B,H,W], z/w. uv: float32 [B,H,W,2], (0,0) at the texture's lower left. uv_da: float32 [B,H,W,4],
+    (du/dX, du/dY, dv/dX, dv/dY) per pixel, Y down. mask: bool [B,H,W], whether the object is there.
+    """
+
+    face_id: Tensor
+    bary: Tensor
+    depth: Tensor
+    uv: Tensor
+    uv_da: Tensor
+    mask: Tensor
+
+
+class Scene:
+    """A mesh made ready to be drawn many times: in the unit sphere, as tensors."""
+
+    def __init__(self, mesh: Mesh, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.vertices = mesh.unit_vertices()
+        self.faces = torch.from_numpy(mesh.faces)
+        self.uvs = torch.from_numpy(mesh.uvs.astype(np.float32))[None]
+        self.face_uvs = torch.from_numpy(mesh.face_uvs)
+        self.context = raster.RasterizeContext()
+
+    def rasterize(self, cameras: Cameras, height: int, width: int | None = None) -> Fragments:
+        """Draw the scene from every camera. It runs on the CPU; the fragments are on the scene's device."""
+        clip = cameras.project(self.vertices.double())
+        clip[..., 1].neg_()  # the drawing operations' row 0 is y = -w, an image's is the top
+        rast, rast_db = raster.rasterize(self.context, clip.float().contiguous(), self.faces, (height, width or height))
+        uv, uv_da = raster.interpolate(self.uvs, rast, self.face_uvs, rast_db)
+        rast, uv, uv_da = (x.to(self.device) for x in (rast, uv, uv_da))
+        face = rast[..., 3].int() - 1
+        return Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, face >= 0)
+
+
+def rasterize(mesh: Mesh, cameras: Cameras, height: int, width: int | None = None) -> Fragments:
+    """Draw `mesh`, scaled into the unit sphere, from every camera: Fragments on the CPU."""
+    return Scene(mesh).rasterize(cameras, height, width)
+
+
+def look_up(image: Tensor, fragments: Fragments) -> Tensor:
+    """Colours [B,C,H,W] that an image [C,h,w], row 0 on top, gives the fragments: trilinear mipmaps, repeating."""
+    tex = image.permute(1, 2, 0)[None].contiguous()
+    uv = torch.stack([fragments.uv[..., 0], 1 - fragments.uv[..., 1]], -1)
+    draw = raster.texture if tex.device.type == "cpu" else portable.texture
+    return draw(tex, uv, fragments.uv_da).permute(0, 3, 1, 2)
+
+
+def composite(color: Tensor, mask: Tensor, background: Tensor | float) -> Tensor:
+    """The object over a background: color [B,3,H,W], mask [B,1,H,W], background broadcast to them."""
+    return torch.where(mask > 0, color, torch.as_tensor(background, dtype=color.dtype, device=color.device))
+
+
+@dataclass(eq=False)
+class View:
+    """What an objective is given: one step's renderings.
+
+    image: float32 [B,3,H,W] in [0,1], sRGB: the textured object over the step's background; differentiable.
+    mask: float32 [B,1,H,W], 1 where the object is.
+    original: as image, with the mesh's original texture, over the same background.
+    features, original_features: activations by layer name, [B,C,h,w]. One forward pass of the network gives all the
+        layers that the objective uses; the first use of a layer makes it one of those.
+    extractor: the network the features are of.
+    step, steps: of the run, for objectives that change with time.
+    """
+
+    image: Tensor
+    mask: Tensor
+    original: Tensor
+    features: Mapping[str, Tensor]
+    original_features: Mapping[str, Tensor]
+    extractor: FeatureExtractor
+    step: int = 0
+    steps: int = 1

@@ -1,0 +1,114 @@
+"""UV unwrapping with xatlas, and what can be wrong with the UVs that a mesh has.
+
+`python -m texopt.unwrap IN.npz OUT.npz` is the worker: xatlas runs in a process of its own, because it holds the
+interpreter's lock throughout (no progress bar, no Ctrl-C) and is native code that a hostile mesh could crash.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from texopt.errors import MeshError
+
+log = logging.getLogger("texopt")
+
+RESOLUTION = 1024  # texture size the padding is meant for
+PADDING = 4  # texels between charts at that size
+OVERLAP_TOLERANCE = 0.02  # share of the UV area; less is rounding of texels
+
+
+def unwrap_faces(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """New UVs without overlap, in [0,1], with space between charts.
+
+    vertices float64 [V,3], faces int [F,3] -> uvs float64 [T,2], face_uvs int32 [F,3]; faces keep their order.
+    MeshError if xatlas cannot do it.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    used, inverse = np.unique(faces, return_inverse=True)
+    center, scale = vertices[used].mean(0), np.ptp(vertices[used], axis=0).max()
+    unit = ((vertices[used] - center) / scale).astype(np.float32)  # float32 resolves it wherever the mesh stands
+    with tempfile.TemporaryDirectory(prefix="texopt-") as folder:
+        given, made = Path(folder, "given.npz"), Path(folder, "made.npz")
+        np.savez(given, vertices=unit, faces=inverse.reshape(-1, 3).astype(np.uint32))
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "texopt.unwrap", given, made], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        columns = (TextColumn("unwrapping {task.fields[count]:,} triangles"), BarColumn(), TimeElapsedColumn())
+        try:
+            with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+                bar.add_task("unwrap", total=None, count=len(faces))
+                while worker.poll() is None:
+                    time.sleep(0.05)
+        finally:
+            worker.kill()
+            errors = worker.communicate()[1].decode(errors="replace").strip()
+        if worker.returncode != 0 or not made.exists():
+            reason = errors.split("\n")[-1] or f"exit code {worker.returncode}"
+            raise MeshError(f"xatlas could not unwrap the mesh ({reason}); give it UVs in a mesh editor")
+        with np.load(made) as result:
+            return result["uvs"].astype(np.float64), result["face_uvs"].astype(np.int32)
+
+
+def report_uvs(name: str, uvs: np.ndarray, face_uvs: np.ndarray) -> None:
+    """Log, a line each, what is unusual about a UV layout: repeated, overlapping or degenerate."""
+    from texopt.uvspace import covered
+
+    corners = uvs[face_uvs]
+    if corners.min() < -1e-4 or corners.max() > 1 + 1e-4:
+        log.warning(
+            "%s: UVs reach outside [0,1] (%.2f to %.2f); the texture repeats there", name, corners.min(), corners.max()
+        )
+        return
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    areas = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) / 2
+    flat = int((areas <= 1e-12).sum())
+    if flat > len(areas) // 100:
+        log.warning("%s: %d of %d faces have no area in the texture and will show single colours", name, flat, len(areas))
+    size = 2048
+    overlap = 1 - float(covered(uvs, face_uvs, size, size).sum()) / size**2 / max(float(areas.sum()), 1e-12)
+    if overlap > OVERLAP_TOLERANCE:
+        log.warning(
+            "%s: %.0f%% of the UV area overlaps: those parts share one texture (--unwrap gives each its own)",
+            name, 100 * overlap,
+        )  # fmt: skip
+
+
+def materials_overlap(uvs: np.ndarray, face_uvs: np.ndarray, face_material: np.ndarray) -> bool:
+    """Whether faces of different materials claim the same texels."""
+    from texopt.uvspace import covered
+
+    size = 1024
+    claims = [covered(uvs, face_uvs[face_material == m], size, size) for m in np.unique(face_material)]
+    total = sum(claim.sum() for claim in claims)
+    union = sum(claim.int() for claim in claims).clamp(max=1).sum()  # type: ignore[union-attr]
+    return bool(total > union * (1 + OVERLAP_TOLERANCE))
+
+
+def _worker(given: str, made: str) -> None:
+    import xatlas
+
+    with np.load(given) as mesh:
+        vertices, faces = mesh["vertices"], mesh["faces"]
+    atlas = xatlas.Atlas()
+    atlas.add_mesh(vertices, faces)
+    charts, packing = xatlas.ChartOptions(), xatlas.PackOptions()
+    charts.max_cost = 8.0  # fewer, larger charts than the default of 2
+    packing.resolution, packing.padding, packing.bilinear = RESOLUTION, PADDING, True
+    atlas.generate(charts, packing)
+    _, face_uvs, uvs = atlas[0]
+    if atlas.atlas_count > 1 or len(face_uvs) != len(faces) or not np.isfinite(uvs).all():
+        sys.exit("the charts did not fit into one texture")
+    np.savez(made, uvs=uvs, face_uvs=face_uvs)
+
+
+if __name__ == "__main__":
+    _worker(*sys.argv[1:3])

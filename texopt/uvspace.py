@@ -1,0 +1,47 @@
+"""Draw a mesh's triangles into its texture: which texel belongs to which face."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from texopt import raster
+
+MAX_TILES = 16  # repeats of the texture along one axis that are followed for a single triangle
+
+
+def rasterize_uvs(uvs: np.ndarray, face_uvs: np.ndarray, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Rasterise the UV layout, row 0 on top; UVs outside [0,1] repeat.
+
+    Args:
+        uvs: float64 [T,2], (0,0) at the lower left.
+        face_uvs: int [F,3].
+        height, width: of the texture, in texels.
+
+    Returns:
+        rast, rast_db: [1,H,W,4] as of raster.rasterize: barycentrics and face index + 1 at every texel centre.
+    """
+    corners = uvs[face_uvs]  # [F,3,2]
+    tile = np.floor(corners.min(1))
+    span = np.clip(np.ceil(corners.max(1)) - tile - 1, 0, MAX_TILES - 1)
+    pieces, owners = [], []
+    for column in range(int(span[:, 0].max(initial=0)) + 1):
+        for row in range(int(span[:, 1].max(initial=0)) + 1):
+            reaches = np.flatnonzero((span[:, 0] >= column) & (span[:, 1] >= row))
+            pieces.append(corners[reaches] - (tile[reaches] + (column, row))[:, None])
+            owners.append(reaches)
+    drawn = np.concatenate(pieces).reshape(-1, 2)
+    owner = torch.from_numpy(np.concatenate(owners).astype(np.float32))
+    x, y = 2 * drawn[:, 0] - 1, 1 - 2 * drawn[:, 1]
+    pos = np.stack([x, y, np.zeros_like(x), np.ones_like(x)], 1).astype(np.float32)
+    tri = torch.arange(len(drawn), dtype=torch.int32).reshape(-1, 3)
+    rast, rast_db = raster.rasterize(raster.RasterizeContext(), torch.from_numpy(pos)[None], tri, (height, width))
+    face = rast[..., 3].long()
+    rast[..., 3] = torch.where(face > 0, owner[(face - 1).clamp(min=0)] + 1, 0.0)
+    return rast, rast_db
+
+
+def covered(uvs: np.ndarray, face_uvs: np.ndarray, height: int, width: int) -> Tensor:
+    """bool [H,W]: texels whose centre lies in a face."""
+    return rasterize_uvs(uvs, face_uvs, height, width)[0][0, ..., 3] > 0
