@@ -35,6 +35,7 @@ class Mesh:
         original: uint8 [H,W,3], the texture that the mesh came with, row 0 on top; [1,1,3] for a plain colour.
         obj: the OBJ file that it was read from, if it was one.
         own_uvs: whether the UVs are the file's own, not made by texopt.
+        files: what it was read from: the mesh file, material libraries, textures.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Mesh:
     original: np.ndarray
     obj: ObjFile | None = None
     own_uvs: bool = True
+    files: tuple[Path, ...] = ()
 
     def normalization(self) -> tuple[np.ndarray, float]:
         """(centre of the bounding box [3], radius): x -> (x - centre) / radius puts the mesh into the unit sphere."""
@@ -120,5 +122,14 @@ def load_mesh(path: str | os.PathLike[str], unwrap: bool = False) -> Mesh:
         normals=raw.normals if len(raw.normals) else None,
         face_normals=raw.face_normals.astype(np.int32) if len(raw.normals) else None,
         original=np.zeros((1, 1, 3), np.uint8), obj=raw.obj, own_uvs=has_uvs and not unwrap,
+        files=raw.files,
     )  # fmt: skip
     return replace(mesh, original=raw.original_for(mesh))
+
+
+def original_texture(mesh: Mesh, height: int, width: int) -> Tensor:
+    """The original texture as float32 [3,height,width] in [0,1]: resampled, as mip levels need sides that halve."""
+    from texopt.texture.start import resized
+
+    image = torch.from_numpy(mesh.original).permute(2, 0, 1).float() / 255.0
+    return resized(image, height, width)

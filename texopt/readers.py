@@ -45,6 +45,7 @@ class RawMesh:
     face_normals: np.ndarray  # int [F,3]
     materials: list[Material]
     face_material: np.ndarray  # int [F]
+    files: tuple[Path, ...]  # that it was read from
     obj: ObjFile | None = None
 
     def used_materials(self) -> list[int]:
@@ -92,7 +93,7 @@ def _find_texture(folder: Path, name: str) -> Path | None:
     return None
 
 
-def _obj_material(folder: Path, name: str, mtl: MtlMaterial) -> Material:
+def _obj_material(folder: Path, name: str, mtl: MtlMaterial, files: list[Path]) -> Material:
     if mtl.texture is None:
         return Material(mtl.color)
     found = _find_texture(folder, mtl.texture)
@@ -101,11 +102,13 @@ def _obj_material(folder: Path, name: str, mtl: MtlMaterial) -> Material:
             f"material {name!r} names the texture {mtl.texture!r}, which is not in {folder}; "
             "put it there or remove its map_Kd line"
         )
-    return Material((1.0, 1.0, 1.0), np.asarray(load_image(found)))
+    files.append(found)
+    return Material((1.0, 1.0, 1.0), np.array(load_image(found)))
 
 
 def _read_obj(path: Path) -> RawMesh:
     obj = read_obj(path)
+    files = [path]
     known: dict[str, MtlMaterial] = {}
     for library in obj.libraries:
         # a name may contain spaces, and a line may name several libraries: as a whole first, then word by word
@@ -113,6 +116,7 @@ def _read_obj(path: Path) -> RawMesh:
         for name in names:
             if (path.parent / name).is_file():
                 known |= read_mtl(path.parent / name)
+                files.append(path.parent / name)
             else:
                 log.warning("%s: the material library %s is missing, its materials are taken as grey", path.name, name)
     loaded: dict[tuple[Any, ...], Material] = {}  # materials that look the same are one
@@ -121,11 +125,11 @@ def _read_obj(path: Path) -> RawMesh:
         mtl = known.get(name, MtlMaterial())
         key = (mtl.texture,) if mtl.texture else mtl.color
         if key not in loaded:
-            loaded[key] = _obj_material(path.parent, name, mtl)
+            loaded[key] = _obj_material(path.parent, name, mtl, files)
         materials.append(loaded[key])
     return RawMesh(
         obj.vertices, obj.corners[:, :, 0], obj.uvs, obj.corners[:, :, 1], obj.normals, obj.corners[:, :, 2],
-        materials or [Material((0.8, 0.8, 0.8))], obj.triangle_material, obj,
+        materials or [Material((0.8, 0.8, 0.8))], obj.triangle_material, tuple(files), obj,
     )  # fmt: skip
 
 
@@ -134,7 +138,7 @@ def _trimesh_material(visual: Any) -> Material:
     material = getattr(visual, "material", None)
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     if image is not None:
-        return Material((1.0, 1.0, 1.0), np.asarray(image.convert("RGB")))
+        return Material((1.0, 1.0, 1.0), np.array(image.convert("RGB")))
     color = getattr(material, "main_color", None)
     if color is None:
         return Material((0.8, 0.8, 0.8))
@@ -186,5 +190,5 @@ def _read_with_trimesh(path: Path) -> RawMesh:
     return RawMesh(
         stacked(vertices, 3), stacked(faces, 3).astype(np.int64), stacked(uvs, 2), stacked(face_uvs, 3).astype(np.int64),
         stacked(normals, 3), stacked(face_normals, 3).astype(np.int64), materials,
-        np.concatenate(face_material) if face_material else np.zeros(0, np.int64),
+        np.concatenate(face_material) if face_material else np.zeros(0, np.int64), (path,),
     )  # fmt: skip

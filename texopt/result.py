@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import os
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from texopt import raster
 from texopt.cameras import fixed_views
+from texopt.export import export
 from texopt.export.atlas import fill
-from texopt.mesh import Mesh
+from texopt.images import write_file
+from texopt.mesh import Mesh, original_texture
+from texopt.preview import contact_sheet, loss_plot
 from texopt.render import rasterize
 from texopt.uvspace import covered
 
 if TYPE_CHECKING:
-    from texopt.optimize import Step
+    from texopt.loop import Step
 
 COVERAGE_VIEWS, COVERAGE_SIZE = 64, 512
 
@@ -55,3 +63,35 @@ class Result:
         height, width = baked.shape[1:]
         valid = covered(self.mesh.uvs, self.mesh.face_uvs, height, width) & reached_texels(self.mesh, height, width)
         return fill(baked, valid)
+
+    def export(self, path: str | os.PathLike[str]) -> list[Path]:
+        """Write the textured mesh as .obj (with .mtl and .png beside it), .glb, or only the texture as .png.
+
+        Returns the files. OutputError where they cannot be written, or would overwrite what the mesh came from.
+        """
+        return export(self.mesh, self.image, path)
+
+    def preview(self) -> Image.Image:
+        """The contact sheet: eight views, before over after."""
+        before = original_texture(self.mesh, *self.image.shape[1:])
+        return contact_sheet(self.mesh, before, self.image)
+
+    def history_csv(self) -> str:
+        """step, seconds since the start, then every named term before weighting and the weighted sum, `loss`."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(["step", "seconds", *(self.history[0].terms if self.history else [])])
+        for step in self.history:
+            writer.writerow([step.number, f"{step.seconds:.3f}", *(f"{value:.6g}" for value in step.terms.values())])
+        return buffer.getvalue()
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write everything into a folder: NAME.obj, NAME.mtl, NAME.png, preview.png, loss.png, history.csv."""
+        folder = Path(folder)
+        self.export(folder / f"{self.mesh.name}.obj")
+        sheet = io.BytesIO()
+        self.preview().save(sheet, "PNG")
+        write_file(folder / "preview.png", sheet.getvalue())
+        write_file(folder / "loss.png", loss_plot(self.history))
+        write_file(folder / "history.csv", self.history_csv().encode())
+        return folder

@@ -105,16 +105,16 @@ class Style:
             grams[layer] = gram_matrix(features, cell_weights(view.mask, features.shape[2:]))
         averages = self.average.update(grams)
         losses = [F.l1_loss(averages[layer], goal) / goal.abs().mean() for layer, goal in self.target.items()]
-        return torch.stack(losses).mean()
+        return torch.stack(losses).sum()
 
 
 def style(
     image: str | os.PathLike[str] | Image.Image, layers: Sequence[str] | None = None, size: float = 1.0,
     decay: float = 0.95,
 ) -> Objective:  # fmt: skip
-    """Look like a painting: the relative L1 distance of Gram matrices, averaged over layers.
+    """Look like a painting: the relative L1 distance of Gram matrices, summed over layers.
 
-    Σ_l |E_l - G*_l|₁ / |G*_l|₁ / L, with G* of the painting and E the moving average (GramEMA) of the object's, over
+    Σ_l |E_l - G*_l|₁ / |G*_l|₁, with G* of the painting and E the moving average (GramEMA) of the object's, over
     foreground positions only. 0 is the painting's own texture statistics.
 
     Args:

@@ -17,12 +17,10 @@ from texopt.cameras import Sampler, sample_sphere
 from texopt.errors import DependencyError, OptionError
 from texopt.features.backbones import DEFAULT, load_backbone
 from texopt.features.extractor import Activations, FeatureExtractor
-from texopt.images import to_tensor
-from texopt.mesh import Mesh
+from texopt.mesh import Mesh, original_texture
 from texopt.objectives.objective import Loss, Objective, as_objective
 from texopt.render import Fragments, Scene, View, composite, look_up
 from texopt.result import Result
-from texopt.texture.start import resized
 from texopt.transforms import Transform
 
 log = logging.getLogger("texopt")
@@ -150,9 +148,3 @@ def optimize(
         interrupted = True
     return Result(mesh, module, history, interrupted)
 
-
-def original_texture(mesh: Mesh, height: int, width: int) -> Tensor:
-    """The mesh's original texture as float32 [3,height,width], which has mip levels of the optimised one's size."""
-    from PIL import Image
-
-    return resized(to_tensor(Image.fromarray(mesh.original)), height, width)

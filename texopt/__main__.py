@@ -1,0 +1,5 @@
+import sys
+
+from texopt.cli import main
+
+sys.exit(main())

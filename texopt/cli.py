@@ -1,0 +1,88 @@
+"""The command line: `texopt COMMAND ...`. What is heavy is imported when a command runs, so that --help is quick."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from texopt import __version__
+from texopt.errors import OptionError, TexoptError
+
+USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through renderings of it.
+
+  texopt style MESH IMAGE              give a mesh the style of a painting
+  texopt feature MESH TARGET           show what excites a channel (blocks.4:17) or looks like a class (tiger)
+  texopt custom MESH FILE.py:FUNCTION  optimise for an objective of your own
+  texopt backbones                     list the pretrained networks
+
+`texopt COMMAND --help` lists a command's options; `--config FILE` starts from a saved config.yaml.
+"""
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        return prefix + record.getMessage()
+
+
+def _configure_log() -> None:
+    log = logging.getLogger("texopt")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine())
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.INFO)
+
+
+def _run(command: str, arguments: list[str]) -> None:
+    import tyro
+
+    from texopt.config import CONFIGS, from_yaml
+
+    kind = CONFIGS[command]
+    values = {}
+    for index, argument in enumerate(arguments):
+        name, given, value = argument.partition("=")
+        if name == "--config":
+            rest = arguments[index + 1 :]
+            if not given and not rest:
+                raise OptionError("--config needs a file")
+            values = from_yaml(command, Path(value if given else rest[0]))
+            arguments = arguments[:index] + rest[0 if given else 1 :]
+            break
+    missing = {name: tyro.MISSING for name in ("mesh", "style", "target", "function") if name in kind.__dataclass_fields__}
+    config = tyro.cli(
+        kind, args=arguments, prog=f"texopt {command}", default=kind(**(missing | values)) if values else None
+    )
+    from texopt.commands import run
+
+    run(command, config)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0, 2 for a user's error, 130 for Ctrl-C before there was anything to save."""
+    from texopt.config import CONFIGS
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    _configure_log()
+    try:
+        if command in CONFIGS:
+            _run(command, rest)
+        elif command == "backbones":
+            from texopt.commands import list_backbones
+
+            list_backbones()
+        elif command in ("-h", "--help", "help"):
+            print(USAGE, end="")
+        elif command == "--version":
+            print(f"texopt {__version__}")
+        else:
+            raise OptionError(f"unknown command {command!r}; the commands are {', '.join(CONFIGS)} and backbones")
+    except TexoptError as error:
+        print(f"texopt: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("texopt: stopped", file=sys.stderr)
+        return 130
+    return 0

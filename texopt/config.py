@@ -1,0 +1,131 @@
+"""The options of a run. A field's comment is its help on the command line; the resolved values are saved as config.yaml."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+
+from texopt.errors import OptionError
+
+
+
+@dataclass(kw_only=True)
+class RunConfig:
+    """What every kind of run has."""
+
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder for the results. Default: outputs/ and the names of the inputs."""
+    steps: int = 300
+    """Steps of gradient descent."""
+    texture_size: int = 1024
+    """Texels a side of the texture, a power of two."""
+    texture: Literal["fourier", "pixel"] = "fourier"
+    """Parameterisation of the texture."""
+    view_size: int = 384
+    """Pixels a side of a rendering."""
+    views_per_step: int = 1
+    """Renderings a step."""
+    learning_rate: float = 0.05
+    """Of Adam, at its highest."""
+    distance: tuple[float, float] = (0.75, 1.0)
+    """Range of the camera's distance; 1 is where the bounding sphere fills the view."""
+    elevation: tuple[float, float] = (-90.0, 90.0)
+    """Range of the camera's elevation in degrees; 0 90 looks from above only."""
+    backbone: str = "efficientnet_lite0"
+    """The pretrained network; `texopt backbones` lists them."""
+    weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A file with weights for it (.safetensors or .pth), for machines that cannot download."""
+    unwrap: bool = False
+    """Make new UVs even if the mesh has some."""
+    seed: int = 0
+    """Of everything random; the same seed on the same machine gives the same texture."""
+    threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Processor threads. Default: one a core."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, mps."""
+
+
+@dataclass(kw_only=True)
+class StyleConfig(RunConfig):
+    """Give a mesh the style of a painting."""
+
+    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
+    """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
+    style: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
+    """The painting: any image."""
+    style_weight: float = 1.0
+    """Weight of the style."""
+    content_weight: float = 8.0
+    """Weight of what the original texture shows; 0 lets go of it."""
+    style_size: float = 1.0
+    """Length of the painting's shorter side on the object, in diameters; smaller gives finer strokes."""
+
+
+@dataclass(kw_only=True)
+class FeatureConfig(RunConfig):
+    """Show on a mesh what excites a channel of a network, or looks like an ImageNet class."""
+
+    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
+    """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
+    """A layer and channel (blocks.4:17), or a class by number or name (tiger)."""
+
+
+@dataclass(kw_only=True)
+class CustomConfig(RunConfig):
+    """Optimise a mesh's texture for an objective of your own. This runs the code in that file."""
+
+    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
+    """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
+    function: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE.py:FUNCTION")]
+    """FILE.py:FUNCTION, a function of a View that returns a scalar tensor to minimise, or an Objective."""
+
+
+CONFIGS: dict[str, type[RunConfig]] = {"style": StyleConfig, "feature": FeatureConfig, "custom": CustomConfig}
+Config = TypeVar("Config", bound=RunConfig)
+
+
+def to_yaml(command: str, config: RunConfig) -> str:
+    """The options as YAML, paths made absolute so that it can be run from anywhere."""
+    import yaml
+
+    from texopt import __version__
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Path):
+            return str(value.resolve())
+        return list(value) if isinstance(value, tuple) else value
+
+    values = {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    header = f"# texopt {__version__}; run it again with: texopt {command} --config config.yaml\n"
+    return header + yaml.safe_dump({"command": command} | values, sort_keys=False, allow_unicode=True)
+
+
+def from_yaml(command: str, path: Path) -> dict[str, Any]:
+    """The options in a file that to_yaml wrote, as field values; OptionError where it is none."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = str(error).split("\n")[0]
+        raise OptionError(f"config {path} cannot be read ({reason})") from None
+    fields = {field.name: field for field in dataclasses.fields(CONFIGS[command])}
+    if not isinstance(values, dict) or values.pop("command", command) != command:
+        raise OptionError(f"config {path} is not one of `texopt {command}`")
+    for name, value in values.items():
+        if name not in fields:
+            raise OptionError(f"config {path} has an option {name!r} that `texopt {command}` has not")
+        kind = str(fields[name].type)
+        if value is not None and "Path" in kind:
+            values[name] = Path(str(value))
+        elif isinstance(value, list):
+            values[name] = tuple(value)
+        wanted = {"int": int, "float": (int, float), "bool": bool, "str": str}.get(kind.split(" ")[0])
+        if wanted is not None and value is not None and (not isinstance(value, wanted) or (kind == "int" and value is True)):
+            raise OptionError(f"config {path}: {name} has to be of type {kind}, not {value!r}")
+    return values
