@@ -63,9 +63,7 @@ def ripple(points: np.ndarray, frequency: float, seed: int, waves: int = 8) -> n
     return np.sin(points @ axes.T + rng.uniform(0, 2 * np.pi, waves)).sum(axis=1) / np.sqrt(waves)
 
 
-def bake(
-    mesh: Mesh, corners: np.ndarray, paint: Callable[[np.ndarray], np.ndarray], size: int
-) -> Image.Image:
+def bake(mesh: Mesh, corners: np.ndarray, paint: Callable[[np.ndarray], np.ndarray], size: int) -> Image.Image:
     """Texture from paint(values); values interpolate corners (faces, 3, channels), 4 samples a texel."""
     fine = 2 * size
     values = np.zeros((fine, fine, corners.shape[2]))
@@ -100,9 +98,7 @@ def unwrap(vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray, whole: 
     atlas, chart, pack = xatlas.Atlas(), xatlas.ChartOptions(), xatlas.PackOptions()
     groups = [g for g in (np.flatnonzero(whole), np.flatnonzero(~whole)) if len(g)]
     for group in groups:
-        atlas.add_mesh(
-            vertices.astype(np.float32), faces[group].astype(np.uint32), normals.astype(np.float32)
-        )
+        atlas.add_mesh(vertices.astype(np.float32), faces[group].astype(np.uint32), normals.astype(np.float32))
     chart.max_cost, chart.max_iterations = 32.0, 4
     chart.fix_winding, chart.normal_deviation_weight, chart.roundness_weight = True, 1.0, 0.05
     pack.resolution, pack.padding, pack.bruteForce = 1024, 5, True
@@ -126,23 +122,17 @@ def write(folder: Path, name: str, mesh: Mesh, texture: Image.Image, origin: str
     lines = [f"# {origin} Made by scripts/make_meshes.py.", f"mtllib {name}.mtl", f"o {name}"]
     for key, rows, digits in (("v", mesh.vertices, 5), ("vt", mesh.uv, 5), ("vn", mesh.normals, 3)):
         rows = np.round(rows, digits) + 0.0  # no negative zeros
-        lines += [
-            f"{key} " + " ".join(f"{x:.{digits}f}".rstrip("0").rstrip(".") for x in row) for row in rows
-        ]
+        lines += [f"{key} " + " ".join(f"{x:.{digits}f}".rstrip("0").rstrip(".") for x in row) for row in rows]
     lines.append(f"usemtl {name}")
     for face, corner in zip((mesh.faces + 1).tolist(), (mesh.uv_faces + 1).tolist(), strict=True):
         lines.append("f " + " ".join(f"{v}/{t}/{v}" for v, t in zip(face, corner, strict=True)))
     (folder / f"{name}.obj").write_text("\n".join(lines) + "\n", encoding="ascii")
-    sizes = ", ".join(
-        f"{p.suffix} {p.stat().st_size / 1024:.0f} KB" for p in sorted(folder.glob(f"{name}.*"))
-    )
+    sizes = ", ".join(f"{p.suffix} {p.stat().st_size / 1024:.0f} KB" for p in sorted(folder.glob(f"{name}.*")))
     print(f"{folder / name}: {len(mesh.faces)} triangles, {len(mesh.vertices)} vertices; {sizes}")
 
 
 # ---------------------------------------------------------------------------------------------- torus knot
-def make_torus_knot(
-    rows: int = 3, along: int = 207, around: int = 24, radius: float = 0.5
-) -> tuple[Mesh, Image.Image]:
+def make_torus_knot(rows: int = 3, along: int = 207, around: int = 24, radius: float = 0.5) -> tuple[Mesh, Image.Image]:
     """A tube around the (2,3) torus knot; its UV strip is cut into rows, stacked with gaps."""
 
     def knot(t: np.ndarray) -> np.ndarray:
@@ -270,9 +260,7 @@ def make_teapot(n: int = 12) -> tuple[Mesh, Image.Image]:
     parts = [tube(rings)]
     for text in (HANDLE, SPOUT):
         control = np.array(text.split(), dtype=np.float64).reshape(7, 4, 3)
-        half = np.concatenate(
-            [np.einsum("ia,abx,jb->ijx", weights, control[k : k + 4], weights) for k in (0, 3)]
-        )
+        half = np.concatenate([np.einsum("ia,abx,jb->ijx", weights, control[k : k + 4], weights) for k in (0, 3)])
         half = np.delete(half, n + 1, axis=0)
         loop = np.concatenate([half, half[:, -2:0:-1] * (1, -1, 1)], axis=1)
         ends = [loop[0], loop[-1]]
@@ -331,9 +319,7 @@ def paint_teapot(values: np.ndarray) -> np.ndarray:
     foot = mix(foot, blue, below(radius - 0.5 * (0.7 + 0.3 * np.cos(10 * np.pi * turn))))
     foot = mix(foot, ochre, below(radius, 0.16))
     lid = mix(cream, blue, band(1.12, 1.2, radius) + band(0.2, 0.28, radius))
-    petal = np.abs((12 * turn) % 1.0 - 0.5) * radius * np.pi / 6 - 0.16 * np.sin(
-        np.pi * (radius - 0.34) / 0.7
-    )
+    petal = np.abs((12 * turn) % 1.0 - 0.5) * radius * np.pi / 6 - 0.16 * np.sin(np.pi * (radius - 0.34) / 0.7)
     for paint, level in ((blue, 0.0), (ochre, -0.07)):
         lid = mix(lid, paint, below(petal, level) * band(0.34, 1.04, radius))
     lid = mix(mix(lid, blue, 1 - below(y, 2.72)), ochre, 1 - below(y, 3.07))
@@ -422,9 +408,7 @@ def paint_creature(p: np.ndarray) -> np.ndarray:
     wob = 0.035 * ripple(p, 9.0, 3) + 0.014 * ripple(p, 34.0, 4)
     fur = ripple(p * (1.0, 0.45, 0.45), 70.0, 5)
 
-    def blob(
-        centre: tuple, radii: tuple, edge: float = 0.10, at: np.ndarray = p, rough: float = 1.0
-    ) -> np.ndarray:
+    def blob(centre: tuple, radii: tuple, edge: float = 0.10, at: np.ndarray = p, rough: float = 1.0) -> np.ndarray:
         size = np.linalg.norm((at - np.array(centre)) / np.array(radii), axis=1)
         return 1 - smoothstep(1 - edge, 1 + edge, size + rough * wob * 2.0)
 
@@ -440,9 +424,7 @@ def paint_creature(p: np.ndarray) -> np.ndarray:
     out = mix(out, cream, blob((0, 1.85, 1.0), (0.10, 0.42, 0.4)))  # blaze
     out = mix(out, dark, blob((0.28, 1.68, 0.95), (0.24, 0.25, 0.3)))  # a patch around one eye
     ring = np.arctan2(y - 1.45, -0.62 - z)  # along the tail
-    tail = smoothstep(0.04, -0.04, z + 0.96 - 0.25 * smoothstep(1.25, 1.45, y) + 0.3 * wob) * smoothstep(
-        0.98, 1.06, y
-    )
+    tail = smoothstep(0.04, -0.04, z + 0.96 - 0.25 * smoothstep(1.25, 1.45, y) + 0.3 * wob) * smoothstep(0.98, 1.06, y)
     stripes = smoothstep(-0.15, 0.15, np.sin(11.0 * ring + 1.6) + 3.0 * wob)
     out = mix(out, dark, tail * stripes)
     out = mix(out, cream, tail * smoothstep(1.84, 1.9, y + wob))

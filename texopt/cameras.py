@@ -71,7 +71,7 @@ def fit_distance(fov_y: float) -> float:
 
 
 def aimed(direction: Tensor, distance: Tensor, fov_y: Tensor, roll: Tensor) -> Cameras:
-    """Cameras in `direction` [B,3] (unit, from the centre), `distance` [B], looking at the centre, rolled by degrees [B]."""
+    """Cameras that look at the centre from `direction` [B,3] (unit) and `distance` [B], rolled by degrees [B]."""
     up = torch.tensor([0.0, 1.0, 0.0], dtype=direction.dtype).expand_as(direction)
     view = look_at(direction * distance[:, None], torch.zeros_like(direction), up)
     angle = torch.deg2rad(roll)

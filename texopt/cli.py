@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 from texopt import __version__
 from texopt.errors import OptionError, TexoptError
@@ -37,7 +38,7 @@ def _configure_log() -> None:
 def _run(command: str, arguments: list[str]) -> None:
     import tyro
 
-    from texopt.config import CONFIGS, from_yaml
+    from texopt.config import CONFIGS, RunConfig, from_yaml
 
     kind = CONFIGS[command]
     values = {}
@@ -50,17 +51,17 @@ def _run(command: str, arguments: list[str]) -> None:
             values = from_yaml(command, Path(value if given else rest[0]))
             arguments = arguments[:index] + rest[0 if given else 1 :]
             break
-    missing = {name: tyro.MISSING for name in ("mesh", "style", "target", "function") if name in kind.__dataclass_fields__}
-    config = tyro.cli(
-        kind, args=arguments, prog=f"texopt {command}", default=kind(**(missing | values)) if values else None
-    )
+    inputs = [name for name in ("mesh", "style", "target", "function") if name in kind.__dataclass_fields__]
+    missing = dict.fromkeys(inputs, tyro.MISSING)
+    default: Any = kind(**(missing | values)) if values else tyro.MISSING_NONPROP
+    config: RunConfig = tyro.cli(kind, args=arguments, prog=f"texopt {command}", default=default)
     from texopt.commands import run
 
     run(command, config)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0, 2 for a user's error, 130 for Ctrl-C before there was anything to save."""
+    """Run a command. Returns the exit code: 0; 2 for a user's error; 130 for Ctrl-C while there is nothing to save."""
     from texopt.config import CONFIGS
 
     arguments = sys.argv[1:] if arguments is None else arguments

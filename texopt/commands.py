@@ -27,7 +27,7 @@ from texopt.transforms import robust
 
 log = logging.getLogger("texopt")
 
-TEXTURES = {"fourier": FourierTexture, "pixel": PixelTexture}
+TEXTURES: dict[str, type[FourierTexture] | type[PixelTexture]] = {"fourier": FourierTexture, "pixel": PixelTexture}
 
 
 def parse_target(text: str) -> Objective:
@@ -49,7 +49,8 @@ def load_function(text: str) -> Objective:
     if not path.is_file():
         raise OptionError(f"{path} does not exist; write FILE.py:FUNCTION")
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     value: Any = getattr(module, attribute, None)
@@ -87,8 +88,8 @@ class _Bar(Progress):
 
     def __init__(self, steps: int) -> None:
         columns = (
-            MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.fields[speed]} left"), TimeRemainingColumn(),
-            TextColumn("{task.fields[terms]}"),
+            MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.fields[speed]}"), TimeRemainingColumn(),
+            TextColumn("left  {task.fields[terms]}"),
         )  # fmt: skip
         super().__init__(*columns, console=Console(stderr=True), refresh_per_second=4)
         self.row = self.add_task("", total=steps, speed="", terms="preparing")
@@ -99,7 +100,7 @@ class _Bar(Progress):
 
 
 def run(command: str, config: RunConfig) -> None:
-    """Run `texopt style`, `feature` or `custom` and write DIR: the model, the pictures, the history, the configuration."""
+    """Run `texopt style`, `feature` or `custom` and write DIR: model, pictures, history and configuration."""
     started = time.perf_counter()
     if config.threads is not None:
         if not 1 <= config.threads <= 1024:

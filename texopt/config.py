@@ -1,4 +1,4 @@
-"""The options of a run. A field's comment is its help on the command line; the resolved values are saved as config.yaml."""
+"""The options of a run. A field's comment is its help on the command line; the values are saved as config.yaml."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 
 from texopt.errors import OptionError
-
 
 
 @dataclass(kw_only=True)
@@ -125,7 +124,7 @@ def from_yaml(command: str, path: Path) -> dict[str, Any]:
             values[name] = Path(str(value))
         elif isinstance(value, list):
             values[name] = tuple(value)
-        wanted = {"int": int, "float": (int, float), "bool": bool, "str": str}.get(kind.split(" ")[0])
-        if wanted is not None and value is not None and (not isinstance(value, wanted) or (kind == "int" and value is True)):
+        wanted: tuple[type, ...] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}.get(kind, ())
+        if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)):
             raise OptionError(f"config {path}: {name} has to be of type {kind}, not {value!r}")
     return values

@@ -54,7 +54,9 @@ def resolve_device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().split("\n")[0][:100]
-        raise DependencyError(f"device {name!r} cannot be used here ({reason}); --device auto takes what is there") from None
+        raise DependencyError(
+            f"device {name!r} cannot be used here ({reason}); --device auto takes what is there"
+        ) from None
     return device
 
 
@@ -93,7 +95,7 @@ def optimize(
         a Result. Ctrl-C ends the loop early: the result has what there is, and `interrupted` is set.
 
     Raises:
-        TexoptError: an option that cannot be, weights that are missing, an objective that is not a scalar or not finite.
+        TexoptError: an option that cannot be, weights that are missing, an objective that is no finite scalar.
     """
     for name, value, most in (("steps", steps, 1_000_000), ("views_per_step", views_per_step, 256)):
         if not 1 <= value <= most:
@@ -136,7 +138,9 @@ def optimize(
             )  # fmt: skip
             loss, terms = objective(view)
             if not bool(torch.isfinite(loss)):
-                raise OptionError(f"the objective became {float(loss)} at step {number + 1}; lower its weights or the learning rate")
+                raise OptionError(
+                    f"the objective became {float(loss)} at step {number + 1}; lower its weights or the learning rate"
+                )
             adam.zero_grad(set_to_none=True)
             loss.backward()
             adam.step()
@@ -147,4 +151,3 @@ def optimize(
     except KeyboardInterrupt:
         interrupted = True
     return Result(mesh, module, history, interrupted)
-

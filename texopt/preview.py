@@ -48,7 +48,6 @@ def contact_sheet(mesh: Mesh, *textures: Tensor) -> Image.Image:
 def loss_plot(history: list[Step]) -> bytes:
     """A PNG of every named term over the steps, before weighting."""
     import matplotlib
-
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({"font.size": 9}):

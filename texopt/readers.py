@@ -184,11 +184,11 @@ def _read_with_trimesh(path: Path) -> RawMesh:
         materials.append(_trimesh_material(part.visual))
         face_material.append(np.full(len(triangles), index))
 
-    def stacked(arrays: list[np.ndarray], width: int) -> np.ndarray:
-        return np.concatenate(arrays) if arrays else np.zeros((0, width))
+    def stacked(arrays: list[np.ndarray], width: int, kind: type = np.float64) -> np.ndarray:
+        return np.concatenate(arrays).astype(kind) if arrays else np.zeros((0, width), kind)
 
     return RawMesh(
-        stacked(vertices, 3), stacked(faces, 3).astype(np.int64), stacked(uvs, 2), stacked(face_uvs, 3).astype(np.int64),
-        stacked(normals, 3), stacked(face_normals, 3).astype(np.int64), materials,
+        stacked(vertices, 3), stacked(faces, 3, np.int64), stacked(uvs, 2), stacked(face_uvs, 3, np.int64),
+        stacked(normals, 3), stacked(face_normals, 3, np.int64), materials,
         np.concatenate(face_material) if face_material else np.zeros(0, np.int64), (path,),
     )  # fmt: skip

@@ -38,16 +38,12 @@ def _warp(images: Tensor, scale: float, degrees: float) -> Tensor:
 
 def scale(low: float, high: float) -> Transform:
     """Enlarge about the centre by a factor in [low, high]."""
-    return lambda generator, images: _warp(
-        images, low + (high - low) * float(torch.rand((), generator=generator)), 0.0
-    )
+    return lambda generator, images: _warp(images, low + (high - low) * float(torch.rand((), generator=generator)), 0.0)
 
 
 def rotate(degrees: float) -> Transform:
     """Turn about the centre by up to `degrees` either way."""
-    return lambda generator, images: _warp(
-        images, 1.0, degrees * (2 * float(torch.rand((), generator=generator)) - 1)
-    )
+    return lambda generator, images: _warp(images, 1.0, degrees * (2 * float(torch.rand((), generator=generator)) - 1))
 
 
 def compose(transforms: Sequence[Transform]) -> Transform:

@@ -72,7 +72,7 @@ def report_uvs(name: str, uvs: np.ndarray, face_uvs: np.ndarray) -> None:
     areas = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) / 2
     flat = int((areas <= 1e-12).sum())
     if flat > len(areas) // 100:
-        log.warning("%s: %d of %d faces have no area in the texture and will show single colours", name, flat, len(areas))
+        log.warning("%s: %d of %d faces have no area in the texture and show single colours", name, flat, len(areas))
     size = 2048
     overlap = 1 - float(covered(uvs, face_uvs, size, size).sum()) / size**2 / max(float(areas.sum()), 1e-12)
     if overlap > OVERLAP_TOLERANCE:

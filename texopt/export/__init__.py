@@ -27,7 +27,9 @@ def check_target(mesh: Mesh, path: str | os.PathLike[str]) -> Path:
         written |= {path.with_suffix(ending).resolve() for ending in (".mtl", ".png")}
     for source in mesh.files:
         if source.resolve() in written:
-            raise OutputError(f"exporting to {path} would overwrite {source}, which the mesh came from; choose another folder")
+            raise OutputError(
+                f"exporting to {path} would overwrite {source}, which the mesh came from; choose another folder"
+            )
     return path
 
 

@@ -29,5 +29,6 @@ def glb_files(mesh: Mesh, path: Path, image: Image.Image) -> dict[Path, bytes]:
         vertex_normals=mesh.normals[corners[:, 2]] if mesh.normals is not None and (corners[:, 2] >= 0).all() else None,
         visual=trimesh.visual.TextureVisuals(uv=mesh.uvs[corners[:, 1]], material=material),
     )  # fmt: skip
-    scene = trimesh.Scene({mesh.name: part})
+    scene = trimesh.Scene()
+    scene.add_geometry(part, geom_name=mesh.name)
     return {path: scene.export(file_type="glb", include_normals=mesh.normals is not None)}

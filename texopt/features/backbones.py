@@ -89,8 +89,8 @@ def _torchvision_backbone(
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "reason", error)
             raise WeightsError(
-                f"the weights of {name} could not be downloaded ({reason}); get {url} on another machine and put it into "
-                f"{folder}, or pass --weights FILE; the default backbone {DEFAULT} needs no download"
+                f"the weights of {name} could not be downloaded ({reason}); get {url} on another machine and put it "
+                f"into {folder}, or pass --weights FILE; the default backbone {DEFAULT} needs no download"
             ) from None
 
     return Backbone(
@@ -109,10 +109,12 @@ BACKBONES: dict[str, Backbone] = {
     ),
     # Gatys, Ecker & Bethge 2016: relu1_1 ... relu5_1 for style, relu4_2 for content
     "vgg16": _torchvision_backbone(
-        "vgg16", "IMAGENET1K_V1", ("features.1", "features.6", "features.11", "features.18", "features.25"), "features.20"
+        "vgg16", "IMAGENET1K_V1",
+        ("features.1", "features.6", "features.11", "features.18", "features.25"), "features.20",
     ),
     "vgg19": _torchvision_backbone(
-        "vgg19", "IMAGENET1K_V1", ("features.1", "features.6", "features.11", "features.20", "features.29"), "features.22"
+        "vgg19", "IMAGENET1K_V1",
+        ("features.1", "features.6", "features.11", "features.20", "features.29"), "features.22",
     ),
     # Mordvintsev et al. 2018: conv2d2, mixed3a, 3b, 4a, 4b, 4c for style, mixed3b for content
     "googlenet": _torchvision_backbone(
@@ -145,8 +147,8 @@ def _timm_backbone(name: str) -> Backbone:
         except Exception as error:  # huggingface_hub and urllib each have a family of their own
             reason = str(error).strip().split("\n")[0][:160]
             raise WeightsError(
-                f"the weights of timm:{name} could not be had ({reason}); save its state dict on another machine and pass "
-                f"--weights FILE; the default backbone {DEFAULT} needs no download"
+                f"the weights of timm:{name} could not be had ({reason}); save its state dict on another machine and "
+                f"pass --weights FILE; the default backbone {DEFAULT} needs no download"
             ) from None
 
     return Backbone(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +14,23 @@ from texopt.errors import OptionError
 LOGITS = "logits"  # the name of the network's own output
 
 
-class _Reached(Exception):
+class _Reached(Exception):  # noqa: N818  # it is no error
     """The last layer that is needed has been computed."""
 
 
 def _fold_batch_norms(module: nn.Module) -> None:
     """Multiply each inference-time batch normalisation into the convolution that it follows, in place."""
     children = list(module.named_children())
-    for (_, conv), (name, norm) in zip(children, children[1:], strict=False):
-        follows = isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-        if not follows or conv.out_channels != norm.num_features or norm.running_mean is None:
+    for (_, conv), (name, norm) in pairwise(children):
+        if not isinstance(conv, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
             continue
-        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        bias = torch.zeros_like(norm.running_mean) if conv.bias is None else conv.bias
+        mean, variance = norm.running_mean, norm.running_var
+        if mean is None or variance is None or conv.out_channels != norm.num_features:
+            continue
+        scale = norm.weight / torch.sqrt(variance + norm.eps)
+        bias = torch.zeros_like(mean) if conv.bias is None else conv.bias
         conv.weight = nn.Parameter(conv.weight * scale[:, None, None, None])
-        conv.bias = nn.Parameter(norm.bias + (bias - norm.running_mean) * scale)
+        conv.bias = nn.Parameter(norm.bias + (bias - mean) * scale)
         setattr(module, name, getattr(norm, "act", nn.Identity()))  # timm keeps the activation inside its norm
     for child in module.children():
         _fold_batch_norms(child)
@@ -48,8 +52,8 @@ class FeatureExtractor(nn.Module):
 
     def __init__(
         self, model: nn.Module, layers: Sequence[str] = (), mean: Sequence[float] = (0.485, 0.456, 0.406),
-        std: Sequence[float] = (0.229, 0.224, 0.225), style_layers: Sequence[str] = (), content_layer: str | None = None,
-        half: bool = False,
+        std: Sequence[float] = (0.229, 0.224, 0.225), style_layers: Sequence[str] = (),
+        content_layer: str | None = None, half: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.model = model.eval().requires_grad_(False)
@@ -58,7 +62,7 @@ class FeatureExtractor(nn.Module):
         self.model.requires_grad_(False)
         for module in self.model.modules():
             if getattr(module, "inplace", False):  # an in-place activation would overwrite what a hook has kept
-                module.inplace = False
+                module.inplace = False  # type: ignore[assignment]
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1), persistent=False)
@@ -76,15 +80,16 @@ class FeatureExtractor(nn.Module):
             if layer not in self._names:
                 import difflib
 
-                near = difflib.get_close_matches(layer, self._names, n=3) or [
-                    name for name in self._names if name.count(".") == (1 if "." in layer else 0)
-                ][:12]
+                near = (
+                    difflib.get_close_matches(layer, self._names, n=3)
+                    or [name for name in self._names if name.count(".") == (1 if "." in layer else 0)][:12]
+                )
                 raise OptionError(f"the network has no layer {layer!r}; it has for example {', '.join(near)}")
             if layer not in self.layers:
                 self.layers.add(layer)
                 self.model.get_submodule(self._names[layer]).register_forward_hook(self._keep(layer))
 
-    def _keep(self, layer: str):  # type: ignore[no-untyped-def]
+    def _keep(self, layer: str) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
             self._kept[layer] = output
             if len(self._kept) == len(self.layers):
@@ -96,11 +101,9 @@ class FeatureExtractor(nn.Module):
         """image float32 [B,3,H,W] in [0,1] -> activations float32 by layer, [B,C,h,w] ([B,classes] for logits)."""
         self._kept = {}
         normalized = ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.half_precision):
-            try:
-                self.model(normalized)
-            except _Reached:
-                pass
+        half = torch.autocast(image.device.type, torch.bfloat16, enabled=self.half_precision)
+        with half, contextlib.suppress(_Reached):
+            self.model(normalized)
         kept, self._kept = self._kept, {}
         return {layer: values.float() for layer, values in kept.items()}
 

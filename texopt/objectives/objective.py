@@ -75,7 +75,7 @@ class Objective:
 
 def objective(loss: Loss, name: str | None = None) -> Objective:
     """An Objective of one function of a View; it is called after the function unless `name` is given."""
-    return Objective((Term(name or getattr(loss, "__name__", type(loss).__name__.lower()), loss),))
+    return Objective((Term(name or str(getattr(loss, "__name__", type(loss).__name__.lower())), loss),))
 
 
 def as_objective(value: Objective | Loss) -> Objective:

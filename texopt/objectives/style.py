@@ -18,12 +18,12 @@ from texopt.render import View
 SOLID = 0.99  # share of a feature's cell that the object has to cover for the cell to count
 
 
-def cell_weights(mask: Tensor, size: tuple[int, int]) -> Tensor:
+def cell_weights(mask: Tensor, size: Sequence[int]) -> Tensor:
     """Which cells of a feature map see the object and nothing else.
 
     mask [B,1,H,W] -> [B,1,h,w] of 0 and 1; where an image has no such cell, the covered shares of its cells.
     """
-    share = F.interpolate(mask, size, mode="area")
+    share = F.interpolate(mask, tuple(size), mode="area")
     solid = (share >= SOLID).to(mask.dtype)
     return torch.where(solid.sum((2, 3), keepdim=True) > 0, solid, share)
 
@@ -76,9 +76,7 @@ class GramEMA:
 class Style:
     """The loss of `style`: a function of a View with the Gram averages as its state."""
 
-    def __init__(
-        self, image: Image.Image, layers: Sequence[str] | None, size: float, decay: float
-    ) -> None:
+    def __init__(self, image: Image.Image, layers: Sequence[str] | None, size: float, decay: float) -> None:
         self.image, self.layers, self.size = image, layers, size
         self.average = GramEMA(decay)
         self.target: dict[str, Tensor] = {}

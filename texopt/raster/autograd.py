@@ -52,7 +52,7 @@ def rasterize(
         raise OptionError(f"resolution has to be (height, width) between 1 and 16384, not {tuple(resolution)}")
     positions = _array("pos", pos, torch.float32, "[B,V,4]", pos.ndim == 3 and pos.shape[-1] == 4)
     triangles = _array("tri", tri, torch.int32, "[F,3]", tri.ndim == 2 and tri.shape[-1] == 3)
-    if len(triangles) and not (0 <= int(triangles.min()) and int(triangles.max()) < positions.shape[1]):
+    if len(triangles) and not (int(triangles.min()) >= 0 and int(triangles.max()) < positions.shape[1]):
         raise OptionError(f"tri has to index the {positions.shape[1]} vertices of pos")
     rast, rast_db = cpu.rasterize(positions, triangles, height, width)
     return torch.from_numpy(rast), torch.from_numpy(rast_db)

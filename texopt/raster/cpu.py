@@ -24,9 +24,21 @@ MAX_PIECES = 8  # a triangle clipped by the six planes has at most nine corners,
 @njit(nogil=True, cache=True, error_model="numpy")
 def _depth_plane(p, out):
     """z/w as an affine function of normalised device x, y. False if the triangle is seen edge-on."""
-    a0, b0, c0 = p[1, 1] * p[2, 3] - p[1, 3] * p[2, 1], p[1, 3] * p[2, 0] - p[1, 0] * p[2, 3], p[1, 0] * p[2, 1] - p[1, 1] * p[2, 0]
-    a1, b1, c1 = p[2, 1] * p[0, 3] - p[2, 3] * p[0, 1], p[2, 3] * p[0, 0] - p[2, 0] * p[0, 3], p[2, 0] * p[0, 1] - p[2, 1] * p[0, 0]
-    a2, b2, c2 = p[0, 1] * p[1, 3] - p[0, 3] * p[1, 1], p[0, 3] * p[1, 0] - p[0, 0] * p[1, 3], p[0, 0] * p[1, 1] - p[0, 1] * p[1, 0]
+    a0, b0, c0 = (
+        p[1, 1] * p[2, 3] - p[1, 3] * p[2, 1],
+        p[1, 3] * p[2, 0] - p[1, 0] * p[2, 3],
+        p[1, 0] * p[2, 1] - p[1, 1] * p[2, 0],
+    )
+    a1, b1, c1 = (
+        p[2, 1] * p[0, 3] - p[2, 3] * p[0, 1],
+        p[2, 3] * p[0, 0] - p[2, 0] * p[0, 3],
+        p[2, 0] * p[0, 1] - p[2, 1] * p[0, 0],
+    )
+    a2, b2, c2 = (
+        p[0, 1] * p[1, 3] - p[0, 3] * p[1, 1],
+        p[0, 3] * p[1, 0] - p[0, 0] * p[1, 3],
+        p[0, 0] * p[1, 1] - p[0, 1] * p[1, 0],
+    )
     det = p[0, 3] * c0 + p[1, 3] * c1 + p[2, 3] * c2
     if det == 0.0 or not np.isfinite(det):
         return False
@@ -137,7 +149,9 @@ def _clip(pos, tri, todo, first_slot, height, width, corners, planes, rows, face
                 if da >= 0.0:
                     other[kept] = a
                     kept += 1
-                if (da >= 0.0) != (db >= 0.0):  # from the inner end to the outer, so that both neighbours agree to the bit
+                if (da >= 0.0) != (
+                    db >= 0.0
+                ):  # from the inner end to the outer, so that both neighbours agree to the bit
                     if da >= 0.0:
                         other[kept] = a + (b - a) * (da / (da - db))
                     else:
@@ -270,9 +284,7 @@ def rasterize(pos: np.ndarray, tri: np.ndarray, height: int, width: int) -> tupl
             rows = np.concatenate([rows, np.tile(np.array([[0, -1]], np.int32), (extra, 1))])
             faces = np.concatenate([faces, np.zeros(extra, np.int32)])
             _clip(pos[b], tri, todo, count, height, width, corners, planes, rows, faces)
-        for_each_block(
-            _draw, -(-height // BAND), corners, planes, rows, faces, pos[b], tri, rast[b], rast_db[b]
-        )
+        for_each_block(_draw, -(-height // BAND), corners, planes, rows, faces, pos[b], tri, rast[b], rast_db[b])
     return rast, rast_db
 
 

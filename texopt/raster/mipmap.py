@@ -11,6 +11,7 @@ coordinates makes of a pixel), and the two levels around it are blended linearly
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -162,19 +163,20 @@ def _look_up(block, tex, stack, table, uv, uv_da, wrap, nearest, out, levels):
                 w10, w11 = (1 - fx) * fy * share, fx * fy * share
                 if low + step == 0:
                     for c in range(channels):
-                        out[image, row, column, c] = (
-                            w00 * tex[n, y0, x0, c] + w01 * tex[n, y0, x1, c] + w10 * tex[n, y1, x0, c] + w11 * tex[n, y1, x1, c]
-                        )
+                        upper = w00 * tex[n, y0, x0, c] + w01 * tex[n, y0, x1, c]
+                        lower = w10 * tex[n, y1, x0, c] + w11 * tex[n, y1, x1, c]
+                        out[image, row, column, c] = upper + lower
                 else:
                     base = start + n * h * w * channels
                     i00, i01 = base + (y0 * w + x0) * channels, base + (y0 * w + x1) * channels
                     i10, i11 = base + (y1 * w + x0) * channels, base + (y1 * w + x1) * channels
                     for c in range(channels):
-                        value = w00 * stack[i00 + c] + w01 * stack[i01 + c] + w10 * stack[i10 + c] + w11 * stack[i11 + c]
+                        upper = w00 * stack[i00 + c] + w01 * stack[i01 + c]
+                        lower = w10 * stack[i10 + c] + w11 * stack[i11 + c]
                         if step:
-                            out[image, row, column, c] += value
+                            out[image, row, column, c] += upper + lower
                         else:
-                            out[image, row, column, c] = value
+                            out[image, row, column, c] = upper + lower
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -234,10 +236,10 @@ def look_up(
     tex: np.ndarray, uv: np.ndarray, uv_da: np.ndarray | None, max_mip_level: int | None, wrap: bool, nearest: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """tex [N,H,W,C], uv [B,h,w,2], uv_da [B,h,w,4] or None (no mipmaps) -> colours [B,h,w,C], mip levels [B,h,w]."""
-    sizes = level_sizes(*tex.shape[1:3], max_mip_level if uv_da is not None else 0)
+    sizes = level_sizes(tex.shape[1], tex.shape[2], max_mip_level if uv_da is not None else 0)
     stack = _empty_stack(tex, sizes)
     views = _views(tex, stack, sizes)
-    for fine, coarse in zip(views, views[1:], strict=False):
+    for fine, coarse in pairwise(views):
         for_each_block(_halve, -(-coarse.shape[1] // BAND), fine, coarse)
     out = np.empty((*uv.shape[:3], tex.shape[3]), np.float32)
     levels = np.empty(uv.shape[:3], np.float32)
@@ -258,6 +260,6 @@ def look_up_gradient(
     blocks = torch.get_num_threads()
     for_each_block(_scatter, blocks, blocks, grad, stack, _table(grad, sizes), uv, wrap, nearest, cotangent, levels)
     views = _views(grad, stack, sizes)
-    for fine, coarse in reversed(list(zip(views, views[1:], strict=False))):
+    for fine, coarse in reversed(list(pairwise(views))):
         for_each_block(_spread, -(-coarse.shape[1] // BAND), coarse, fine)
     return grad

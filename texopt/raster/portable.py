@@ -26,17 +26,20 @@ def _mip_level(uv_da: Tensor, height: int, width: int, top: int) -> Tensor:
     s_x, s_y, t_x, t_y = (uv_da * uv_da.new_tensor([width, width, height, height])).unbind(-1)
     a, b, c = s_x * s_x + t_x * t_x, s_y * s_y + t_y * t_y, s_x * s_y + t_x * t_y
     major_squared = 0.5 * (a + b) + (0.25 * (a - b) ** 2 + c * c).sqrt()
-    return (0.5 * major_squared.clamp(min=1.0).log2()).clamp(max=top)
+    level: Tensor = (0.5 * major_squared.clamp(min=1.0).log2()).clamp(max=top)
+    return level
 
 
 def _gather(stack: Tensor, start: Tensor, height: Tensor, width: Tensor, x: Tensor, y: Tensor, wrap: bool) -> Tensor:
+    """Texels (x, y) of levels that begin at `start` and have that height and width: [B,h,w,C]."""
     if wrap:
         x, y = x.remainder(width), y.remainder(height)
     else:
         x, y = x.clamp(min=0).minimum(width - 1), y.clamp(min=0).minimum(height - 1)
     index = (start + y * width + x).flatten(1)  # [B, h*w]
     batch = torch.arange(len(index), device=index.device)[:, None] if len(stack) > 1 else 0
-    return stack[batch, index].unflatten(1, x.shape[1:])
+    texels: Tensor = stack[batch, index]
+    return texels.unflatten(1, x.shape[1:])
 
 
 def texture(
@@ -47,7 +50,7 @@ def texture(
     mode = check_modes(uv_da, filter_mode, boundary_mode)
     wrap = boundary_mode == "wrap"
     mipmaps = mode == "linear-mipmap-linear"
-    sizes = level_sizes(*tex.shape[1:3], max_mip_level if mipmaps else 0)
+    sizes = level_sizes(tex.shape[1], tex.shape[2], max_mip_level if mipmaps else 0)
     stack = _flat_stack(tex, sizes)
     table = torch.tensor(sizes, device=tex.device)
     starts = torch.cat([table.new_zeros(1), table.prod(1).cumsum(0)[:-1]])
@@ -56,10 +59,7 @@ def texture(
         height, width = table[0]
         x, y = (u * width).floor().long(), (v * height).floor().long()
         return _gather(stack, starts[0], height, width, x, y, wrap)
-    if mipmaps and uv_da is not None:
-        level = _mip_level(uv_da, *sizes[0], len(sizes) - 1)
-    else:
-        level = torch.zeros_like(u)
+    level = torch.zeros_like(u) if not mipmaps or uv_da is None else _mip_level(uv_da, *sizes[0], len(sizes) - 1)
     low = level.floor()
     blend = level - low
     out = torch.zeros((*uv.shape[:3], tex.shape[3]), device=tex.device, dtype=tex.dtype)
@@ -72,6 +72,8 @@ def texture(
         x, y = s.floor(), t.floor()
         fx, fy = s - x, t - y
         x, y = x.long(), y.long()
-        for dx, dy, weight in ((0, 0, (1 - fx) * (1 - fy)), (1, 0, fx * (1 - fy)), (0, 1, (1 - fx) * fy), (1, 1, fx * fy)):
-            out = out + (weight * share)[..., None] * _gather(stack, start, height, width, x + dx, y + dy, wrap)
+        for dx, weight_x in ((0, 1 - fx), (1, fx)):
+            for dy, weight_y in ((0, 1 - fy), (1, fy)):
+                taps = _gather(stack, start, height, width, x + dx, y + dy, wrap)
+                out = out + (weight_x * weight_y * share)[..., None] * taps
     return out

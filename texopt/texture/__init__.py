@@ -1,4 +1,4 @@
-"""Texture parameterisations: differentiable fields over the surface, with `sample(fragments)` and `bake(height, width)`."""
+"""Texture parameterisations: differentiable fields over the surface, which `sample(fragments)` and `bake(...)`."""
 
 from texopt.texture.fourier import FourierTexture
 from texopt.texture.pixel import PixelTexture

@@ -1,0 +1,35 @@
+"""Style transfer to a mesh, as an example of the Python API: what `texopt style MESH STYLE` does.
+
+python scripts/style_transfer.py meshes/creature.obj meshes/styles/woodcut.jpg
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+import texopt
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Give a mesh the style of a painting.")
+    parser.add_argument("mesh", type=Path)
+    parser.add_argument("style", type=Path)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--steps", type=int, default=300)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+    def show(step: texopt.Step) -> None:
+        if step.number % 25 == 0:
+            terms = ", ".join(f"{name} {value:.3f}" for name, value in step.terms.items())
+            print(f"step {step.number} of {step.steps}, {step.seconds:.0f} s: {terms}")
+
+    mesh = texopt.load_mesh(options.mesh)
+    objective = texopt.style(options.style) + 8 * texopt.content()
+    result = texopt.optimize(mesh, texopt.FourierTexture(1024), objective, steps=options.steps, on_step=show)
+    folder = result.save(options.out or Path("outputs") / f"{mesh.name}_{options.style.stem}")
+    print(f"{folder / mesh.name}.obj with its texture, and preview.png beside it")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+from .cameras import Cameras as Cameras, fixed_views as fixed_views, look_at as look_at, orbit as orbit
+from .cameras import perspective as perspective, sample_sphere as sample_sphere
+from .errors import DependencyError as DependencyError, ImageError as ImageError, MeshError as MeshError
+from .errors import OptionError as OptionError, OutputError as OutputError, TexoptError as TexoptError
+from .errors import WeightsError as WeightsError
+from .features import FeatureExtractor as FeatureExtractor, class_index as class_index, load_backbone as load_backbone
+from .loop import Step as Step, optimize as optimize
+from .mesh import Mesh as Mesh, load_mesh as load_mesh
+from .objectives import GramEMA as GramEMA, Objective as Objective, channel as channel, content as content
+from .objectives import direction as direction, gram_matrix as gram_matrix, logit as logit, neuron as neuron
+from .objectives import objective as objective, style as style, total_variation as total_variation
+from .render import Fragments as Fragments, View as View, composite as composite, rasterize as rasterize
+from .result import Result as Result
+from .texture import FourierTexture as FourierTexture, PixelTexture as PixelTexture
+
+__version__: str
