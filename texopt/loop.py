@@ -137,14 +137,13 @@ def optimize(
                 number, steps,
             )  # fmt: skip
             loss, terms = objective(view)
-            if not bool(torch.isfinite(loss)):
-                raise OptionError(
-                    f"the objective became {float(loss)} at step {number + 1}; lower its weights or the learning rate"
-                )
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                raise OptionError(f"the objective became {value} at step {number + 1}; lower its weights or --learning-rate")
             adam.zero_grad(set_to_none=True)
             loss.backward()
             adam.step()
-            values = {name: float(value) for name, value in terms.items()} | {"loss": float(loss.detach())}
+            values = {name: float(term) for name, term in terms.items()} | {"loss": value}
             history.append(Step(number + 1, steps, time.perf_counter() - start, values))
             if on_step is not None:
                 on_step(history[-1])

@@ -13,33 +13,30 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from texopt import raster
 from texopt.cameras import fixed_views
 from texopt.export import export
 from texopt.export.atlas import fill
 from texopt.images import write_file
 from texopt.mesh import Mesh, original_texture
 from texopt.preview import contact_sheet, loss_plot
-from texopt.render import rasterize
+from texopt.render import Scene, look_up
 from texopt.uvspace import covered
 
 if TYPE_CHECKING:
     from texopt.loop import Step
 
-COVERAGE_VIEWS, COVERAGE_SIZE = 64, 512
+COVERAGE_VIEWS, COVERAGE_SIZE = 48, 512
 
 
 def reached_texels(mesh: Mesh, height: int, width: int) -> Tensor:
     """bool [H,W]: texels that views from all around look at, at whatever mip level."""
-    reached = torch.zeros(1, height, width, 1, requires_grad=True)
-    for index in range(COVERAGE_VIEWS):
-        view = fixed_views(COVERAGE_VIEWS)[index : index + 1]
-        fragments = rasterize(mesh, view, COVERAGE_SIZE)
-        uv = torch.stack([fragments.uv[..., 0], 1 - fragments.uv[..., 1]], -1)
-        seen = raster.texture(reached, uv, fragments.uv_da)
-        (seen[..., 0] * fragments.mask).sum().backward()  # type: ignore[no-untyped-call]
+    scene, cameras = Scene(mesh), fixed_views(COVERAGE_VIEWS)
+    reached = torch.zeros(1, height, width, requires_grad=True)
+    for start in range(0, COVERAGE_VIEWS, 8):  # eight at a time bound the memory
+        fragments = scene.rasterize(cameras[start : start + 8], COVERAGE_SIZE)
+        (look_up(reached, fragments)[:, 0] * fragments.mask).sum().backward()  # type: ignore[no-untyped-call]
     assert reached.grad is not None
-    return reached.grad[0, ..., 0] > 0
+    return reached.grad[0] > 0
 
 
 class Result:

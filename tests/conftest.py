@@ -1,0 +1,74 @@
+"""What several tests share: small meshes, a small network, and a quiet, reproducible torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from texopt import FeatureExtractor, Mesh
+
+MESHES = Path(__file__).parent.parent / "meshes"
+STYLES = MESHES / "styles"
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    """Tests that draw random numbers draw the same ones every time, and leave torch as it was."""
+    threads = torch.get_num_threads()
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+def make_cube(original: np.ndarray | None = None) -> Mesh:
+    """A cube whose six sides have a sixth of the texture each, in three columns and two rows."""
+    signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
+    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    faces, uvs, face_uvs = [], [], []
+    for side, (a, b, c, d) in enumerate(quads):
+        faces += [(a, b, c), (a, c, d)]
+        left, low = (side % 3) / 3 + 0.02, (side // 3) / 2 + 0.02
+        uvs += [(left, low), (left + 0.29, low), (left + 0.29, low + 0.46), (left, low + 0.46)]
+        face_uvs += [(4 * side, 4 * side + 1, 4 * side + 2), (4 * side, 4 * side + 2, 4 * side + 3)]
+    return Mesh(
+        "cube", signs, np.array(faces, np.int32), np.array(uvs), np.array(face_uvs, np.int32), None, None,
+        np.full((1, 1, 3), 128, np.uint8) if original is None else original,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def cube() -> Mesh:
+    return make_cube()
+
+
+def make_network(seed: int = 0) -> nn.Module:
+    """Two convolutions with batch normalisation and a classifier: a stand-in for a pretrained network."""
+    generator = torch.Generator().manual_seed(seed)
+    network = nn.Sequential()
+    network.add_module("conv1", nn.Conv2d(3, 8, 5, stride=2, padding=2, bias=False))
+    network.add_module("bn1", nn.BatchNorm2d(8))
+    network.add_module("act1", nn.ReLU(inplace=True))
+    network.add_module("conv2", nn.Conv2d(8, 12, 3, stride=2, padding=1))
+    network.add_module("act2", nn.ReLU(inplace=True))
+    network.add_module("pool", nn.AdaptiveAvgPool2d(1))
+    network.add_module("flat", nn.Flatten())
+    network.add_module("head", nn.Linear(12, 10))
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if value.dtype.is_floating_point:
+                value.copy_(torch.randn(value.shape, generator=generator) * 0.3)
+                if name.endswith(("running_var", "bn1.weight")):
+                    value.abs_().add_(0.5)
+    return network
+
+
+@pytest.fixture
+def extractor() -> FeatureExtractor:
+    return FeatureExtractor(
+        make_network(), mean=(0.5,) * 3, std=(0.25,) * 3, style_layers=("act1", "act2"), content_layer="act2"
+    )

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_network
+from safetensors.torch import save_file
+from torch import nn
+
+from texopt import FeatureExtractor, OptionError, WeightsError, class_index, load_backbone
+from texopt.features import backbones
+from texopt.features.backbones import BACKBONES, Backbone, get_backbone
+from texopt.features.extractor import Activations
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+
+
+def reference(image: torch.Tensor, until: str) -> torch.Tensor:
+    """The network's own activations, with its batch normalisation as it is."""
+    x = (image - torch.tensor(MEAN).reshape(3, 1, 1)) / torch.tensor(STD).reshape(3, 1, 1)
+    for name, module in make_network().eval().named_children():
+        x = module(x.clone())
+        if name == until:
+            break
+    return x
+
+
+@pytest.mark.parametrize("layer", ["act1", "conv2", "act2", "head"])
+def test_activations_are_the_networks_own(layer: str) -> None:
+    """Folding the normalisation and undoing in-place activations changes nothing but rounding."""
+    image = torch.rand(2, 3, 32, 40)
+    values = FeatureExtractor(make_network(), [layer, "act1"], MEAN, STD)(image)
+    assert torch.allclose(values[layer], reference(image, layer), atol=1e-5)
+
+
+def test_logits_are_the_output() -> None:
+    image = torch.rand(1, 3, 32, 32)
+    assert torch.allclose(
+        FeatureExtractor(make_network(), ["logits"], MEAN, STD)(image)["logits"], reference(image, "head"), atol=1e-5
+    )
+
+
+def test_the_pass_ends_after_the_last_layer() -> None:
+    network = make_network()
+    reached = []
+    network.get_submodule("head").register_forward_hook(lambda *_: reached.append(True))
+    extractor = FeatureExtractor(network, ["act1"])
+    assert list(extractor(torch.rand(1, 3, 16, 16))) == ["act1"]
+    assert not reached
+    extractor.require("logits")
+    assert set(extractor(torch.rand(1, 3, 16, 16))) == {"act1", "logits"}
+    assert reached
+
+
+def test_gradient_reaches_the_image_and_no_weight() -> None:
+    network = make_network()
+    image = torch.rand(1, 3, 16, 16, requires_grad=True)
+    FeatureExtractor(network, ["act2"])(image)["act2"].sum().backward()
+    assert image.grad is not None
+    assert image.grad.abs().sum() > 0
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_one_pass_serves_all_layers(extractor: FeatureExtractor) -> None:
+    passes = []
+    extractor.model.get_submodule("conv1").register_forward_hook(lambda *_: passes.append(1))
+    extractor.require("act1", "act2")
+    activations = Activations(extractor, torch.rand(1, 3, 16, 16))
+    assert activations["act1"].shape == (1, 8, 8, 8)
+    assert activations["act2"].shape == (1, 12, 4, 4)
+    assert len(passes) == 1
+    assert activations["conv2"].shape == (
+        1,
+        12,
+        4,
+        4,
+    )  # asked for only now: a second pass, and from then on in the first
+    assert sorted(activations) == ["act1", "act2", "conv2"]
+    Activations(extractor, torch.rand(1, 3, 16, 16))["conv2"]
+    assert len(passes) == 3
+
+
+def test_original_features_have_no_gradient(extractor: FeatureExtractor) -> None:
+    image = torch.rand(1, 3, 16, 16, requires_grad=True)
+    assert not Activations(extractor, image, differentiable=False)["act1"].requires_grad
+
+
+def test_an_unknown_layer_is_named_with_near_ones(extractor: FeatureExtractor) -> None:
+    with pytest.raises(OptionError, match=r"no layer 'conv3'.*conv2"):
+        extractor.require("conv3")
+
+
+def test_the_default_backbone_needs_no_download() -> None:
+    extractor = load_backbone()
+    extractor.require("blocks.4", *extractor.style_layers)
+    values = extractor(torch.rand(1, 3, 64, 64))
+    assert values["bn1"].shape == (1, 32, 32, 32)
+    assert values["blocks.4"].shape == (1, 112, 4, 4)
+    assert (values["bn1"] >= 0).all()  # the folded norm keeps its activation
+    assert (values["bn1"] <= 6).all()
+
+
+def test_the_default_backbone_sees_what_it_was_trained_for() -> None:
+    """Weights in the right places: a red disc on a plain ground is more of a ball or fruit than a chain saw."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 224), torch.linspace(-1, 1, 224), indexing="ij")
+    disc = (x**2 + y**2 < 0.4).float()
+    image = torch.stack([0.85 * disc + 0.9 * (1 - disc), 0.1 * disc + 0.9 * (1 - disc), 0.1 * disc + 0.9 * (1 - disc)])
+    extractor = load_backbone()
+    extractor.require("logits")
+    logits = extractor(image[None])["logits"][0]
+    assert logits[class_index("balloon")] > logits[class_index("chain saw")] + 1
+
+
+@pytest.mark.parametrize("name", ["vgg16", "vgg19", "googlenet"])
+def test_named_layers_exist_in_the_networks(name: str) -> None:
+    with torch.device("meta"):
+        modules = dict(BACKBONES[name].build().named_modules())
+    assert {*BACKBONES[name].style_layers, BACKBONES[name].content_layer} <= modules.keys()
+
+
+def test_a_network_of_timm_by_name() -> None:
+    backbone = get_backbone("timm:resnet18")
+    with torch.device("meta"):
+        modules = dict(backbone.build().named_modules())
+    assert {*backbone.style_layers, backbone.content_layer} <= modules.keys()
+    assert len(backbone.style_layers) >= 3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("vgg99", "choose one of efficientnet_lite0"), ("timm:resnet1", "resnet18")]
+)
+def test_unknown_backbones(name: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        load_backbone(name)
+
+
+def test_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(url: str, **_: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", refuse)
+    with pytest.raises(
+        WeightsError, match=r"no network.*vgg16-.*\.pth.*checkpoints.*--weights.*needs no download"
+    ) as error:
+        load_backbone("vgg16")
+    assert "\n" not in str(error.value)
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Backbone(make_network, dict, (0.5,) * 3, (0.5,) * 3, ("act1",), "act2", "nowhere", "none")
+    monkeypatch.setitem(backbones.BACKBONES, "tiny", entry)
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_weights_from_a_file(tiny: None, tmp_path: Path, ending: str) -> None:
+    weights = {name: value.clone() for name, value in make_network(seed=7).state_dict().items()}
+    path = tmp_path / f"weights{ending}"
+    torch.save(weights, path) if ending == ".pth" else save_file(weights, path)
+    extractor = load_backbone("tiny", path)
+    extractor.require("logits")
+    expected = FeatureExtractor(make_network(seed=7), ["logits"], (0.5,) * 3, (0.5,) * 3)
+    image = torch.rand(1, 3, 16, 16)
+    assert torch.equal(extractor(image)["logits"], expected(image)["logits"])
+
+
+class Malicious:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (exec, ("raise SystemExit('a weights file was executed')",))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("missing", "does not exist"), ("text", "cannot be read"), ("pickle", "cannot be read"),
+        ("few", "does not fit"), ("shape", "does not fit"), ("list", "no state dict"),
+    ],
+)  # fmt: skip
+def test_weights_that_are_no_good(tiny: None, tmp_path: Path, content: str, message: str) -> None:
+    path, good = tmp_path / "weights.pth", make_network().state_dict()
+    if content == "text":
+        path.write_text("hello")
+    elif content != "missing":
+        wrong = {name: value[None] for name, value in good.items()}
+        values = {"pickle": Malicious(), "few": {"a": torch.zeros(1)}, "shape": wrong, "list": [1, 2]}
+        torch.save(values[content], path)
+    with pytest.raises(WeightsError, match=message) as error:
+        load_backbone("tiny", path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("target", "index"), [("tiger", 292), ("Tiger", 292), ("292", 292), (0, 0), ("tabby", 281)])
+def test_classes(target: str | int, index: int) -> None:
+    assert class_index(target) == index
+
+
+@pytest.mark.parametrize(
+    ("target", "message"), [("tigger", "tiger"), ("1000", "0 to 999"), ("-1", "0 to 999"), ("shark", "white shark")]
+)
+def test_unknown_classes(target: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        class_index(target)
+
+
+def test_batch_norm_without_a_convolution_stays() -> None:
+    network = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.ReLU())
+    FeatureExtractor(network, ["1"])
+    assert isinstance(network[1], nn.BatchNorm2d)

@@ -1,0 +1,215 @@
+"""OBJ and MTL as they occur in the wild: read_obj, read_mtl."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from texopt.errors import MeshError
+from texopt.obj import MtlMaterial, ObjFile, read_mtl, read_obj
+
+SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nvn 0 0 1\n"
+
+
+def parse(folder: Path, text: str | bytes) -> ObjFile:
+    path = folder / "mesh.obj"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_obj(path)
+
+
+def materials(folder: Path, text: str) -> dict[str, MtlMaterial]:
+    path = folder / "mesh.mtl"
+    path.write_bytes(text.encode())
+    return read_mtl(path)
+
+
+@pytest.mark.parametrize(
+    ("face", "corners"),
+    [
+        ("1 2 3", [[[0, -1, -1], [1, -1, -1], [2, -1, -1]]]),
+        ("1/2 2/3 3/4", [[[0, 1, -1], [1, 2, -1], [2, 3, -1]]]),
+        ("1//1 2//1 3//1", [[[0, -1, 0], [1, -1, 0], [2, -1, 0]]]),
+        ("1/1/1 2/2/1 3/3/1", [[[0, 0, 0], [1, 1, 0], [2, 2, 0]]]),
+        ("-4/-4/-1 -3/-3/-1 -1/-1/-1", [[[0, 0, 0], [1, 1, 0], [3, 3, 0]]]),
+        ("1/1 2 3//1", [[[0, 0, -1], [1, -1, -1], [2, -1, 0]]]),
+        ("1/ 2// 3/3/", [[[0, -1, -1], [1, -1, -1], [2, 2, -1]]]),
+        ("1 2 3 4", [[[0, -1, -1], [1, -1, -1], [2, -1, -1]], [[0, -1, -1], [2, -1, -1], [3, -1, -1]]]),
+        ("1 2 3 # a comment", [[[0, -1, -1], [1, -1, -1], [2, -1, -1]]]),
+        ("1 \\\n 2 \\\n3", [[[0, -1, -1], [1, -1, -1], [2, -1, -1]]]),
+        ("1 2 \\\r\n3\r", [[[0, -1, -1], [1, -1, -1], [2, -1, -1]]]),
+        ("\t1\t2 \t 3\t", [[[0, -1, -1], [1, -1, -1], [2, -1, -1]]]),
+        ("1 2", []),
+    ],
+)
+def test_face_corners(tmp_path: Path, face: str, corners: list[list[list[int]]]) -> None:
+    obj = parse(tmp_path, f"{SQUARE}f {face}\n")
+    np.testing.assert_array_equal(obj.corners, np.array(corners).reshape(-1, 3, 3))
+    np.testing.assert_array_equal(obj.triangle_line, [9] * len(corners))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SQUARE.replace("\n", "\r\n") + "f 1 2 3\r\n",
+        SQUARE.replace(" ", "\t") + "f 1\t2\t3",
+        SQUARE.replace("\n", " # comment\n").replace("v ", "  v   ") + "f 1 2 3\n",
+        "# made by nobody\n\n" + SQUARE + "s off\ng a b\no c\nl 1 2\np 1\nf 1 2 3\n",
+        SQUARE.replace("v 1 1 0", "v 1 1 0 1.0 0.5 0.25") + "f 1 2 3\n",
+        SQUARE.replace("vt 1 1", "vt 1 1 0") + "f 1 2 3\n",
+        "\ufeff" + SQUARE + "f 1 2 3\n",
+    ],
+    ids=["crlf", "tabs", "comments", "other-keys", "vertex-colours", "uvw", "byte-order-mark"],
+)
+def test_reads_the_same_square(tmp_path: Path, text: str) -> None:
+    obj = parse(tmp_path, text)
+    square = [[0, 0], [1, 0], [1, 1], [0, 1]]
+    np.testing.assert_array_equal(obj.vertices, np.pad(square, ((0, 0), (0, 1))))
+    np.testing.assert_array_equal(obj.uvs, square)
+    np.testing.assert_array_equal(obj.normals, [[0, 0, 1]])
+    np.testing.assert_array_equal(obj.corners[:, :, 0], [[0, 1, 2]])
+
+
+def test_negative_indices_count_from_where_they_stand(tmp_path: Path) -> None:
+    text = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf -3 -2 -1\nv 5 5 5\nv 6 5 5\nv 5 6 5\nf -3 -2 -1\n"
+    np.testing.assert_array_equal(parse(tmp_path, text).corners[:, :, 0], [[0, 1, 2], [3, 4, 5]])
+
+
+def test_a_vt_with_one_number_has_v_zero(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(parse(tmp_path, "vt 0.25\nvt 0.5 0.75\n").uvs, [[0.25, 0], [0.5, 0.75]])
+
+
+def test_names_with_spaces_and_material_changes(tmp_path: Path) -> None:
+    faces = "f 1 2 3\nusemtl dark red\nf 1 2 3 4\ng x\nusemtl\tblue \nf 1 3 4\nusemtl dark red\nf 2 3 4\n"
+    obj = parse(tmp_path, f"mtllib my library.mtl\nmtllib b.mtl\n{SQUARE}{faces}")
+    assert obj.material_names == ["", "dark red", "blue"]
+    assert obj.libraries == ["my library.mtl", "b.mtl"]
+    np.testing.assert_array_equal(obj.triangle_material, [0, 1, 1, 2, 1])
+    np.testing.assert_array_equal(obj.triangle_line, [11, 13, 13, 16, 18])
+
+
+def test_lines_are_kept_as_they_are(tmp_path: Path) -> None:
+    text = b"#  made\tby \xe9ric\nv  0.10 0 0\nv 1e0 0 0\nv 0 1 0 \n\ng  one two\nf 1 2 3\n\n"
+    assert "\n".join(parse(tmp_path, text).lines).encode("utf-8", "surrogateescape") + b"\n" == text
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("v 0 0 zero\nv 1 0 0\n", 1, "v 0 0 zero"),
+        ("v 1 0 0\nv 0 0\nv 0 1 0\n", 2, "v 0 0"),
+        ("v 0 0\nv 1 0\nv 0 1\nv 1 1\nv 2 2\nv 3 7\n", 1, "v 0 0"),
+        ("v 0 0 0\nvt\nvt 0 0\nv 1 0 0\n", 2, "vt"),
+        ("v 0 0 0\nvt u v\n", 2, "vt u v"),
+        ("v 0 0 0\nvn 0 1\nvn 0 0 1\n", 2, "vn 0 1"),
+        (SQUARE + "f 1 2 0\n", 10, "index 0"),
+        (SQUARE + "f 1 2 5\nf 1 2 3\n", 10, "index 5"),
+        (SQUARE + "f 1 2 3\nf 1 2 -5\n", 11, "index -5"),
+        (SQUARE + "f 1/9 2/1 3/1\n", 10, "index 9"),
+        (SQUARE + "f 1//2 2//1 3//1\n", 10, "index 2"),
+        (SQUARE + f"f 1 2 {10**25}\n", 10, str(10**25)),
+        (SQUARE + f"f 1 2 -{10**25}\n", 10, str(10**25)),
+        (SQUARE + "f 1 2 three\n", 10, "three"),
+        (SQUARE + "f 1 2 1.5\n", 10, "1.5"),
+        (SQUARE + "f 1 2 1/1/1/1\n", 10, "1/1/1/1"),
+        (SQUARE + "f 1 2 /1\n", 10, "/1"),
+    ],
+)
+def test_malformed_lines_are_named(tmp_path: Path, text: str, line: int, says: str) -> None:
+    with pytest.raises(MeshError) as caught:
+        parse(tmp_path, text)
+    message = str(caught.value)
+    assert f"line {line}:" in message
+    assert says in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("rest", "texture"),
+    [
+        ("skin.png", "skin.png"),
+        ("my skin (final).png", "my skin (final).png"),
+        ("textures\\skin.png", "textures\\skin.png"),
+        ("  -s 2 2 1 skin.png ", "skin.png"),
+        ("-s 1 1 1 -o 0.5 0 0 -clamp on my skin.png", "my skin.png"),
+        ("-bm 1.5 -blendu off\t-mm 0 1 skin.png", "skin.png"),
+        ("-o 1 2.png", "2.png"),
+        ("-texres 512 -imfchan r C:\\a b\\1.png", "C:\\a b\\1.png"),
+        ("-s 1e-1 1E0 +1 4 legs.png", "4 legs.png"),
+    ],
+)
+def test_map_kd(tmp_path: Path, rest: str, texture: str) -> None:
+    text = f"newmtl a\r\nKd 0.5 0.25 1\r\nmap_Kd {rest}\r\nnewmtl  b c \r\nKd 2 -1 0\n"
+    read = materials(tmp_path, text)
+    assert read == {"a": MtlMaterial((0.5, 0.25, 1.0), texture), "b c": MtlMaterial((1.0, 0.0, 0.0))}
+
+
+def test_mtl_begins_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert materials(tmp_path, "\ufeffnewmtl a\nKd 0 0 1\n") == {"a": MtlMaterial((0.0, 0.0, 1.0))}
+
+
+def test_kd_with_one_number_is_grey(tmp_path: Path) -> None:
+    """The MTL specification: if only r is given, g and b are assumed to be equal to it."""
+    assert materials(tmp_path, "newmtl a\nKd 0.5\n")["a"].color == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("kd", ["red", "", "0 0 x", "nan 0 0", "inf 0 nan"])
+def test_malformed_kd(tmp_path: Path, kd: str) -> None:
+    with pytest.raises(MeshError, match=r"line 2: Kd needs"):
+        materials(tmp_path, f"newmtl a\nKd {kd}\n")
+
+
+@dataclass
+class Written:
+    """The text of an OBJ file and what is in it."""
+
+    text: str
+    vertices: list[tuple[float, ...]]
+    uvs: list[tuple[float, ...]]
+    normals: list[tuple[float, ...]]
+    corners: list[list[tuple[int, int, int]]]
+
+
+@st.composite
+def obj_files(draw: st.DrawFn) -> Written:
+    """Blocks of v, vt, vn, each with polygons over all that stands before; any mix of separators and indices."""
+    number = st.floats(-1e6, 1e6)
+    space = st.sampled_from([" ", "  ", "\t", " \\\n "])
+    values: tuple[list[tuple[float, ...]], ...] = ([], [], [])
+    corners: list[list[tuple[int, int, int]]] = []
+    lines: list[str] = []
+    for _ in range(draw(st.integers(1, 3))):
+        for kind, (key, width) in enumerate((("v", 3), ("vt", 2), ("vn", 3))):
+            for row in draw(st.lists(st.tuples(*[number] * width), min_size=3 if kind == 0 else 1, max_size=4)):
+                values[kind].append(row)
+                lines.append(draw(space).join([key, *map(repr, row)]))
+        for _ in range(draw(st.integers(0, 3))):
+            polygon, words = [], ["f"]
+            with_uv, with_normal = draw(st.booleans()), draw(st.booleans())
+            for _ in range(draw(st.integers(3, 5))):
+                index, parts = [-1, -1, -1], ["", "", ""]
+                for kind, present in enumerate((True, with_uv, with_normal)):
+                    if present:
+                        index[kind] = draw(st.integers(0, len(values[kind]) - 1))
+                        parts[kind] = str(index[kind] - len(values[kind]) if draw(st.booleans()) else index[kind] + 1)
+                polygon.append((index[0], index[1], index[2]))
+                words.append("/".join(parts).rstrip("/"))
+            lines.append(draw(space).join(words))
+            corners += [[polygon[0], polygon[i], polygon[i + 1]] for i in range(1, len(polygon) - 1)]
+    return Written(draw(st.sampled_from(["\n", "\r\n"])).join(lines), *values, corners)
+
+
+@settings(max_examples=60, deadline=None)
+@given(obj_files())
+def test_any_obj_parses_to_what_was_written(written: Written) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        obj = parse(Path(folder), written.text)
+    np.testing.assert_array_equal(obj.vertices, written.vertices)
+    np.testing.assert_array_equal(obj.uvs, written.uvs)
+    np.testing.assert_array_equal(obj.normals, written.normals)
+    np.testing.assert_array_equal(obj.corners, np.array(written.corners, np.int64).reshape(-1, 3, 3))

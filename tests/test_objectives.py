@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import texopt
+from texopt import FeatureExtractor, GramEMA, Objective, OptionError, View, gram_matrix, objective
+from texopt.features.extractor import Activations
+from texopt.images import to_image
+from texopt.objectives.content import centered_cosine
+from texopt.objectives.style import cell_weights
+
+
+def make_view(
+    extractor: FeatureExtractor, image: Tensor, mask: Tensor | None = None, original: Tensor | None = None
+) -> View:
+    mask = torch.ones(len(image), 1, *image.shape[2:]) if mask is None else mask
+    original = image.detach() if original is None else original
+    before = Activations(extractor, original, differentiable=False)
+    return View(image, mask, original, Activations(extractor, image), before, extractor)
+
+
+def red(view: View) -> Tensor:
+    return -(view.image[:, 0] * view.mask[:, 0]).mean()
+
+
+def brightness(view: View) -> Tensor:
+    return view.image.mean()
+
+
+def test_objectives_add_and_scale(extractor: FeatureExtractor) -> None:
+    view = make_view(extractor, torch.rand(1, 3, 16, 16))
+    combined = 2 * objective(red) + objective(brightness) * 0.5 - red
+    total, terms = combined(view)
+    assert total.item() == pytest.approx((red(view) + 0.5 * brightness(view)).item(), rel=1e-5)
+    assert list(terms) == ["red", "brightness", "red_2"]
+    assert terms["red"].item() == pytest.approx(red(view).item())  # named terms are logged without their weight
+    assert sum([objective(red), objective(brightness)]).named_terms().keys() == {"red", "brightness"}
+    assert (-objective(red))(view)[0].item() == pytest.approx(-red(view).item())
+    assert (red + objective(brightness)).named_terms().keys() == {"red", "brightness"}
+
+
+@pytest.mark.parametrize("value", ["image", "number"])
+def test_an_objective_has_to_be_a_scalar_tensor(extractor: FeatureExtractor, value: str) -> None:
+    view = make_view(extractor, torch.rand(1, 3, 16, 16))
+    loss = objective(lambda view: view.image if value == "image" else 1.0, "mine")  # type: ignore[arg-type,return-value]
+    with pytest.raises(OptionError, match="'mine' has to return a scalar"):
+        loss(view)
+
+
+def test_not_an_objective() -> None:
+    with pytest.raises(OptionError, match="a function of a View"):
+        texopt.objective(texopt.content()) and objective(red) + 3  # type: ignore[operator]
+
+
+def test_gram_matrix_by_hand() -> None:
+    features = torch.tensor([[[[1.0, 2.0]], [[0.0, 3.0]]]])  # two channels, two positions
+    assert torch.equal(gram_matrix(features), torch.tensor([[2.5, 3.0], [3.0, 4.5]]))
+    assert torch.equal(gram_matrix(features, torch.tensor([[[[1.0, 0.0]]]])), torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
+
+
+def test_gram_matrix_is_of_the_whole_batch() -> None:
+    features = torch.randn(3, 5, 4, 6)
+    side_by_side = torch.cat(list(features), 2)[None]
+    assert torch.allclose(gram_matrix(features), gram_matrix(side_by_side), atol=1e-6)
+
+
+def test_gram_matrix_gradient() -> None:
+    features = torch.randn(2, 3, 3, 4, dtype=torch.float64, requires_grad=True)
+    weights = torch.rand(2, 1, 3, 4, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda f: gram_matrix(f, weights), features)
+
+
+def test_background_does_not_enter_the_gram_matrix() -> None:
+    features, mask = torch.randn(1, 4, 8, 8), torch.zeros(1, 1, 32, 32)
+    mask[..., 4:20, 8:28] = 1
+    weights = cell_weights(mask, (8, 8))
+    other = torch.where(weights > 0, features, torch.randn_like(features) * 10)
+    assert torch.equal(gram_matrix(features, weights), gram_matrix(other, weights))
+
+
+def test_cells_on_the_outline_do_not_count() -> None:
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., 2:10, 2:10] = 1  # on a grid of 4 pixels: one cell inside, eight cut by the outline
+    assert cell_weights(mask, (4, 4)).sum() == 1
+    thin = torch.zeros(1, 1, 16, 16)
+    thin[..., 5, :] = 1
+    assert torch.allclose(cell_weights(thin, (4, 4))[0, 0, 1], torch.full((4,), 0.25))  # no cell inside: shares
+
+
+def test_moving_average_has_the_averages_value_and_the_current_gradient() -> None:
+    average = GramEMA(decay=0.5)
+    grams = [torch.randn(4, 4, requires_grad=True) for _ in range(4)]
+    values = [average.update({"layer": gram})["layer"] for gram in grams]
+    expected = grams[0].detach()
+    assert torch.allclose(values[0], expected)
+    for gram, value in zip(grams[1:], values[1:], strict=True):
+        expected = 0.5 * expected + 0.5 * gram.detach()
+        assert torch.allclose(value, expected, atol=1e-6)
+    values[-1].sum().backward()
+    assert torch.equal(grams[-1].grad, torch.ones(4, 4))  # type: ignore[arg-type]
+    assert grams[0].grad is None
+
+
+def test_moving_average_begins_as_the_mean() -> None:
+    average = GramEMA(decay=0.95)
+    grams = [torch.randn(3, 3) for _ in range(6)]
+    for gram in grams:
+        value = average.update({"layer": gram})["layer"]
+    assert torch.allclose(value, torch.stack(grams).mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, 2.0])
+def test_decay_has_a_range(decay: float) -> None:
+    with pytest.raises(OptionError, match="decay"):
+        GramEMA(decay)
+
+
+def noise_image(size: int = 64, seed: int = 0) -> Image.Image:
+    return to_image(torch.rand(3, size, size, generator=torch.Generator().manual_seed(seed)))
+
+
+def test_style_of_the_style_image_itself_is_nothing(extractor: FeatureExtractor) -> None:
+    picture = noise_image()
+    image = torch.tensor(list(picture.tobytes())).reshape(64, 64, 3).permute(2, 0, 1)[None] / 255.0
+    loss = texopt.style(picture)(make_view(extractor, image))[0]
+    assert loss.item() < 1e-4
+    assert texopt.style(picture)(make_view(extractor, torch.full((1, 3, 64, 64), 0.5)))[0].item() > 0.5
+
+
+def test_style_depends_on_size(extractor: FeatureExtractor) -> None:
+    view = make_view(extractor, torch.rand(1, 3, 64, 64))
+    assert texopt.style(noise_image(), size=1.0)(view)[0] < texopt.style(noise_image(), size=4.0)(view)[0]
+
+
+@pytest.mark.parametrize("size", [0.0, 100.0])
+def test_style_size_has_a_range(size: float) -> None:
+    with pytest.raises(OptionError, match="size"):
+        texopt.style(noise_image(), size=size)
+
+
+def test_style_needs_layers() -> None:
+    bare = FeatureExtractor(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3)))
+    with pytest.raises(OptionError, match="layers"):
+        texopt.style(noise_image())(make_view(bare, torch.rand(1, 3, 64, 64)))
+    with pytest.raises(OptionError, match="content layer"):
+        texopt.content()(make_view(bare, torch.rand(1, 3, 64, 64)))
+    assert torch.isfinite(texopt.style(noise_image(), layers=["0"])(make_view(bare, torch.rand(1, 3, 64, 64)))[0])
+
+
+def test_content_is_nothing_for_the_original_and_grows(extractor: FeatureExtractor) -> None:
+    image = torch.rand(1, 3, 32, 32)
+    same = texopt.content()(make_view(extractor, image))[0].item()
+    near = texopt.content()(make_view(extractor, image, original=(image + 0.1 * torch.rand_like(image)).clamp(0, 1)))[
+        0
+    ].item()
+    far = texopt.content()(make_view(extractor, image, original=torch.rand(1, 3, 32, 32)))[0].item()
+    assert abs(same) < 1e-5 < near < far
+
+
+def test_content_ignores_what_is_the_same_everywhere() -> None:
+    a, weights = torch.randn(2, 3, 4, 4), torch.ones(2, 1, 4, 4)
+    assert torch.allclose(centered_cosine(a, 2 * a + torch.randn(1, 3, 1, 1), weights), torch.ones(2), atol=1e-5)
+    assert torch.allclose(centered_cosine(a, -a, weights), -torch.ones(2), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "goal",
+    [
+        texopt.channel("act2", 3), texopt.channel("conv2", 0), texopt.neuron("conv2", 2), texopt.neuron("conv2", 2, 0, 7),
+        texopt.direction("conv2", torch.linspace(-1, 1, 12)), texopt.logit(4), texopt.content(), texopt.style(noise_image()),
+        texopt.total_variation(),
+    ],
+    ids=lambda goal: "-".join(goal.named_terms()),
+)  # fmt: skip
+def test_every_objective_descends(extractor: FeatureExtractor, goal: Objective) -> None:
+    original = torch.rand(1, 3, 32, 32)
+    image = torch.rand(1, 3, 32, 32, requires_grad=True)
+    losses = []
+    for _ in range(10):
+        loss = goal(make_view(extractor, image, original=original))[0]
+        losses.append(loss.item())
+        gradient = torch.autograd.grad(loss, image)[0]
+        image = (image - 0.5 * gradient / gradient.norm()).detach().requires_grad_()
+    assert losses[-1] < losses[0]
+
+
+def test_activations_are_negated_once(extractor: FeatureExtractor) -> None:
+    view = make_view(extractor, torch.rand(2, 3, 32, 32))
+    features = view.features["conv2"]
+    assert texopt.channel("conv2", 3)(view)[0].item() == pytest.approx(-features[:, 3].mean().item(), rel=1e-5)
+    assert texopt.neuron("conv2", 3, 1, 2)(view)[0].item() == pytest.approx(
+        -features[:, 3, 2, 1].mean().item(), rel=1e-5
+    )
+    assert texopt.neuron("conv2", 3)(view)[0].item() == pytest.approx(-features[:, 3, 4, 4].mean().item(), rel=1e-5)
+    one_hot = torch.eye(12)[5]
+    assert texopt.direction("conv2", one_hot)(view)[0].item() == pytest.approx(-features[:, 5].mean().item(), rel=1e-5)
+    assert texopt.logit(2)(view)[0].item() == pytest.approx(-view.features["logits"][:, 2].mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("goal", "message"),
+    [
+        (texopt.channel("conv2", 12), "channels 0 to 11"), (texopt.channel("conv9", 1), "no layer"),
+        (texopt.neuron("conv2", 1, 8, 0), "outside"), (texopt.neuron("logits", 1), "no positions"),
+        (texopt.direction("conv2", [1.0, 2.0]), "12 numbers"), (texopt.logit(10), "channels 0 to 9"),
+    ],
+)  # fmt: skip
+def test_targets_that_do_not_exist(extractor: FeatureExtractor, goal: Objective, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        goal(make_view(extractor, torch.rand(1, 3, 32, 32)))
+
+
+def test_total_variation_by_hand(extractor: FeatureExtractor) -> None:
+    image = torch.zeros(1, 3, 2, 2)
+    image[..., 1] = 1.0  # one step across each of two rows, none down the columns
+    assert texopt.total_variation()(make_view(extractor, image))[0].item() == pytest.approx(0.5)
+    mask = torch.tensor([[[[1.0, 0.0], [1.0, 0.0]]]])
+    assert texopt.total_variation()(make_view(extractor, image, mask))[0].item() == 0.0

@@ -1,0 +1,164 @@
+"""UVs: made with xatlas, judged, drawn into the texture, and textures carried from one layout to another."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from texopt import Mesh, MeshError
+from texopt.original import transfer
+from texopt.readers import Material, RawMesh
+from texopt.unwrap import materials_overlap, report_uvs, unwrap_faces
+from texopt.uvspace import covered, rasterize_uvs
+
+SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
+HALVES = np.array([[0, 1, 2], [0, 2, 3]])
+
+
+def uv_area(uvs: np.ndarray, face_uvs: np.ndarray) -> float:
+    a, b = (uvs[face_uvs[:, i]] - uvs[face_uvs[:, 0]] for i in (1, 2))
+    return float(np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / 2)
+
+
+@pytest.mark.parametrize(("size", "offset"), [(1, 0), (1e-7, 0), (1e8, 0), (1, 1e6)])
+def test_unwrapped_faces_fill_the_texture_without_overlap(size: float, offset: float) -> None:
+    """Wherever the mesh stands and however large it is; with vertices that no face uses, and in the faces' order."""
+    sphere = trimesh.creation.icosphere(1)
+    vertices = np.concatenate([[[1e9, np.nan, 0]], sphere.vertices * size + offset])
+    uvs, face_uvs = unwrap_faces(vertices, sphere.faces + 1)
+    assert (uvs.dtype, face_uvs.dtype, face_uvs.shape) == (np.float64, np.int32, (80, 3))
+    assert 0 <= uvs.min() <= uvs.max() <= 1
+    area = uv_area(uvs, face_uvs)
+    assert area > 0.3
+    assert float(covered(uvs, face_uvs, 1024, 1024).float().mean()) == pytest.approx(area, rel=0.01)
+    corners, plane = vertices[sphere.faces + 1], uvs[face_uvs]
+    shares = []  # of every edge: its length in the texture by its length in space
+    for a, b in ((0, 1), (1, 2), (2, 0)):
+        edges = (np.linalg.norm(points[:, a] - points[:, b], axis=1) for points in (plane, corners))
+        shares.append(np.divide(*edges))
+    assert np.max(shares) / np.min(shares) < 2.5
+
+
+def test_unwrapping_is_reproducible() -> None:
+    box = trimesh.creation.box()
+    first, second = (unwrap_faces(box.vertices, box.faces) for _ in range(2))
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_a_worker_that_fails_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """xatlas is native code: whatever it does, the program goes on."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    box = trimesh.creation.box()
+    with pytest.raises(MeshError, match=r"^xatlas could not unwrap the mesh \(exit code 1\); give it UVs in a mesh editor$"):
+        unwrap_faces(box.vertices, box.faces)
+
+
+@pytest.mark.parametrize(
+    ("uvs", "faces", "says"),
+    [
+        (SQUARE, HALVES, None),
+        (SQUARE * 0.5 + 0.25, HALVES, None),
+        (SQUARE * 2, HALVES, r"outside \[0,1\] \(0\.00 to 2\.00\)"),
+        (SQUARE - 0.5, HALVES, r"outside \[0,1\] \(-0\.50 to 0\.50\)"),
+        (SQUARE * 1e30, HALVES, r"outside \[0,1\]"),
+        (SQUARE, HALVES[[0, 1, 1]], "33% of the UV area overlaps"),
+        (SQUARE, np.array([[0, 1, 2], [0, 0, 0]]), "1 of 2 faces have no area"),
+        (SQUARE * 0, HALVES, "2 of 2 faces have no area"),
+    ],
+)
+def test_report(
+    uvs: np.ndarray, faces: np.ndarray, says: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="texopt"):
+        report_uvs("cow.obj", uvs, faces)
+    if says is None:
+        assert caplog.messages == []
+    else:
+        assert len(caplog.messages) == 1
+        assert caplog.messages[0].startswith("cow.obj: ")
+        assert re.search(says, caplog.messages[0])
+
+
+def test_materials_overlap() -> None:
+    assert not materials_overlap(SQUARE, HALVES, np.array([0, 1]))
+    assert materials_overlap(SQUARE, HALVES[[0, 1, 1]], np.array([0, 0, 1]))
+    assert materials_overlap(np.concatenate([SQUARE, SQUARE + 3]), np.array([[0, 1, 2], [4, 5, 6]]), np.array([0, 1]))
+
+
+@pytest.mark.parametrize("offset", [(0, 0), (1, 0), (-3, 7)])
+def test_covered_is_the_upper_and_the_lower_half(offset: tuple[int, int]) -> None:
+    """Row 0 is v = 1; whole repeats are the same texels."""
+    face = (SQUARE * [1, 0.5] + [0, 0.5] + offset, HALVES)
+    mask = covered(*face, 8, 16)
+    assert mask.shape == (8, 16)
+    np.testing.assert_array_equal(mask[:, 0], [True] * 4 + [False] * 4)
+    assert bool((mask == mask[:, :1]).all())
+
+
+def test_triangles_across_the_border_go_on_at_the_other_side() -> None:
+    uvs = SQUARE * 0.5 + 0.75  # [0.75, 1.25]²
+    expected = torch.zeros(8, 8, dtype=torch.bool)
+    ends = torch.tensor([0, 1, 6, 7])
+    expected[ends[:, None], ends] = True
+    np.testing.assert_array_equal(covered(uvs, HALVES, 8, 8), expected)
+    assert bool(covered(SQUARE * 5 - 2, HALVES, 8, 8).all())
+
+
+def test_rasterized_faces_and_weights_give_the_texel_centres_back() -> None:
+    rast, _ = rasterize_uvs(SQUARE, HALVES, 4, 8)
+    face = rast[0, ..., 3].long() - 1
+    weights = torch.stack([rast[0, ..., 0], rast[0, ..., 1], 1 - rast[0, ..., 0] - rast[0, ..., 1]], -1)
+    uv = (torch.from_numpy(SQUARE[HALVES])[face] * weights[..., None]).sum(2)
+    np.testing.assert_allclose(uv[0, :, 0], (np.arange(8) + 0.5) / 8, atol=1e-6)
+    np.testing.assert_allclose(uv[:, 0, 1], 1 - (np.arange(4) + 0.5) / 4, atol=1e-6)
+
+
+def plane(texture: np.ndarray, uvs: np.ndarray = SQUARE) -> RawMesh:
+    """A unit square with one texture."""
+    return RawMesh(
+        np.pad(SQUARE, ((0, 0), (0, 1))), HALVES, uvs, HALVES, np.zeros((0, 3)), np.full((2, 3), -1),
+        [Material((1.0, 1.0, 1.0), texture)], np.zeros(2, np.int64), (),
+    )  # fmt: skip
+
+
+def with_uvs(raw: RawMesh, uvs: np.ndarray) -> Mesh:
+    return Mesh("a", raw.vertices, HALVES.astype(np.int32), uvs, HALVES.astype(np.int32), None, None, np.zeros((1, 1, 3)))
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (15, 9), (64, 128), (1, 1)])
+def test_transfer_to_the_same_layout_is_resampling(
+    height: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ramp of colours, of any size (odd ones have no mip levels)."""
+    monkeypatch.setattr("texopt.original.SIZE", 32)
+    x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
+    ramp = (np.stack([x, y, np.full_like(x, 0.5)], -1) * 255).round().astype(np.uint8)
+    raw = plane(ramp)
+    made = transfer(raw, with_uvs(raw, SQUARE)).astype(float)
+    assert made.shape == (32, 32, 3)
+    center = (np.arange(32) + 0.5) / 32 * 255
+    margin = slice(32 // max(min(height, width), 2) + 1, -32 // max(min(height, width), 2) - 1)  # repeats blend there
+    if min(height, width) > 1:
+        np.testing.assert_allclose(made[5, margin, 0], center[margin], atol=2)
+        np.testing.assert_allclose(made[margin, 5, 1], center[margin], atol=2)
+    np.testing.assert_allclose(made[..., 2], 128, atol=1)
+
+
+def test_transfer_turns_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into a layout that is turned by a quarter; the old one repeats its texture beyond 1."""
+    monkeypatch.setattr("texopt.original.SIZE", 64)
+    colors = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
+    image = colors.repeat(32, 0).repeat(32, 1)
+    raw = plane(image, SQUARE + [4, -2])
+    made = transfer(raw, with_uvs(raw, SQUARE[[1, 2, 3, 0]]))
+    expected = np.rot90(image, 1)
+    inner = np.s_[3:29, 3:29]
+    for block in (np.s_[:32, :32], np.s_[:32, 32:], np.s_[32:, :32], np.s_[32:, 32:]):
+        np.testing.assert_array_equal(made[block][inner], expected[block][inner])
