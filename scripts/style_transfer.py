@@ -25,8 +25,9 @@ def main() -> None:
             print(f"step {step.number} of {step.steps}, {step.seconds:.0f} s: {terms}")
 
     mesh = texopt.load_mesh(options.mesh)
-    objective = texopt.style(options.style) + 8 * texopt.content()
-    result = texopt.optimize(mesh, texopt.FourierTexture(1024), objective, steps=options.steps, on_step=show)
+    texture = texopt.PyramidTexture(1024, start=texopt.palette(options.style))
+    objective = texopt.style(options.style) + 6 * texopt.content() + 5 * texopt.seam()
+    result = texopt.optimize(mesh, texture, objective, steps=options.steps, on_step=show)
     folder = result.save(options.out or Path("outputs") / f"{mesh.name}_{options.style.stem}")
     print(f"{folder / mesh.name}.obj with its texture, and preview.png beside it")
 

@@ -47,7 +47,7 @@ def quad(x: float = 0.0, image: Image.Image | None = None, factor: list[float] |
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
     material = trimesh.visual.material.PBRMaterial(baseColorTexture=image, baseColorFactor=factor)
     return trimesh.Trimesh(
-        np.pad(square, ((0, 0), (0, 1))) + [x, 0, 0], [[0, 1, 2], [0, 2, 3]], process=False,
+        np.pad(square, ((0, 0), (0, 1))) + np.array([x, 0, 0]), [[0, 1, 2], [0, 2, 3]], process=False,
         vertex_normals=np.tile([0, 0.6, 0.8], (4, 1)), visual=trimesh.visual.TextureVisuals(square, material=material),
     )  # fmt: skip
 
@@ -213,9 +213,7 @@ def test_unwrap_on_demand_carries_the_texture_over(tmp_path: Path) -> None:
     ("face", "says"),
     [("f 1 2 3 4\n", "a.obj has no UVs"), ("f 1/1 2/2 3/3\nf 1 3 4\n", "a.obj has some faces without UVs")],
 )
-def test_missing_uvs_are_made_and_said(
-    tmp_path: Path, face: str, says: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_missing_uvs_are_made_and_said(tmp_path: Path, face: str, says: str, caplog: pytest.LogCaptureFixture) -> None:
     mesh = load_mesh(write(tmp_path / "a.obj", SQUARE + face))
     assert not mesh.own_uvs
     assert mesh.face_uvs.shape == (2, 3)
@@ -334,7 +332,9 @@ def ply(vertices: str = "0 0 0\n1 0 0\n0 1 0\n", faces: str = "3 0 1 2\n") -> st
 
 
 NOISE = np.random.default_rng(0).integers(0, 256, 3000).astype(np.uint8).tobytes()
-TRIANGLE = "solid a\nfacet normal 0 0 1\nouter loop\nvertex {}\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid a\n"
+TRIANGLE = (
+    "solid a\nfacet normal 0 0 1\nouter loop\nvertex {}\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid a\n"
+)
 BROKEN: dict[str, tuple[str, str | bytes, str]] = {
     **{f"noise.{e}": (f"a.{e}", NOISE, "") for e in ("obj", "glb", "gltf", "ply", "stl", "off")},
     **{f"text.{e}": (f"a.{e}", "Hello\nI am text\n", "") for e in ("obj", "glb", "gltf", "ply", "stl", "off")},

@@ -19,7 +19,7 @@ def make_view(
     mask = torch.ones(len(image), 1, *image.shape[2:]) if mask is None else mask
     original = image.detach() if original is None else original
     before = Activations(extractor, original, differentiable=False)
-    return View(image, mask, original, Activations(extractor, image), before, extractor)
+    return View(image, mask, original, Activations(extractor, image), before, extractor, torch.rand(2, 50, 3))
 
 
 def red(view: View) -> Tensor:
@@ -169,9 +169,9 @@ def test_content_ignores_what_is_the_same_everywhere() -> None:
 @pytest.mark.parametrize(
     "goal",
     [
-        texopt.channel("act2", 3), texopt.channel("conv2", 0), texopt.neuron("conv2", 2), texopt.neuron("conv2", 2, 0, 7),
-        texopt.direction("conv2", torch.linspace(-1, 1, 12)), texopt.logit(4), texopt.content(), texopt.style(noise_image()),
-        texopt.total_variation(),
+        texopt.channel("act2", 3), texopt.channel("conv2", 0), texopt.neuron("conv2", 2),
+        texopt.neuron("conv2", 2, 0, 7), texopt.direction("conv2", torch.linspace(-1, 1, 12)), texopt.logit(4),
+        texopt.content(), texopt.style(noise_image()), texopt.total_variation(),
     ],
     ids=lambda goal: "-".join(goal.named_terms()),
 )  # fmt: skip

@@ -63,5 +63,7 @@ def test_loss_plot_is_a_png(count: int) -> None:
     image = Image.open(io.BytesIO(loss_plot(steps)))
     assert (image.format, image.size) == ("PNG", (910, 520))
     colors = np.asarray(image.convert("RGB")).reshape(-1, 3)
-    lines = sum(int((np.abs(colors.astype(int) - color).max(1) < 40).sum()) for color in ([31, 119, 180], [255, 127, 14]))
+    lines = sum(
+        int((np.abs(colors.astype(int) - color).max(1) < 40).sum()) for color in ([31, 119, 180], [255, 127, 14])
+    )
     assert (lines > 50) == (count > 0), "matplotlib's first two colours are there where terms are"

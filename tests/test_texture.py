@@ -5,10 +5,10 @@ import torch
 from conftest import make_cube
 from torch import Generator, nn
 
-from texopt import FourierTexture, OptionError, PixelTexture, fixed_views, rasterize
+from texopt import FourierTexture, OptionError, PixelTexture, PyramidTexture, fixed_views, rasterize
 from texopt.color import COLOR_CORRELATION, from_rgb, to_valid_rgb
 
-TEXTURES = [FourierTexture, PixelTexture]
+TEXTURES = [PyramidTexture, FourierTexture, PixelTexture]
 
 
 def smooth_image(size: int) -> torch.Tensor:
@@ -78,7 +78,7 @@ def test_fourier_gradient_is_spread_over_the_whole_texture() -> None:
             for parameter in texture.parameters():
                 parameter -= parameter.grad / parameter.grad.norm()
         moved[kind] = ((texture.bake() - before).abs() > 1e-6).float().mean().item()
-    assert moved[PixelTexture] < 0.01 < 0.9 < moved[FourierTexture]
+    assert moved[PixelTexture] < 0.01 < 0.05 < moved[PyramidTexture] < moved[FourierTexture]
 
 
 def test_colours_are_valid_and_invert() -> None:

@@ -56,7 +56,9 @@ def test_a_worker_that_fails_is_an_error_of_one_line(monkeypatch: pytest.MonkeyP
     """xatlas is native code: whatever it does, the program goes on."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
     box = trimesh.creation.box()
-    with pytest.raises(MeshError, match=r"^xatlas could not unwrap the mesh \(exit code 1\); give it UVs in a mesh editor$"):
+    with pytest.raises(
+        MeshError, match=r"^xatlas could not unwrap the mesh \(exit code 1\); give it UVs in a mesh editor$"
+    ):
         unwrap_faces(box.vertices, box.faces)
 
 
@@ -73,9 +75,7 @@ def test_a_worker_that_fails_is_an_error_of_one_line(monkeypatch: pytest.MonkeyP
         (SQUARE * 0, HALVES, "2 of 2 faces have no area"),
     ],
 )
-def test_report(
-    uvs: np.ndarray, faces: np.ndarray, says: str | None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_report(uvs: np.ndarray, faces: np.ndarray, says: str | None, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="texopt"):
         report_uvs("cow.obj", uvs, faces)
     if says is None:
@@ -129,13 +129,13 @@ def plane(texture: np.ndarray, uvs: np.ndarray = SQUARE) -> RawMesh:
 
 
 def with_uvs(raw: RawMesh, uvs: np.ndarray) -> Mesh:
-    return Mesh("a", raw.vertices, HALVES.astype(np.int32), uvs, HALVES.astype(np.int32), None, None, np.zeros((1, 1, 3)))
+    return Mesh(
+        "a", raw.vertices, HALVES.astype(np.int32), uvs, HALVES.astype(np.int32), None, None, np.zeros((1, 1, 3))
+    )
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (15, 9), (64, 128), (1, 1)])
-def test_transfer_to_the_same_layout_is_resampling(
-    height: int, width: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_transfer_to_the_same_layout_is_resampling(height: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ramp of colours, of any size (odd ones have no mip levels)."""
     monkeypatch.setattr("texopt.original.SIZE", 32)
     x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
@@ -156,7 +156,7 @@ def test_transfer_turns_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("texopt.original.SIZE", 64)
     colors = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
     image = colors.repeat(32, 0).repeat(32, 1)
-    raw = plane(image, SQUARE + [4, -2])
+    raw = plane(image, SQUARE + np.array([4, -2]))
     made = transfer(raw, with_uvs(raw, SQUARE[[1, 2, 3, 0]]))
     expected = np.rot90(image, 1)
     inner = np.s_[3:29, 3:29]

@@ -41,9 +41,10 @@ Sampler = Callable[[Generator, int], Cameras]  # (generator, number of views) ->
 def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:
     """View matrices [B,4,4] of cameras at eye [B,3] that look at target [B,3] with up [B,3] upwards."""
     forward = torch.nn.functional.normalize(target - eye, dim=-1)
-    right = torch.linalg.cross(forward, up, dim=-1)
-    # seen along `up` itself any roll is as good as another
-    other = torch.linalg.cross(forward, up.roll(1, -1), dim=-1)
+    right = torch.linalg.cross(forward, torch.nn.functional.normalize(up, dim=-1, eps=1e-30), dim=-1)
+    # seen along `up` any roll is as good as another: the axis farthest from the line of sight is to the right
+    axis = torch.nn.functional.one_hot(forward.abs().argmin(-1), 3).to(forward.dtype)
+    other = axis - (axis * forward).sum(-1, keepdim=True) * forward
     right = torch.where(right.norm(dim=-1, keepdim=True) > 1e-6, right, other)
     right = torch.nn.functional.normalize(right, dim=-1)
     rotation = torch.stack([right, torch.linalg.cross(right, forward, dim=-1), -forward], -2)  # [B,3,3]

@@ -21,13 +21,17 @@ from texopt.features.backbones import BACKBONES, class_index, load_backbone
 from texopt.images import write_file
 from texopt.loop import Step, optimize, resolve_device
 from texopt.mesh import load_mesh
-from texopt.objectives import Objective, as_objective, channel, content, logit, style
-from texopt.texture import FourierTexture, PixelTexture
+from texopt.objectives import Objective, as_objective, channel, content, logit, seam, style
+from texopt.texture import FourierTexture, PixelTexture, PyramidTexture, palette
 from texopt.transforms import robust
 
 log = logging.getLogger("texopt")
 
-TEXTURES: dict[str, type[FourierTexture] | type[PixelTexture]] = {"fourier": FourierTexture, "pixel": PixelTexture}
+TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelTexture]] = {
+    "pyramid": PyramidTexture,
+    "fourier": FourierTexture,
+    "pixel": PixelTexture,
+}
 
 
 def parse_target(text: str) -> Objective:
@@ -66,6 +70,8 @@ def _objective(config: RunConfig) -> tuple[Objective, str]:
         objective = config.style_weight * style(config.style, size=config.style_size)
         if config.content_weight:
             objective = objective + config.content_weight * content()
+        if config.seam_weight:
+            objective = objective + config.seam_weight * seam()
         return objective, config.style.stem
     if isinstance(config, FeatureConfig):
         return parse_target(config.target), config.target.replace(":", "-").replace(" ", "_")
@@ -108,7 +114,8 @@ def run(command: str, config: RunConfig) -> None:
         torch.set_num_threads(config.threads)
     objective, name = _objective(config)
     device = resolve_device(config.device)
-    texture = TEXTURES[config.texture](config.texture_size)
+    start = palette(config.style) if isinstance(config, StyleConfig) else None
+    texture = TEXTURES[config.texture](config.texture_size, start)
     cameras = sample_sphere(distance=config.distance, elevation=config.elevation)
     mesh = load_mesh(config.mesh, unwrap=config.unwrap)  # type: ignore[attr-defined]
     config.out = config.out or Path("outputs") / f"{mesh.name}_{name}"

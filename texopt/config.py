@@ -22,7 +22,7 @@ class RunConfig:
     """Steps of gradient descent."""
     texture_size: int = 1024
     """Texels a side of the texture, a power of two."""
-    texture: Literal["fourier", "pixel"] = "fourier"
+    texture: Literal["pyramid", "fourier", "pixel"] = "pyramid"
     """Parameterisation of the texture."""
     view_size: int = 384
     """Pixels a side of a rendering."""
@@ -58,10 +58,12 @@ class StyleConfig(RunConfig):
     """The painting: any image."""
     style_weight: float = 1.0
     """Weight of the style."""
-    content_weight: float = 8.0
+    content_weight: float = 6.0
     """Weight of what the original texture shows; 0 lets go of it."""
-    style_size: float = 1.0
-    """Length of the painting's shorter side on the object, in diameters; smaller gives finer strokes."""
+    seam_weight: float = 5.0
+    """Weight of equal colours on both sides of UV seams."""
+    style_size: float = 1.25
+    """Length of the painting's shorter side, in views; a view is about the object's size. Less gives finer strokes."""
 
 
 @dataclass(kw_only=True)

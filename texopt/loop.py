@@ -21,6 +21,7 @@ from texopt.mesh import Mesh, original_texture
 from texopt.objectives.objective import Loss, Objective, as_objective
 from texopt.render import Fragments, Scene, View, composite, look_up
 from texopt.result import Result
+from texopt.seams import Seams
 from texopt.transforms import Transform
 
 log = logging.getLogger("texopt")
@@ -109,6 +110,7 @@ def optimize(
     extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone, device=target)
     sample_cameras, make_background = cameras or sample_sphere(), background or smooth_noise()
 
+    seams = Seams(mesh, target)
     module = texture.to(target)  # type: ignore[attr-defined]
     scene = Scene(mesh, target)
     original = original_texture(mesh, *texture.bake().shape[1:]).to(target)
@@ -124,8 +126,9 @@ def optimize(
             fragments = scene.rasterize(sample_cameras(generator, views_per_step), view_size)
             behind = make_background(generator, views_per_step, view_size).to(target)
             mask = fragments.mask[:, None].float()
+            colors, points = seams.split(texture.sample(seams.extend(fragments, generator)), view_size)
             images = torch.cat([
-                composite(texture.sample(fragments), mask, behind),
+                composite(colors, mask, behind),
                 composite(look_up(original, fragments), mask, behind),
                 mask,
             ], 1)  # fmt: skip
@@ -134,16 +137,16 @@ def optimize(
             image, before, mask = images[:, :3], images[:, 3:6].detach(), images[:, 6:].detach()
             view = View(
                 image, mask, before, Activations(extractor, image), Activations(extractor, before, False), extractor,
-                number, steps,
+                points, number, steps,
             )  # fmt: skip
             loss, terms = objective(view)
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise OptionError(f"the objective became {value} at step {number + 1}; lower its weights or --learning-rate")
+            total = float(loss.detach())
+            if not math.isfinite(total):
+                raise OptionError(f"the objective became {total} at step {number + 1}; lower weights or learning rate")
             adam.zero_grad(set_to_none=True)
             loss.backward()
             adam.step()
-            values = {name: float(term) for name, term in terms.items()} | {"loss": value}
+            values = {name: float(term) for name, term in terms.items()} | {"loss": total}
             history.append(Step(number + 1, steps, time.perf_counter() - start, values))
             if on_step is not None:
                 on_step(history[-1])

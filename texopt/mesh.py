@@ -129,7 +129,7 @@ def load_mesh(path: str | os.PathLike[str], unwrap: bool = False) -> Mesh:
 
 def original_texture(mesh: Mesh, height: int, width: int) -> Tensor:
     """The original texture as float32 [3,height,width] in [0,1]: resampled, as mip levels need sides that halve."""
-    from texopt.texture.start import resized
+    from texopt.texture.image import resized
 
     image = torch.from_numpy(mesh.original).permute(2, 0, 1).float() / 255.0
     return resized(image, height, width)

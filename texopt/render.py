@@ -83,6 +83,7 @@ class View:
     features, original_features: activations by layer name, [B,C,h,w]. One forward pass of the network gives all the
         layers that the objective uses; the first use of a layer makes it one of those.
     extractor: the network the features are of.
+    seams: float32 [2,N,3], the texture's colours on the two sides of N random points on UV seams; differentiable.
     step, steps: of the run, for objectives that change with time.
     """
 
@@ -92,5 +93,6 @@ class View:
     features: Mapping[str, Tensor]
     original_features: Mapping[str, Tensor]
     extractor: FeatureExtractor
+    seams: Tensor
     step: int = 0
     steps: int = 1

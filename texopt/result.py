@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from texopt.cameras import fixed_views
 from texopt.export import export
@@ -58,7 +59,9 @@ class Result:
         with torch.no_grad():
             baked = self.texture.bake().cpu()
         height, width = baked.shape[1:]
-        valid = covered(self.mesh.uvs, self.mesh.face_uvs, height, width) & reached_texels(self.mesh, height, width)
+        used = covered(self.mesh.uvs, self.mesh.face_uvs, height, width)[None].float()
+        used = max_pool2d(used, 3, 1, 1)[0] > 0  # a bilinear look-up at the edge of a chart reaches one texel out of it
+        valid = used & reached_texels(self.mesh, height, width)
         return fill(baked, valid)
 
     def export(self, path: str | os.PathLike[str]) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from texopt.objectives.objective import Objective, objective
@@ -19,3 +20,13 @@ def total_variation() -> Objective:
         return (horizontal + vertical) / (3 * (across.sum() + down.sum())).clamp(min=1)
 
     return objective(loss, "total_variation")
+
+
+def seam() -> Objective:
+    """Mean absolute difference of the colours on the two sides of UV seams, which views alone see only as noise."""
+
+    def loss(view: View) -> Tensor:
+        first, second = view.seams
+        return torch.sum((first - second).abs()) / max(first.numel(), 1)
+
+    return objective(loss, "seam")

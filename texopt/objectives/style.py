@@ -107,7 +107,7 @@ class Style:
 
 
 def style(
-    image: str | os.PathLike[str] | Image.Image, layers: Sequence[str] | None = None, size: float = 1.0,
+    image: str | os.PathLike[str] | Image.Image, layers: Sequence[str] | None = None, size: float = 1.25,
     decay: float = 0.95,
 ) -> Objective:  # fmt: skip
     """Look like a painting: the relative L1 distance of Gram matrices, summed over layers.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
 from texopt.raster import cpu, mipmap
@@ -54,6 +55,8 @@ def rasterize(
     triangles = _array("tri", tri, torch.int32, "[F,3]", tri.ndim == 2 and tri.shape[-1] == 3)
     if len(triangles) and not (int(triangles.min()) >= 0 and int(triangles.max()) < positions.shape[1]):
         raise OptionError(f"tri has to index the {positions.shape[1]} vertices of pos")
+    if len(triangles) >= 1 << 24:
+        raise OptionError(f"tri has {len(triangles)} triangles; rast holds their indices as float32, fewer than 2^24")
     rast, rast_db = cpu.rasterize(positions, triangles, height, width)
     return torch.from_numpy(rast), torch.from_numpy(rast_db)
 
@@ -77,6 +80,10 @@ def interpolate(attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor) -> tup
         _array("tri", tri, torch.int32, "[F,3]", tri.ndim == 2 and tri.shape[-1] == 3),
         _array("rast_db", rast_db, torch.float32, "as rast", rast_db.shape == rast.shape),
     )
+    if tri.numel() and not (int(tri.min()) >= 0 and int(tri.max()) < attr.shape[1]):
+        raise OptionError(f"tri has to index the {attr.shape[1]} vertices of attr")
+    if rast.numel() and int(rast[..., 3].max()) > len(tri):
+        raise OptionError(f"tri has {len(tri)} triangles, rast was drawn with {int(rast[..., 3].max())} or more")
     out, out_da = cpu.interpolate(*arrays)
     return torch.from_numpy(out), torch.from_numpy(out_da)
 
@@ -93,6 +100,7 @@ class _Texture(torch.autograd.Function):
         return torch.from_numpy(out)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         uv, levels = ctx.saved_tensors
         contiguous = cotangent.float().contiguous().numpy()
@@ -132,7 +140,7 @@ def texture(
         float32 [B,h,w,C]. Differentiable with respect to tex, bit for bit the same from run to run.
     """
     mode = check_modes(uv_da, filter_mode, boundary_mode)
-    _array("tex", tex, torch.float32, "[1 or B,H,W,C]", tex.ndim == 4 and len(tex) in (1, len(uv)))
+    _array("tex", tex, torch.float32, "[1 or B,H,W,C]", tex.ndim == 4 and len(tex) in (1, len(uv)) and tex.numel() > 0)
     _array("uv", uv, torch.float32, "[B,h,w,2]", uv.ndim == 4 and uv.shape[-1] == 2)
     if mode != "linear-mipmap-linear":
         uv_da = None

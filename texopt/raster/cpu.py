@@ -17,13 +17,31 @@ from texopt.raster.threads import for_each_block
 SUBPIXEL = 256  # steps a pixel is divided into
 GUARD = 2.0**20  # largest screen coordinate, in pixels, that is drawn without clipping: int64 edge functions hold it
 SMALLEST_W = 1e-20
+DEPTH_LIMIT = 1.0 + 1e-7  # of |z/w|: surfaces exactly on the near or far plane survive rounding
 BAND = 64  # rows a block of work draws
 MAX_PIECES = 8  # a triangle clipped by the six planes has at most nine corners, hence seven pieces
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _order(p, i, j):
+    """Swap corners i and j if they are not in lexicographic order."""
+    for c in range(4):
+        if p[i, c] != p[j, c]:
+            if p[i, c] > p[j, c]:
+                for d in range(4):
+                    p[i, d], p[j, d] = p[j, d], p[i, d]
+            return
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _depth_plane(p, out):
-    """z/w as an affine function of normalised device x, y. False if the triangle is seen edge-on."""
+    """z/w as an affine function of normalised device x, y. False if the triangle is seen edge-on.
+
+    The corners are sorted first, so that coincident faces (the two sides of a sheet) have the same depth to the bit.
+    """
+    _order(p, 0, 1)
+    _order(p, 1, 2)
+    _order(p, 0, 1)
     a0, b0, c0 = (
         p[1, 1] * p[2, 3] - p[1, 3] * p[2, 1],
         p[1, 3] * p[2, 0] - p[1, 0] * p[2, 3],
@@ -210,7 +228,7 @@ def _draw(block, corners, planes, rows, faces, pos, tri, rast, rast_db):
             for column in range(left, right + 1):
                 if (f0 | f1 | f2) >= 0:
                     z = z_row + zx * ((2 * column + 1) / width - 1.0)
-                    if -1.0 <= z <= 1.0:
+                    if -DEPTH_LIMIT <= z <= DEPTH_LIMIT:
                         best = nearest[row - top, column]
                         if z < best or (z == best and face < visible[row - top, column]):
                             nearest[row - top, column] = z

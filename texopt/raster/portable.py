@@ -26,7 +26,8 @@ def _mip_level(uv_da: Tensor, height: int, width: int, top: int) -> Tensor:
     s_x, s_y, t_x, t_y = (uv_da * uv_da.new_tensor([width, width, height, height])).unbind(-1)
     a, b, c = s_x * s_x + t_x * t_x, s_y * s_y + t_y * t_y, s_x * s_y + t_x * t_y
     major_squared = 0.5 * (a + b) + (0.25 * (a - b) ** 2 + c * c).sqrt()
-    level: Tensor = (0.5 * major_squared.clamp(min=1.0).log2()).clamp(max=top)
+    major_squared = torch.where(major_squared > 1, major_squared, 1.0)  # not where it is NaN
+    level: Tensor = (0.5 * major_squared.log2()).clamp(max=top)
     return level
 
 
@@ -38,8 +39,7 @@ def _gather(stack: Tensor, start: Tensor, height: Tensor, width: Tensor, x: Tens
         x, y = x.clamp(min=0).minimum(width - 1), y.clamp(min=0).minimum(height - 1)
     index = (start + y * width + x).flatten(1)  # [B, h*w]
     batch = torch.arange(len(index), device=index.device)[:, None] if len(stack) > 1 else 0
-    texels: Tensor = stack[batch, index]
-    return texels.unflatten(1, x.shape[1:])
+    return torch.unflatten(stack[batch, index], 1, x.shape[1:])
 
 
 def texture(
@@ -54,11 +54,13 @@ def texture(
     stack = _flat_stack(tex, sizes)
     table = torch.tensor(sizes, device=tex.device)
     starts = torch.cat([table.new_zeros(1), table.prod(1).cumsum(0)[:-1]])
-    u, v = uv.unbind(-1)
+    finite = uv.isfinite().all(-1, keepdim=True)
+    uv = torch.where(finite, uv, 0.0)
+    u, v = (uv - uv.floor() if wrap else uv).unbind(-1)  # exact, where u * width would round
     if mode == "nearest":
         height, width = table[0]
         x, y = (u * width).floor().long(), (v * height).floor().long()
-        return _gather(stack, starts[0], height, width, x, y, wrap)
+        return torch.where(finite, _gather(stack, starts[0], height, width, x, y, wrap), 0.0)
     level = torch.zeros_like(u) if not mipmaps or uv_da is None else _mip_level(uv_da, *sizes[0], len(sizes) - 1)
     low = level.floor()
     blend = level - low
@@ -76,4 +78,4 @@ def texture(
             for dy, weight_y in ((0, 1 - fy), (1, fy)):
                 taps = _gather(stack, start, height, width, x + dx, y + dy, wrap)
                 out = out + (weight_x * weight_y * share)[..., None] * taps
-    return out
+    return torch.where(finite, out, 0.0)

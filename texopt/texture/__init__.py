@@ -1,6 +1,8 @@
 """Texture parameterisations: differentiable fields over the surface, which `sample(fragments)` and `bake(...)`."""
 
 from texopt.texture.fourier import FourierTexture
+from texopt.texture.image import ImageTexture, palette
 from texopt.texture.pixel import PixelTexture
+from texopt.texture.pyramid import PyramidTexture
 
-__all__ = ["FourierTexture", "PixelTexture"]
+__all__ = ["FourierTexture", "ImageTexture", "PixelTexture", "PyramidTexture", "palette"]

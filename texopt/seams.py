@@ -1,0 +1,78 @@
+"""UV seams: edges of the mesh whose two faces lie in different places of the texture."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from texopt.mesh import Mesh
+from texopt.render import Fragments
+
+POINTS = 4096  # on seams, every step
+
+
+def seam_edges(mesh: Mesh) -> np.ndarray:
+    """int64 [E,2,3]: for the two sides of every seam edge its face and the corners (0 to 2) that it goes from and to.
+
+    Vertices at the same place count as one: formats with one index for everything split them along seams.
+    """
+    _, place = np.unique(mesh.vertices, axis=0, return_inverse=True)
+    place = place.reshape(-1)
+    face = np.tile(np.arange(len(mesh.faces)), 3)
+    start = np.repeat(np.arange(3), len(mesh.faces))
+    end = (start + 1) % 3
+    a, b = place[mesh.faces[face, start]], place[mesh.faces[face, end]]
+    turned = a > b  # both sides have to go the same way
+    start, end = np.where(turned, end, start), np.where(turned, start, end)
+    a, b = np.minimum(a, b), np.maximum(a, b)
+    order = np.lexsort((b, a))
+    face, start, end, a, b = (values[order] for values in (face, start, end, a, b))
+    first = np.flatnonzero((a[1:] == a[:-1]) & (b[1:] == b[:-1]))
+    sides = np.stack([np.stack([values[first + side] for values in (face, start, end)], 1) for side in (0, 1)], 1)
+    uvs = mesh.uvs[mesh.face_uvs[sides[..., 0, None], sides[..., 1:]]]  # [E, side, end, 2]
+    apart: np.ndarray = np.abs(uvs[:, 0] - uvs[:, 1]).max((1, 2)) > 1e-6
+    return np.asarray(sides[apart])
+
+
+class Seams:
+    """Random points on the seams of a mesh, spread evenly over their length, as seen from both sides."""
+
+    def __init__(self, mesh: Mesh, device: torch.device) -> None:
+        edges = seam_edges(mesh)
+        corners = mesh.faces[edges[:, :1, 0, None], edges[:, :1, 1:]][:, 0]
+        ends = mesh.vertices[corners]  # [E,2,3]
+        self.length = torch.from_numpy(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1).astype(np.float32) + 1e-12)
+        self.faces = torch.from_numpy(edges[..., 0])  # [E, side]
+        self.uvs = torch.from_numpy(mesh.uvs[mesh.face_uvs[edges[..., 0, None], edges[..., 1:]]].astype(np.float32))
+        self.barys = torch.eye(3)[torch.from_numpy(edges[..., 1:])]  # [E, side, end, 3]
+        self.device = device
+
+    def extend(self, fragments: Fragments, generator: Generator) -> Fragments:
+        """The fragments with rows of seam points under every image; `split` takes their colours off again."""
+        batch, _, width = fragments.mask.shape
+        if not len(self.length):
+            return fragments
+        rows = 2 * -(-POINTS // (batch * width))
+        count = batch * rows * width // 2
+        edge = torch.multinomial(self.length, count, replacement=True, generator=generator)
+        t = torch.rand(count, 1, 1, generator=generator)
+
+        def between(ends: Tensor) -> Tensor:
+            """[E, side, end, n] -> [B, rows, W, n]: side after side, in the order of the pixels."""
+            values = ends[edge, :, 0] * (1 - t) + ends[edge, :, 1] * t
+            return values.transpose(0, 1).reshape(batch, rows, width, -1).to(self.device)
+
+        uv, bary = between(self.uvs), between(self.barys)[..., :2]
+        face = self.faces[edge].T.reshape(batch, rows, width).to(fragments.face_id)
+        flat = uv.new_zeros(batch, rows, width, 4)  # no footprint: mip level 0
+        pairs = (
+            (fragments.face_id, face), (fragments.bary, bary), (fragments.depth, flat[..., 0]), (fragments.uv, uv),
+            (fragments.uv_da, flat), (fragments.mask, torch.ones_like(face, dtype=torch.bool)),
+        )  # fmt: skip
+        return Fragments(*(torch.cat([seen, added], 1) for seen, added in pairs))
+
+    def split(self, colors: Tensor, height: int) -> tuple[Tensor, Tensor]:
+        """Colours [B,3,H+rows,W] of extended fragments -> of the images [B,3,H,W], of the points' two sides [2,N,3]."""
+        points = colors[:, :, height:].permute(0, 2, 3, 1).reshape(2, -1, 3)
+        return colors[:, :, :height], points
