@@ -317,20 +317,21 @@ def test_fill_with_everything_or_nothing_valid() -> None:
         np.testing.assert_array_equal(fill(image, valid), image)
 
 
-def test_result_fills_what_no_face_uses_and_what_no_view_sees(tmp_path: Path) -> None:
-    """An outer box on the left half of the texture, one inside of it on part of the right half."""
+def test_result_fills_what_no_face_uses_and_what_no_view_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outer box on the left of the texture, one inside of it, blue, farther to the right."""
+    monkeypatch.setattr("texopt.result.COVERAGE_SIZE", 512)
     outer, inner = trimesh.creation.box(), trimesh.creation.box((0.2, 0.2, 0.2))
     lines = [f"v {x} {y} {z}" for x, y, z in [*outer.vertices, *inner.vertices]]
-    lines += ["vt 0 0", "vt 0.5 0", "vt 0.5 1", "vt 0 1", "vt 0.75 0", "vt 0.75 0.5"]
-    for offset, (a, b, c, d) in ((1, (1, 2, 3, 4)), (9, (2, 5, 6, 2))):
+    lines += ["vt 0.05 0.3", "vt 0.35 0.3", "vt 0.35 0.7", "vt 0.05 0.7", "vt 0.6 0.4", "vt 0.7 0.4", "vt 0.7 0.6"]
+    for offset, (a, b, c, d) in ((1, (1, 2, 3, 4)), (9, (5, 6, 7, 7))):
         for index, (i, j, k) in enumerate(outer.faces + offset):
             lines.append(f"f {i}/{a} {j}/{b} {k}/{c}" if index % 2 else f"f {i}/{a} {j}/{c} {k}/{d}")
     mesh = load_mesh(write(tmp_path / "a.obj", "\n".join(lines)))
     red = torch.tensor([0.8, 0.2, 0.2])[:, None, None].expand(3, 64, 64).clone()
-    red[:, :, 32:] = torch.tensor([0.1, 0.1, 0.9])[:, None, None]
+    red[:, :, 26:] = torch.tensor([0.1, 0.1, 0.9])[:, None, None]
     image = Result(mesh, texopt.PixelTexture(64, start=red), []).image
-    np.testing.assert_allclose(image[:, :, 1:31], red[:, :, 1:31], atol=1e-3)
-    np.testing.assert_allclose(image[0, :, 36:60], np.full((64, 24), 0.8), atol=0.02)
+    assert bool((image[0] > 0.79).all())
+    assert bool((image[2] < 0.21).all())
 
 
 @st.composite

@@ -63,27 +63,31 @@ def test_gradient_reaches_the_image_and_no_weight() -> None:
 
 
 def test_one_pass_serves_all_layers(extractor: FeatureExtractor) -> None:
-    passes = []
+    passes: list[int] = []
     extractor.model.get_submodule("conv1").register_forward_hook(lambda *_: passes.append(1))
-    extractor.require("act1", "act2")
-    activations = Activations(extractor, torch.rand(1, 3, 16, 16))
+    layers = {"act1", "act2"}
+    activations = Activations(extractor, torch.rand(1, 3, 16, 16), layers)
     assert activations["act1"].shape == (1, 8, 8, 8)
     assert activations["act2"].shape == (1, 12, 4, 4)
     assert len(passes) == 1
-    assert activations["conv2"].shape == (
-        1,
-        12,
-        4,
-        4,
-    )  # asked for only now: a second pass, and from then on in the first
+    assert activations["conv2"].shape == (1, 12, 4, 4)  # asked for only now: a second pass, then part of the first
     assert sorted(activations) == ["act1", "act2", "conv2"]
-    Activations(extractor, torch.rand(1, 3, 16, 16))["conv2"]
+    later = Activations(extractor, torch.rand(1, 3, 16, 16), layers)
+    assert later["conv2"].shape == later["act2"].shape
     assert len(passes) == 3
+
+
+def test_layers_that_are_not_wanted_are_not_computed(extractor: FeatureExtractor) -> None:
+    reached = []
+    extractor.model.get_submodule("conv2").register_forward_hook(lambda *_: reached.append(True))
+    extractor.require("act1", "act2")
+    assert list(extractor(torch.rand(1, 3, 16, 16), ["act1"])) == ["act1"]
+    assert not reached
 
 
 def test_original_features_have_no_gradient(extractor: FeatureExtractor) -> None:
     image = torch.rand(1, 3, 16, 16, requires_grad=True)
-    assert not Activations(extractor, image, differentiable=False)["act1"].requires_grad
+    assert not Activations(extractor, image, set(), differentiable=False)["act1"].requires_grad
 
 
 def test_an_unknown_layer_is_named_with_near_ones(extractor: FeatureExtractor) -> None:

@@ -18,8 +18,8 @@ def make_view(
 ) -> View:
     mask = torch.ones(len(image), 1, *image.shape[2:]) if mask is None else mask
     original = image.detach() if original is None else original
-    before = Activations(extractor, original, differentiable=False)
-    return View(image, mask, original, Activations(extractor, image), before, extractor, torch.rand(2, 50, 3))
+    after, before = Activations(extractor, image, set()), Activations(extractor, original, set(), False)
+    return View(image, mask, original, after, before, extractor, torch.rand(2, 50, 3), scale=image.shape[-1] / 2)
 
 
 def red(view: View) -> Tensor:
@@ -125,9 +125,9 @@ def noise_image(size: int = 64, seed: int = 0) -> Image.Image:
 def test_style_of_the_style_image_itself_is_nothing(extractor: FeatureExtractor) -> None:
     picture = noise_image()
     image = torch.tensor(list(picture.tobytes())).reshape(64, 64, 3).permute(2, 0, 1)[None] / 255.0
-    loss = texopt.style(picture)(make_view(extractor, image))[0]
+    loss = texopt.style(picture, size=1.0)(make_view(extractor, image))[0]
     assert loss.item() < 1e-4
-    assert texopt.style(picture)(make_view(extractor, torch.full((1, 3, 64, 64), 0.5)))[0].item() > 0.5
+    assert texopt.style(picture, size=1.0)(make_view(extractor, torch.full((1, 3, 64, 64), 0.5)))[0].item() > 0.5
 
 
 def test_style_depends_on_size(extractor: FeatureExtractor) -> None:

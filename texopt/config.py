@@ -62,8 +62,8 @@ class StyleConfig(RunConfig):
     """Weight of what the original texture shows; 0 lets go of it."""
     seam_weight: float = 5.0
     """Weight of equal colours on both sides of UV seams."""
-    style_size: float = 1.25
-    """Length of the painting's shorter side, in views; a view is about the object's size. Less gives finer strokes."""
+    style_size: float = 1.1
+    """Length of the painting's shorter side on the object, in its diameters; less gives finer strokes."""
 
 
 @dataclass(kw_only=True)

@@ -67,6 +67,12 @@ def learning_rate_at(step: int, steps: int) -> float:
     return warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
+def mean_scale(sampler: Sampler) -> float:
+    """How much of a view's height one mesh radius spans in the middle of the view, averaged over the cameras."""
+    cameras = sampler(Generator().manual_seed(0), 256)
+    return float((cameras.projection[:, 1, 1] / cameras.view[:, :3, 3].norm(dim=1) / 2).mean())
+
+
 def optimize(
     mesh: Mesh, texture: Texture, objective: Objective | Loss, *, steps: int = 300, view_size: int = 384,
     views_per_step: int = 1, learning_rate: float = 0.05, cameras: Sampler | None = None,
@@ -116,6 +122,9 @@ def optimize(
     original = original_texture(mesh, *texture.bake().shape[1:]).to(target)
     adam = torch.optim.Adam(module.parameters(), lr=learning_rate)
     generator = Generator().manual_seed(seed)
+    layers: set[str] = set()  # that the objective asks for, of the view and of the original
+    original_layers: set[str] = set()
+    scale = mean_scale(sample_cameras) * view_size
     history: list[Step] = []
     interrupted = False
     start = time.perf_counter()
@@ -136,8 +145,8 @@ def optimize(
                 images = transform(generator, images)
             image, before, mask = images[:, :3], images[:, 3:6].detach(), images[:, 6:].detach()
             view = View(
-                image, mask, before, Activations(extractor, image), Activations(extractor, before, False), extractor,
-                points, number, steps,
+                image, mask, before, Activations(extractor, image, layers),
+                Activations(extractor, before, original_layers, False), extractor, points, scale, number, steps,
             )  # fmt: skip
             loss, terms = objective(view)
             total = float(loss.detach())

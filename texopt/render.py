@@ -81,9 +81,10 @@ class View:
     mask: float32 [B,1,H,W], 1 where the object is.
     original: as image, with the mesh's original texture, over the same background.
     features, original_features: activations by layer name, [B,C,h,w]. One forward pass of the network gives all the
-        layers that the objective uses; the first use of a layer makes it one of those.
+        layers that the objective uses; the first use of a layer makes it one of them.
     extractor: the network the features are of.
     seams: float32 [2,N,3], the texture's colours on the two sides of N random points on UV seams; differentiable.
+    scale: pixels that one radius of the mesh spans in the middle of a view, averaged over the run's cameras.
     step, steps: of the run, for objectives that change with time.
     """
 
@@ -94,5 +95,6 @@ class View:
     original_features: Mapping[str, Tensor]
     extractor: FeatureExtractor
     seams: Tensor
+    scale: float
     step: int = 0
     steps: int = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -47,7 +47,7 @@ class FeatureExtractor(nn.Module):
         style_layers, content_layer: what `style()` and `content()` look at if they are not told.
         half: run in bfloat16 autocast; activations are returned as float32.
 
-    The forward pass ends after the last layer that is needed.
+    The forward pass ends after the last layer that is wanted.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class FeatureExtractor(nn.Module):
         self.style_layers, self.content_layer, self.half_precision = tuple(style_layers), content_layer, half
         self.layers: set[str] = set()
         self._kept: dict[str, Tensor] = {}
+        self._wanted: set[str] = set()
         self._names = {LOGITS: ""} | {name: name for name, _ in model.named_modules() if name}
         self.require(*layers)
 
@@ -91,15 +92,20 @@ class FeatureExtractor(nn.Module):
 
     def _keep(self, layer: str) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            self._kept[layer] = output
-            if len(self._kept) == len(self.layers):
-                raise _Reached
+            if layer in self._wanted:
+                self._kept[layer] = output
+                if len(self._kept) == len(self._wanted):
+                    raise _Reached
 
         return hook
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """image float32 [B,3,H,W] in [0,1] -> activations float32 by layer, [B,C,h,w] ([B,classes] for logits)."""
-        self._kept = {}
+    def forward(self, image: Tensor, layers: Collection[str] | None = None) -> dict[str, Tensor]:
+        """Activations float32 by layer, [B,C,h,w] ([B,classes] for logits), of images float32 [B,3,H,W] in [0,1].
+
+        layers: the ones that are wanted of those required, by default all.
+        """
+        self._kept, self._wanted = {}, self.layers if layers is None else set(layers)
+        self.require(*self._wanted)
         normalized = ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         half = torch.autocast(image.device.type, torch.bfloat16, enabled=self.half_precision)
         with half, contextlib.suppress(_Reached):
@@ -109,21 +115,29 @@ class FeatureExtractor(nn.Module):
 
 
 class Activations(Mapping[str, Tensor]):
-    """The features of one image, computed when the first is asked for."""
+    """The features of one image, computed when the first is asked for.
 
-    def __init__(self, extractor: FeatureExtractor, image: Tensor, differentiable: bool = True) -> None:
+    layers: what one pass computes. A layer that is asked for besides them joins them, and so is part of the pass of
+    every later image that shares the set.
+    """
+
+    def __init__(
+        self, extractor: FeatureExtractor, image: Tensor, layers: set[str], differentiable: bool = True
+    ) -> None:
         self._extractor, self._image, self._differentiable = extractor, image, differentiable
+        self._layers = layers
         self._values: dict[str, Tensor] = {}
 
     def __getitem__(self, layer: str) -> Tensor:
         if layer not in self._values:
             self._extractor.require(layer)
+            self._layers.add(layer)
             with torch.set_grad_enabled(self._differentiable and torch.is_grad_enabled()):
-                self._values = self._extractor(self._image)
+                self._values = self._extractor(self._image, self._layers)
         return self._values[layer]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._extractor.layers))
+        return iter(sorted(self._layers))
 
     def __len__(self) -> int:
-        return len(self._extractor.layers)
+        return len(self._layers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from texopt.objectives.objective import Objective, objective
@@ -26,7 +25,7 @@ def seam() -> Objective:
     """Mean absolute difference of the colours on the two sides of UV seams, which views alone see only as noise."""
 
     def loss(view: View) -> Tensor:
-        first, second = view.seams
-        return torch.sum((first - second).abs()) / max(first.numel(), 1)
+        difference = view.seams[0] - view.seams[1]
+        return difference.abs().sum() / max(difference.numel(), 1)
 
     return objective(loss, "seam")

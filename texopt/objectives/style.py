@@ -82,12 +82,12 @@ class Style:
         self.target: dict[str, Tensor] = {}
 
     def prepare(self, view: View) -> None:
-        """Gram matrices of the style image, scaled so that its shorter side is `size` views long."""
+        """Gram matrices of the style image, scaled so that its shorter side is `size` diameters of the mesh."""
         layers = self.layers or view.extractor.style_layers
         if not layers:
             raise OptionError("the backbone has no style layers of its own; name some: style(image, layers=[...])")
         view.extractor.require(*layers)
-        scale = self.size * view.image.shape[-1] / min(self.image.size)
+        scale = self.size * 2 * view.scale / min(self.image.size)
         width, height = (max(round(side * scale), 32) for side in self.image.size)
         image = to_tensor(self.image.resize((width, height), Image.Resampling.LANCZOS))[None].to(view.image.device)
         with torch.no_grad():
@@ -107,7 +107,7 @@ class Style:
 
 
 def style(
-    image: str | os.PathLike[str] | Image.Image, layers: Sequence[str] | None = None, size: float = 1.25,
+    image: str | os.PathLike[str] | Image.Image, layers: Sequence[str] | None = None, size: float = 1.1,
     decay: float = 0.95,
 ) -> Objective:  # fmt: skip
     """Look like a painting: the relative L1 distance of Gram matrices, summed over layers.
@@ -118,12 +118,12 @@ def style(
     Args:
         image: the painting: a file or a Pillow image; at least 16 pixels a side.
         layers: of the backbone; its own style layers by default.
-        size: length of the painting's shorter side, in views; a view is about as large as the object. Smaller values
-            give finer strokes.
+        size: length of the painting's shorter side on the object, in diameters of its bounding sphere, whatever the
+            cameras and the size of the views. Smaller values give finer strokes.
         decay: of the moving average, per step.
     """
     if not 0.05 <= size <= 8.0:
-        raise OptionError(f"the style's size has to be between 0.05 and 8 views, not {size}")
+        raise OptionError(f"the style's size has to be between 0.05 and 8 diameters, not {size}")
     if not isinstance(image, Image.Image):
         image = load_image(image, min_size=16)
     return objective(Style(image.convert("RGB"), layers, size, decay), "style")
