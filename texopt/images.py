@@ -51,7 +51,9 @@ def load_image(path: str | os.PathLike[str], min_size: int = 1) -> Image.Image:
                 rgb = _to_rgb(image)
     except UnidentifiedImageError:
         raise ImageError(f"{path} is not an image that Pillow can read; convert it to PNG or JPEG") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them run into
         raise ImageError(f"image {path} cannot be read ({error}); convert it to PNG or JPEG") from None
     if min(rgb.size) < min_size:
         raise ImageError(f"image {path} is {width}x{height}; it needs at least {min_size} pixels a side")

@@ -91,6 +91,8 @@ def load_mesh(path: str | os.PathLike[str], unwrap: bool = False) -> Mesh:
         raise MeshError(f"{path} has no faces; texopt needs a surface, not points or lines")
     if not np.isfinite(vertices[np.unique(faces)]).all():
         raise MeshError(f"{path} has vertices that are not finite (NaN or infinity); mend it in a mesh editor")
+    if np.abs(vertices[np.unique(faces)]).max() > 1e30:
+        raise MeshError(f"{path} is too large: its coordinates go beyond 1e30; scale it down in a mesh editor")
     corners = vertices[faces]
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     if not areas.any():

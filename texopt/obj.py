@@ -41,7 +41,7 @@ def _corner(text: str, counts: tuple[int, int, int], where: str) -> list[int]:
             if part:
                 number = int(part)
                 indices[kind] = number - 1 if number > 0 else counts[kind] + number
-                if number == 0 or indices[kind] < 0:
+                if number == 0 or indices[kind] < 0 or number >= 2**31:
                     raise MeshError(f"{where}: index {number} refers to nothing; mend the file")
     except ValueError:
         raise MeshError(f"{where}: {text!r} is not a face corner (v, v/vt, v//vn or v/vt/vn)") from None
@@ -55,9 +55,17 @@ def _joined(text: str) -> list[str]:
     return text.replace("\r\n", "\n").replace("\\\n", " ").removesuffix("\n").split("\n")
 
 
+def _numbers(text: str, count: int, least: int) -> list[float]:
+    """The first `count` numbers of a line, of which it has to have `least`; 0 stands for those that are left out."""
+    numbers = [float(x) for x in text.partition("#")[0].split()[:count]]
+    if len(numbers) < least:
+        raise ValueError
+    return numbers + [0.0] * (count - len(numbers))
+
+
 def read_obj(path: Path) -> ObjFile:
     """Parse an OBJ file. MeshError where it is malformed, naming the line."""
-    lines = _joined(path.read_text(encoding="utf-8", errors="surrogateescape"))
+    lines = _joined(path.read_text(encoding="utf-8-sig", errors="surrogateescape"))
     vertices: list[list[float]] = []
     uvs: list[list[float]] = []
     normals: list[list[float]] = []
@@ -72,11 +80,11 @@ def read_obj(path: Path) -> ObjFile:
         for number, line in enumerate(lines):
             key, _, rest = line.replace("\t", " ").strip().partition(" ")
             if key == "v":
-                vertices.append([float(x) for x in rest.split()[:3]])
+                vertices.append(_numbers(rest, 3, 3))
             elif key == "vt":
-                uvs.append([float(x) for x in rest.split()[:2]])
+                uvs.append(_numbers(rest, 2, 1))
             elif key == "vn":
-                normals.append([float(x) for x in rest.split()[:3]])
+                normals.append(_numbers(rest, 3, 3))
             elif key == "f":
                 where = f"{path}, line {number + 1}"
                 counts = (len(vertices), len(uvs), len(normals))
@@ -91,13 +99,13 @@ def read_obj(path: Path) -> ObjFile:
                 current = names.setdefault(rest.strip(), len(names))
             elif key == "mtllib":
                 libraries.append(rest.strip())
-        arrays = (
-            np.array(vertices, np.float64).reshape(-1, 3),
-            np.array([uv if len(uv) == 2 else [uv[0], 0.0] for uv in uvs], np.float64).reshape(-1, 2),
-            np.array(normals, np.float64).reshape(-1, 3),
-        )
-    except (ValueError, IndexError):
+    except ValueError:
         raise MeshError(f"{path}, line {number + 1}: {lines[number][:60]!r} is not valid OBJ") from None
+    arrays = (
+        np.array(vertices, np.float64).reshape(-1, 3),
+        np.array(uvs, np.float64).reshape(-1, 2),
+        np.array(normals, np.float64).reshape(-1, 3),
+    )
     table = np.array(corners, np.int64).reshape(-1, 3, 3)
     for kind, (what, values) in enumerate(zip(("vertex", "uv", "normal"), arrays, strict=True)):
         if len(table) and table[:, :, kind].max() >= len(values):
@@ -117,6 +125,7 @@ class MtlMaterial:
 
     color: tuple[float, float, float] = (0.8, 0.8, 0.8)
     texture: str | None = None
+    folder: Path | None = field(default=None, compare=False)  # of the MTL file, which texture is relative to
 
 
 # map_Kd options such as `-s 2 2 1 -clamp on`; what follows them is the file name, which may contain spaces
@@ -127,14 +136,17 @@ def read_mtl(path: Path) -> dict[str, MtlMaterial]:
     """Materials of an MTL file by name. MeshError where it is malformed."""
     materials: dict[str, MtlMaterial] = {}
     current = MtlMaterial()
-    for number, line in enumerate(_joined(path.read_text(encoding="utf-8", errors="surrogateescape"))):
+    for number, line in enumerate(_joined(path.read_text(encoding="utf-8-sig", errors="surrogateescape"))):
         key, _, rest = line.replace("\t", " ").strip().partition(" ")
         rest = rest.strip()
         if key == "newmtl":
-            current = materials.setdefault(rest, MtlMaterial())
+            current = materials.setdefault(rest, MtlMaterial(folder=path.parent))
         elif key == "Kd":
             try:
-                red, green, blue = (min(max(float(x), 0.0), 1.0) for x in rest.split()[:3])
+                numbers = [float(x) for x in rest.split()[:3]]
+                red, green, blue = (min(max(x, 0.0), 1.0) for x in (numbers if len(numbers) != 1 else numbers * 3))
+                if not np.isfinite(numbers).all():
+                    raise ValueError
             except ValueError:
                 raise MeshError(f"{path}, line {number + 1}: Kd needs three numbers, not {rest[:40]!r}") from None
             current.color = (red, green, blue)

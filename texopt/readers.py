@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -84,10 +86,10 @@ def read(path: Path) -> RawMesh:
         raise MeshError(f"mesh {path} cannot be read: {error.strerror or error}") from None
 
 
-def _find_texture(folder: Path, name: str) -> Path | None:
-    """A texture that a material names, searched as written and then by its bare name beside the mesh."""
+def _find(name: str, *folders: Path) -> Path | None:
+    """A file that a mesh names, searched as written and then by its bare name."""
     relative = Path(name.replace("\\", "/"))
-    for candidate in (folder / relative, folder / relative.name):
+    for candidate in (*(folder / relative for folder in folders), *(folder / relative.name for folder in folders)):
         if candidate.is_file():
             return candidate
     return None
@@ -96,7 +98,7 @@ def _find_texture(folder: Path, name: str) -> Path | None:
 def _obj_material(folder: Path, name: str, mtl: MtlMaterial, files: list[Path]) -> Material:
     if mtl.texture is None:
         return Material(mtl.color)
-    found = _find_texture(folder, mtl.texture)
+    found = _find(mtl.texture, mtl.folder or folder, folder)
     if found is None:
         raise ImageError(
             f"material {name!r} names the texture {mtl.texture!r}, which is not in {folder}; "
@@ -112,18 +114,18 @@ def _read_obj(path: Path) -> RawMesh:
     known: dict[str, MtlMaterial] = {}
     for library in obj.libraries:
         # a name may contain spaces, and a line may name several libraries: as a whole first, then word by word
-        names = [library] if (path.parent / library).is_file() else library.split()
+        names = [library] if _find(library, path.parent) else library.split()
         for name in names:
-            if (path.parent / name).is_file():
-                known |= read_mtl(path.parent / name)
-                files.append(path.parent / name)
+            if found := _find(name, path.parent):
+                known |= read_mtl(found)
+                files.append(found)
             else:
                 log.warning("%s: the material library %s is missing, its materials are taken as grey", path.name, name)
     loaded: dict[tuple[Any, ...], Material] = {}  # materials that look the same are one
     materials = []
     for name in obj.material_names:
         mtl = known.get(name, MtlMaterial())
-        key = (mtl.texture,) if mtl.texture else mtl.color
+        key = (mtl.texture, mtl.folder) if mtl.texture else mtl.color
         if key not in loaded:
             loaded[key] = _obj_material(path.parent, name, mtl, files)
         materials.append(loaded[key])
@@ -135,15 +137,43 @@ def _read_obj(path: Path) -> RawMesh:
 
 def _trimesh_material(visual: Any) -> Material:
     """The base colour of a trimesh visual, as sRGB."""
+    from trimesh.visual.material import PBRMaterial
+
     material = getattr(visual, "material", None)
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     if image is not None:
         return Material((1.0, 1.0, 1.0), np.array(image.convert("RGB")))
-    color = getattr(material, "main_color", None)
-    if color is None:
-        return Material((0.8, 0.8, 0.8))
-    red, green, blue = (float(x) / 255.0 for x in np.asarray(color)[:3])
+    if isinstance(material, PBRMaterial):  # glTF: linear, and white where it is not given
+        factor = material.baseColorFactor
+        linear = np.ones(3) if factor is None else np.asarray(factor)[:3] / 255.0
+        color = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    else:
+        main = getattr(material, "main_color", None)
+        color = np.full(3, 0.8) if main is None else np.asarray(main)[:3] / 255.0
+    red, green, blue = (float(x) for x in color)
     return Material((red, green, blue))
+
+
+def _gltf_files(path: Path) -> list[Path]:
+    """The files that a .gltf refers to. trimesh leaves out, silently, images that are not there."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        uris = {kind: [entry.get("uri", "data:") for entry in document.get(kind, [])] for kind in ("buffers", "images")}
+        names = {kind: [unquote(uri) for uri in some if not uri.startswith("data:")] for kind, some in uris.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise MeshError(f"{path} is not a valid GLTF file ({error}); export it again") from None
+    for kind, what in (("buffers", MeshError), ("images", ImageError)):
+        for name in names[kind]:
+            if not (path.parent / name).is_file():
+                raise what(f"{path} names {name}, which is not there; put it there or export the mesh as .glb")
+    return [path.parent / name for name in names["buffers"] + names["images"]]
+
+
+def _merged(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Equal vertices become one, in the order of their first appearance."""
+    _, first, inverse = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return vertices[first[order]], np.argsort(order)[inverse.reshape(-1)][faces]
 
 
 def _read_with_trimesh(path: Path) -> RawMesh:
@@ -151,24 +181,42 @@ def _read_with_trimesh(path: Path) -> RawMesh:
 
     if path.suffix.lower().lstrip(".") not in trimesh.available_formats():
         raise MeshError(f"{path} is not a mesh format that texopt reads (OBJ, glTF, GLB, PLY, STL, OFF)")
+    files = [path, *_gltf_files(path)] if path.suffix.lower() == ".gltf" else [path]
+
+    class Resolver(trimesh.resolvers.FilePathResolver):
+        def get(self, name: str) -> bytes:
+            return bytes(super().get(unquote(name)))  # glTF names files as URIs
+
     try:
-        scene = trimesh.load_scene(path, process=False)
-        parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
+        resolver = Resolver(str(path), allow_anywhere=True) if path.suffix.lower() == ".gltf" else None
+        scene = trimesh.load_scene(path, process=False, resolver=resolver)
+        parts = []
+        order = {name: index for index, name in enumerate(scene.geometry)}
+        for node in sorted(scene.graph.nodes_geometry, key=lambda node: order[scene.graph[node][1]]):
+            transform, name = scene.graph[node]
+            if isinstance(scene.geometry[name], trimesh.Trimesh) and len(scene.geometry[name].faces):
+                parts.append(scene.geometry[name].copy(include_cache=True))  # dump() would lose the normals
+                parts[-1].apply_transform(transform)
     except OSError:
         raise
+    except ImportError:  # trimesh's guess of a text's encoding
+        raise MeshError(f"{path} is not a valid {path.suffix[1:].upper()} file (no text); export it again") from None
     except Exception as error:  # trimesh's readers raise whatever their parsing runs into
         reason = str(error).strip().split("\n")[0][:120] or type(error).__name__
-        raise MeshError(f"{path} is not a valid {path.suffix[1:].upper()} file ({reason})") from None
+        raise MeshError(f"{path} is not a valid {path.suffix[1:].upper()} file ({reason}); export it again") from None
     vertices, faces, uvs, face_uvs, normals, face_normals, materials, face_material = ([] for _ in range(8))  # type: ignore[var-annotated]
     vertex_count = uv_count = normal_count = 0
+    loaded: dict[tuple[Any, ...], Material] = {}  # materials that look the same are one
     for index, part in enumerate(parts):
-        if path.suffix.lower() == ".stl":
-            part.merge_vertices()  # STL has no shared vertices, only equal ones
         own_uvs = getattr(part.visual, "uv", None)
-        triangles = np.asarray(part.faces, np.int64)
-        vertices.append(np.asarray(part.vertices, np.float64))
+        points, triangles = np.asarray(part.vertices, np.float64), np.asarray(part.faces, np.int64)
+        if triangles.min() < 0 or triangles.max() >= len(points):
+            raise MeshError(f"{path} has face indices out of range of its {len(points)} vertices; mend the file")
+        if path.suffix.lower() == ".stl":
+            points, triangles = _merged(points, triangles)  # STL has no shared vertices, only equal ones
+        vertices.append(points)
         faces.append(triangles + vertex_count)
-        vertex_count += len(part.vertices)
+        vertex_count += len(points)
         if own_uvs is not None and len(own_uvs) == len(part.vertices):
             uvs.append(np.asarray(own_uvs, np.float64)[:, :2])
             face_uvs.append(triangles + uv_count)
@@ -181,7 +229,10 @@ def _read_with_trimesh(path: Path) -> RawMesh:
             normal_count += len(part.vertices)
         else:
             face_normals.append(np.full_like(triangles, -1))
-        materials.append(_trimesh_material(part.visual))
+        material = _trimesh_material(part.visual)
+        texture = material.texture
+        key = material.color if texture is None else (texture.shape, texture.tobytes())
+        materials.append(loaded.setdefault(key, material))
         face_material.append(np.full(len(triangles), index))
 
     def stacked(arrays: list[np.ndarray], width: int, kind: type = np.float64) -> np.ndarray:
@@ -190,5 +241,5 @@ def _read_with_trimesh(path: Path) -> RawMesh:
     return RawMesh(
         stacked(vertices, 3), stacked(faces, 3, np.int64), stacked(uvs, 2), stacked(face_uvs, 3, np.int64),
         stacked(normals, 3), stacked(face_normals, 3, np.int64), materials,
-        np.concatenate(face_material) if face_material else np.zeros(0, np.int64), (path,),
+        np.concatenate(face_material) if face_material else np.zeros(0, np.int64), tuple(files),
     )  # fmt: skip

@@ -75,7 +75,7 @@ def report_uvs(name: str, uvs: np.ndarray, face_uvs: np.ndarray) -> None:
         log.warning("%s: %d of %d faces have no area in the texture and show single colours", name, flat, len(areas))
     size = 2048
     overlap = 1 - float(covered(uvs, face_uvs, size, size).sum()) / size**2 / max(float(areas.sum()), 1e-12)
-    if overlap > OVERLAP_TOLERANCE:
+    if flat < len(areas) and overlap > OVERLAP_TOLERANCE:
         log.warning(
             "%s: %.0f%% of the UV area overlaps: those parts share one texture (--unwrap gives each its own)",
             name, 100 * overlap,

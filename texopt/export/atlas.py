@@ -45,7 +45,8 @@ def fill(image: Tensor, valid: Tensor, padding: int | None = None) -> Tensor:
         return image
     if padding is None:
         padding = max(2, round(16 * max(valid.shape) / 1024))
-    color, weight = image[None], valid[None, None].to(image.dtype)
+    # zeros, as not finite values would survive a weight of 0
+    color, weight = torch.where(valid, image, 0.0)[None], valid[None, None].to(image.dtype)
     for _ in range(padding):
         color, weight = _grow(color, weight)
     return _pull_push(color, weight)[0]

@@ -41,16 +41,18 @@ def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
     for face, line in enumerate(obj.triangle_line.tolist()):
         triangles[line].append(face)
     first_face = min(triangles)
-    has_material = any(obj.material_names)
+    first_has_material = bool(obj.material_names[obj.triangle_material[0]])
     out = [f"mtllib {library}"]
     for number, line in enumerate(obj.lines):
         key = line.split(None, 1)[0] if line.strip() else ""
         if number == first_face:
             out += [] if mesh.own_uvs else _uv_lines(mesh.uvs)
-            out += [] if has_material else [f"usemtl {MATERIAL}"]
+            out += [] if first_has_material else [f"usemtl {MATERIAL}"]
         if key == "mtllib" or (key == "vt" and not mesh.own_uvs):
             continue
-        if key == "f" and not mesh.own_uvs:
+        if key == "usemtl" and line.split() == ["usemtl"]:
+            out.append(f"usemtl {MATERIAL}")
+        elif key == "f" and not mesh.own_uvs:
             out += [_face_line(mesh, face) for face in triangles[number]]
         else:
             out.append(line)
