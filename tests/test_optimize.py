@@ -58,10 +58,10 @@ def test_the_view_is_what_its_documentation_says(cube: Mesh, extractor: FeatureE
         seen.append(view)
         return view.features["act1"].mean()
 
-    run(cube, extractor, look, steps=2, views_per_step=3, view_size=40)
+    run(cube, extractor, look, steps=2, views_per_step=3, view_size=64)
     for number, view in enumerate(seen):
-        assert view.image.shape == view.original.shape == (3, 3, 40, 40)
-        assert view.mask.shape == (3, 1, 40, 40)
+        assert view.image.shape == view.original.shape == (3, 3, 64, 64)
+        assert view.mask.shape == (3, 1, 64, 64)
         assert view.image.dtype == view.mask.dtype == torch.float32
         assert set(view.mask.unique().tolist()) == {0.0, 1.0}
         assert 0 <= view.image.min() <= view.image.max() <= 1
@@ -107,7 +107,14 @@ def test_history_as_csv(cube: Mesh, extractor: FeatureExtractor) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("steps", 0), ("view_size", 8), ("view_size", 100000), ("views_per_step", 0), ("learning_rate", 0.0)],
+    [
+        ("steps", 0),
+        ("view_size", 8),
+        ("view_size", 100),
+        ("view_size", 100000),
+        ("views_per_step", 0),
+        ("learning_rate", 0.0),
+    ],
 )
 def test_options_have_ranges(cube: Mesh, extractor: FeatureExtractor, option: str, value: float) -> None:
     with pytest.raises(OptionError, match=option):

@@ -25,7 +25,7 @@ class RunConfig:
     texture: Literal["pyramid", "fourier", "pixel"] = "pyramid"
     """Parameterisation of the texture."""
     view_size: int = 384
-    """Pixels a side of a rendering."""
+    """Pixels a side of a rendering, a multiple of 32."""
     views_per_step: int = 1
     """Renderings a step."""
     learning_rate: float = 0.05

@@ -87,7 +87,7 @@ def optimize(
         texture: FourierTexture, PixelTexture, or any nn.Module with their `sample` and `bake`; it is changed in place.
         objective: texopt.style(...) + 8 * texopt.content(), or a function of a View that returns a scalar tensor.
         steps: of gradient descent.
-        view_size: pixels a side of a rendering.
+        view_size: pixels a side of a rendering, a multiple of 32.
         views_per_step: renderings a step.
         learning_rate: of Adam, at its highest; see learning_rate_at.
         cameras: a sampler; by default sample_sphere(), from all around.
@@ -107,8 +107,9 @@ def optimize(
     for name, value, most in (("steps", steps, 1_000_000), ("views_per_step", views_per_step, 256)):
         if not 1 <= value <= most:
             raise OptionError(f"{name} has to be between 1 and {most}, not {value}")
-    if not 32 <= view_size <= 4096:
-        raise OptionError(f"view_size has to be between 32 and 4096 pixels, not {view_size}")
+    if not 32 <= view_size <= 4096 or view_size % 32:
+        near = min(max(round(view_size / 32) * 32, 32), 4096)  # networks halve their images up to five times
+        raise OptionError(f"view_size has to be a multiple of 32 between 32 and 4096, not {view_size}; try {near}")
     if not 0 < learning_rate < 100:
         raise OptionError(f"learning_rate has to be between 0 and 100, not {learning_rate}")
     objective = as_objective(objective)
@@ -120,7 +121,8 @@ def optimize(
     module = texture.to(target)  # type: ignore[attr-defined]
     scene = Scene(mesh, target)
     original = original_texture(mesh, *texture.bake().shape[1:]).to(target)
-    adam = torch.optim.Adam(module.parameters(), lr=learning_rate)
+    fused = target.type in ("cpu", "cuda")
+    adam = torch.optim.Adam(module.parameters(), lr=learning_rate, fused=fused)
     generator = Generator().manual_seed(seed)
     layers: set[str] = set()  # that the objective asks for, of the view and of the original
     original_layers: set[str] = set()
