@@ -219,3 +219,15 @@ def test_samples_depend_on_the_seed_and_on_nothing_else() -> None:
 def test_ranges_that_cannot_be_are_named(name: str, value: tuple[float, float]) -> None:
     with pytest.raises(OptionError, match=rf"^{name}\b"):
         sample_sphere(**{name: value})
+
+
+def test_successive_directions_are_spread_more_evenly_than_independent_ones() -> None:
+    """One view at a time or all at once: the same directions, and no two of a hundred close to each other."""
+    sampler, generator = sample_sphere(), seeded(0)
+    one_by_one = torch.cat([eyes(sampler(generator, 1, index)) for index in range(100)])
+    at_once = eyes(sampler(seeded(0), 100, 0))
+    direction = torch.nn.functional.normalize(one_by_one, dim=1)
+    torch.testing.assert_close(direction, torch.nn.functional.normalize(at_once, dim=1))
+    cosine = direction @ direction.T - 2 * torch.eye(100).double()
+    nearest = torch.rad2deg(torch.acos(cosine.max(1).values))
+    assert nearest.min() > 5  # a hundred independent directions: about 1 degree

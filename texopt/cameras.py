@@ -15,6 +15,9 @@ from torch import Generator, Tensor
 
 from texopt.errors import OptionError
 
+# 1/g and 1/g² with g³ = g + 1: the two-dimensional successor of the golden ratio
+R2 = torch.tensor([0.7548776662466927, 0.5698402909980532], dtype=torch.float64)
+
 
 @dataclass(frozen=True, eq=False)
 class Cameras:
@@ -35,7 +38,7 @@ class Cameras:
         return homogeneous @ (self.projection @ self.view).to(points.dtype).transpose(1, 2)
 
 
-Sampler = Callable[[Generator, int], Cameras]  # (generator, number of views) -> cameras
+Sampler = Callable[[Generator, int, int], Cameras]  # (generator, number of views, views before them) -> cameras
 
 
 def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:
@@ -115,6 +118,9 @@ def sample_sphere(
 ) -> Sampler:  # fmt: skip
     """Random cameras: directions uniform on the sphere, aimed at the centre of the mesh's bounding box.
 
+    Successive directions are spread evenly: they follow the R2 sequence (Roberts, "The Unreasonable Effectiveness of
+    Quasirandom Sequences", 2018), shifted by an offset that the generator's seed decides. The rest is independent.
+
     Args:
         distance: range, as a multiple of the distance at which the bounding sphere fills the view; under 1 is closer.
         elevation: range in degrees; (0, 90) is from above only.
@@ -122,7 +128,7 @@ def sample_sphere(
         roll: range of the camera's roll in degrees.
 
     Returns:
-        a sampler: (generator, number of views) -> Cameras.
+        a sampler: (generator, number of views, views before them) -> Cameras.
     """
     for name, (low, high), least, most in (
         ("distance", distance, 0.05, 100.0), ("elevation", elevation, -90.0, 90.0),
@@ -132,18 +138,21 @@ def sample_sphere(
             raise OptionError(f"{name} has to be a range (low, high) within [{least}, {most}], not {(low, high)}")
     lowest, highest = (math.sin(math.radians(angle)) for angle in elevation)
 
-    def sample(generator: Generator, count: int) -> Cameras:
-        random = torch.rand(5, count, generator=generator, dtype=torch.float64)
+    def sample(generator: Generator, count: int, before: int = 0) -> Cameras:
+        offset = torch.rand(2, 1, generator=Generator().manual_seed(generator.initial_seed()), dtype=torch.float64)
+        index = torch.arange(before, before + count, dtype=torch.float64)
+        around = (offset + R2[:, None] * index) % 1
+        random = torch.rand(3, count, generator=generator, dtype=torch.float64)
 
         def between(low: float, high: float, values: Tensor) -> Tensor:
             return low + (high - low) * values
 
-        height = between(lowest, highest, random[0])
-        angle = 2 * math.pi * random[1]
+        height = between(lowest, highest, around[0])
+        angle = 2 * math.pi * around[1]
         radius = (1 - height**2).clamp(min=0).sqrt()
         direction = torch.stack([radius * angle.sin(), height, radius * angle.cos()], -1)
-        fov = between(*fov_y, random[2])
+        fov = between(*fov_y, random[0])
         fit = 1 / torch.sin(torch.deg2rad(fov) / 2)
-        return aimed(direction, fit * between(*distance, random[3]), fov, between(*roll, random[4]))
+        return aimed(direction, fit * between(*distance, random[1]), fov, between(*roll, random[2]))
 
     return sample

@@ -69,7 +69,7 @@ def learning_rate_at(step: int, steps: int) -> float:
 
 def mean_scale(sampler: Sampler) -> float:
     """How much of a view's height one mesh radius spans in the middle of the view, averaged over the cameras."""
-    cameras = sampler(Generator().manual_seed(0), 256)
+    cameras = sampler(Generator().manual_seed(0), 256, 0)
     return float((cameras.projection[:, 1, 1] / cameras.view[:, :3, 3].norm(dim=1) / 2).mean())
 
 
@@ -134,7 +134,7 @@ def optimize(
         for number in range(steps):
             for group in adam.param_groups:
                 group["lr"] = learning_rate * learning_rate_at(number, steps)
-            fragments = scene.rasterize(sample_cameras(generator, views_per_step), view_size)
+            fragments = scene.rasterize(sample_cameras(generator, views_per_step, number * views_per_step), view_size)
             behind = make_background(generator, views_per_step, view_size).to(target)
             mask = fragments.mask[:, None].float()
             colors, points = seams.split(texture.sample(seams.extend(fragments, generator)), view_size)
