@@ -219,3 +219,14 @@ def test_total_variation_by_hand(extractor: FeatureExtractor) -> None:
     assert texopt.total_variation()(make_view(extractor, image))[0].item() == pytest.approx(0.5)
     mask = torch.tensor([[[[1.0, 0.0], [1.0, 0.0]]]])
     assert texopt.total_variation()(make_view(extractor, image, mask))[0].item() == 0.0
+
+
+def test_an_original_of_one_colour_has_no_content(extractor: FeatureExtractor) -> None:
+    image, mask = torch.rand(1, 3, 32, 32, requires_grad=True), torch.zeros(1, 1, 32, 32)
+    mask[..., 4:28, 4:28] = 1
+    plain = torch.where(mask > 0, torch.tensor(0.8), torch.rand(1, 3, 32, 32))  # whatever the background is
+    loss = texopt.content()(make_view(extractor, image, mask, plain))[0]
+    assert loss.item() == 0.0
+    assert torch.autograd.grad(loss, image)[0].abs().sum() == 0
+    plain[..., 10:14, 10:14] = 0.2
+    assert texopt.content()(make_view(extractor, image, mask, plain))[0].item() > 0.1

@@ -19,7 +19,7 @@ from texopt.errors import OptionError, OutputError
 from texopt.export import check_target
 from texopt.features.backbones import BACKBONES, class_index, load_backbone
 from texopt.images import write_file
-from texopt.loop import Step, optimize, resolve_device
+from texopt.loop import Step, check_options, optimize, resolve_device
 from texopt.memory import keep_freed_memory
 from texopt.mesh import load_mesh
 from texopt.objectives import Objective, as_objective, channel, content, logit, seam, style
@@ -114,16 +114,18 @@ def run(command: str, config: RunConfig) -> None:
         if not 1 <= config.threads <= 1024:
             raise OptionError(f"threads has to be between 1 and 1024, not {config.threads}")
         torch.set_num_threads(config.threads)
+    check_options(config.steps, config.view_size, config.views_per_step, config.learning_rate)
     objective, name = _objective(config)
     device = resolve_device(config.device)
-    start = palette(config.style) if isinstance(config, StyleConfig) else None
-    texture = TEXTURES[config.texture](config.texture_size, start)
+    generator = torch.Generator().manual_seed(config.seed)
+    start = palette(config.style, generator) if isinstance(config, StyleConfig) else None
+    texture = TEXTURES[config.texture](config.texture_size, start, generator)
     cameras = sample_sphere(distance=config.distance, elevation=config.elevation)
+    extractor = load_backbone(config.backbone, config.weights, device)
     mesh = load_mesh(config.mesh, unwrap=config.unwrap)  # type: ignore[attr-defined]
     config.out = config.out or Path("outputs") / f"{mesh.name}_{name}"
     check_target(mesh, config.out / f"{mesh.name}.obj")
     _check_folder(config.out)
-    extractor = load_backbone(config.backbone, config.weights, device)
     precision = "bfloat16" if extractor.half_precision else "float32"
     log.info(
         "%s: %s triangles; texture %d²; %s on %s, %s; drawing on the CPU",

@@ -67,6 +67,18 @@ def learning_rate_at(step: int, steps: int) -> float:
     return warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
+def check_options(steps: int, view_size: int, views_per_step: int, learning_rate: float) -> None:
+    """OptionError where one of these arguments of `optimize` is outside of what it can be."""
+    for name, value, most in (("steps", steps, 1_000_000), ("views_per_step", views_per_step, 256)):
+        if not 1 <= value <= most:
+            raise OptionError(f"{name} has to be between 1 and {most}, not {value}")
+    if not 32 <= view_size <= 4096 or view_size % 32:
+        near = min(max(round(view_size / 32) * 32, 32), 4096)  # networks halve their images up to five times
+        raise OptionError(f"view_size has to be a multiple of 32 between 32 and 4096, not {view_size}; try {near}")
+    if not 0 < learning_rate < 100:
+        raise OptionError(f"learning_rate has to be between 0 and 100, not {learning_rate}")
+
+
 def mean_scale(sampler: Sampler) -> float:
     """How much of a view's height one mesh radius spans in the middle of the view, averaged over the cameras."""
     cameras = sampler(Generator().manual_seed(0), 256, 0)
@@ -104,14 +116,7 @@ def optimize(
     Raises:
         TexoptError: an option that cannot be, weights that are missing, an objective that is no finite scalar.
     """
-    for name, value, most in (("steps", steps, 1_000_000), ("views_per_step", views_per_step, 256)):
-        if not 1 <= value <= most:
-            raise OptionError(f"{name} has to be between 1 and {most}, not {value}")
-    if not 32 <= view_size <= 4096 or view_size % 32:
-        near = min(max(round(view_size / 32) * 32, 32), 4096)  # networks halve their images up to five times
-        raise OptionError(f"view_size has to be a multiple of 32 between 32 and 4096, not {view_size}; try {near}")
-    if not 0 < learning_rate < 100:
-        raise OptionError(f"learning_rate has to be between 0 and 100, not {learning_rate}")
+    check_options(steps, view_size, views_per_step, learning_rate)
     objective = as_objective(objective)
     target = resolve_device(device)
     extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone, device=target)

@@ -9,6 +9,8 @@ from texopt.objectives.objective import Objective, objective
 from texopt.objectives.style import cell_weights
 from texopt.render import View
 
+FLAT = 1e-5  # variance of a channel in [0,1]; that of neighbouring 8-bit values is 1.5e-5
+
 
 def centered_cosine(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
     """Cosine similarity of two feature maps about their own means over the weighted positions.
@@ -23,12 +25,23 @@ def centered_cosine(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
     return (a * b).sum((1, 2, 3)) / norms.clamp(min=1e-12)
 
 
+def shows_something(original: Tensor, mask: Tensor) -> Tensor:
+    """Which images [B,3,H,W] have more than one colour within the mask [B,1,H,W]: [B] of 0 and 1.
+
+    The features of an object of one colour differ only by how far the background reaches into them.
+    """
+    total = mask.sum((2, 3)).clamp(min=1)
+    mean = (original * mask).sum((2, 3)) / total
+    variance = ((original - mean[..., None, None]).square() * mask).sum((2, 3)) / total
+    return (variance.amax(1) > FLAT).to(original.dtype)
+
+
 def content(layer: str | None = None) -> Objective:
     """Keep the original's content: where a layer's features differ over the object, in the original as in the result.
 
     One minus the centred cosine similarity of the features of a view to those of the same view with the original
     texture, over the cells that the object covers; 0 is the original itself (or the original in another palette), 1
-    nothing in common. Mordvintsev et al. 2018 take the L1 distance, which holds on to the original's colours and so
+    nothing in common. Views in which the original has a single colour have no content and count 0. Mordvintsev et al. 2018 take the L1 distance, which holds on to the original's colours and so
     works against the style.
 
     Args:
@@ -40,6 +53,7 @@ def content(layer: str | None = None) -> Objective:
         if not name:
             raise OptionError("the backbone has no content layer of its own; name one: content(layer)")
         features, original = view.features[name], view.original_features[name]
-        return 1 - centered_cosine(features, original, cell_weights(view.mask, features.shape[2:])).mean()
+        distance = 1 - centered_cosine(features, original, cell_weights(view.mask, features.shape[2:]))
+        return (distance * shows_something(view.original, view.mask)).mean()
 
     return objective(loss, "content")
