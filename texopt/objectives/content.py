@@ -41,8 +41,8 @@ def content(layer: str | None = None) -> Objective:
 
     One minus the centred cosine similarity of the features of a view to those of the same view with the original
     texture, over the cells that the object covers; 0 is the original itself (or the original in another palette), 1
-    nothing in common. Views in which the original has a single colour have no content and count 0. Mordvintsev et al. 2018 take the L1 distance, which holds on to the original's colours and so
-    works against the style.
+    nothing in common. Views in which the original has a single colour have no content and count 0. Mordvintsev et al.
+    2018 take the L1 distance, which holds on to the original's colours and so works against the style.
 
     Args:
         layer: of the backbone; its own content layer by default.

@@ -127,6 +127,15 @@ def _texel(coordinate, size):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _same(values, image, row, column):
+    """Whether a pixel has the same values as the one to its left."""
+    for i in range(values.shape[3]):
+        if values[image, row, column, i] != values[image, row, column - 1, i]:
+            return False
+    return True
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _look_up(block, tex, stack, table, uv, uv_da, wrap, nearest, out, levels):
     height, width, channels = uv.shape[1], uv.shape[2], tex.shape[3]
     top = np.float64(len(table) - 1)
@@ -139,6 +148,11 @@ def _look_up(block, tex, stack, table, uv, uv_da, wrap, nearest, out, levels):
                 for c in range(channels):
                     out[image, row, column, c] = 0.0
                 levels[image, row, column] = 0.0
+                continue
+            if column > 0 and _same(uv, image, row, column) and (top == 0.0 or _same(uv_da, image, row, column)):
+                for c in range(channels):  # most of a view is background, which has one coordinate
+                    out[image, row, column, c] = out[image, row, column - 1, c]
+                levels[image, row, column] = levels[image, row, column - 1]
                 continue
             u, v = _into_unit(u, wrap), _into_unit(v, wrap)
             level = 0.0

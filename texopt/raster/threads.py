@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import count
 
 import torch
 
@@ -20,10 +21,19 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def for_each_block(kernel: Callable[..., None], blocks: int, *args: object) -> None:
-    """Call `kernel(block, *args)` for every block in range(blocks), on torch.get_num_threads() threads."""
-    threads = min(torch.get_num_threads(), blocks)
-    if threads <= 1:
-        for block in range(blocks):
+    """Call `kernel(block, *args)` for every block in range(blocks), on torch.get_num_threads() threads.
+
+    Each thread, the calling one among them, takes the next block that nobody has taken.
+    """
+    helpers = min(torch.get_num_threads(), blocks) - 1
+    following = count()
+
+    def work() -> None:
+        while (block := next(following)) < blocks:
             kernel(block, *args)
-    else:
-        list(_pool(threads).map(lambda block: kernel(block, *args), range(blocks)))
+
+    tasks = [_pool(helpers).submit(work) for _ in range(helpers)]
+    work()
+    for task in tasks:
+        if not task.cancel():  # one that has not begun has nothing left to do
+            task.result()
