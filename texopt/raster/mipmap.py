@@ -129,7 +129,7 @@ def _texel(coordinate, size):
 @njit(nogil=True, cache=True, error_model="numpy")
 def _same(values, image, row, column):
     """Whether a pixel has the same values as the one to its left."""
-    for i in range(values.shape[3]):
+    for i in range(values.shape[3]):  # noqa: SIM110  # numba compiles no generators
         if values[image, row, column, i] != values[image, row, column - 1, i]:
             return False
     return True
