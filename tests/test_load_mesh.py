@@ -95,7 +95,7 @@ def test_meshes_that_come_with_texopt(name: str, caplog: pytest.LogCaptureFixtur
         ("m.mtl", "textures/skin.png", "textures/skin.png"),
         ("m.mtl", "textures\\skin.png", "textures/skin.png"),
         ("m.mtl", "C:\\Users\\me\\skin.png", "skin.png"),
-        ("m.mtl", "/home/me/my skin.png", "my skin.png"),
+        ("m.mtl", "/elsewhere/my skin.png", "my skin.png"),
         ("none.mtl m.mtl", "skin.png", "skin.png"),
         ("sub/m.mtl", "skin.png", "sub/skin.png"),
         ("sub/m.mtl", "sub/skin.png", "sub/skin.png"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from texopt import __version__
 from texopt.errors import OptionError, TexoptError
+from texopt.process import tune_process
 
 USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through renderings of it.
 
@@ -55,6 +56,7 @@ def _run(command: str, arguments: list[str]) -> None:
     missing = dict.fromkeys(inputs, tyro.MISSING)
     default: Any = kind(**(missing | values)) if values else tyro.MISSING_NONPROP
     config: RunConfig = tyro.cli(kind, args=arguments, prog=f"texopt {command}", default=default)
+    tune_process()
     from texopt.commands import run
 
     run(command, config)

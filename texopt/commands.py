@@ -20,7 +20,6 @@ from texopt.export import check_target
 from texopt.features.backbones import BACKBONES, class_index, load_backbone
 from texopt.images import write_file
 from texopt.loop import Step, check_options, optimize, resolve_device
-from texopt.memory import keep_freed_memory
 from texopt.mesh import load_mesh
 from texopt.objectives import Objective, as_objective, channel, content, logit, seam, style
 from texopt.texture import FourierTexture, PixelTexture, PyramidTexture, palette
@@ -109,7 +108,6 @@ class _Bar(Progress):
 def run(command: str, config: RunConfig) -> None:
     """Run `texopt style`, `feature` or `custom` and write DIR: model, pictures, history and configuration."""
     started = time.perf_counter()
-    keep_freed_memory()
     if config.threads is not None:
         if not 1 <= config.threads <= 1024:
             raise OptionError(f"threads has to be between 1 and 1024, not {config.threads}")
