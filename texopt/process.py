@@ -16,8 +16,8 @@ def tune_process() -> None:
 
     glibc returns blocks over 128 kB to the system when they are freed, and every step then pays for having them mapped
     and zeroed again: at a 4096² texture that is two thirds of the time of a look-up with its gradient.
-    GNU OpenMP's threads spin for milliseconds after each operation of torch, on the cores that drawing could use: on two
-    cores that is a tenth of a step. Does nothing on systems without these libraries.
+    GNU OpenMP's threads spin for milliseconds after each operation of torch, on the cores that drawing could use: on
+    two cores that is a tenth of a step. Does nothing on systems without these libraries.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)  # read when torch loads it
     if not sys.platform.startswith("linux"):
