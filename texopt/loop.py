@@ -96,8 +96,9 @@ def optimize(
 
     Args:
         mesh: what load_mesh returned.
-        texture: FourierTexture, PixelTexture, or any nn.Module with their `sample` and `bake`; it is changed in place.
-        objective: texopt.style(...) + 8 * texopt.content(), or a function of a View that returns a scalar tensor.
+        texture: PyramidTexture, FourierTexture, PixelTexture, or any nn.Module with their `sample` and `bake`; it is
+            changed in place.
+        objective: texopt.style(...) + 6 * texopt.content(), or a function of a View that returns a scalar tensor.
         steps: of gradient descent.
         view_size: pixels a side of a rendering, a multiple of 32.
         views_per_step: renderings a step.

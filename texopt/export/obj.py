@@ -79,7 +79,7 @@ def obj_files(mesh: Mesh, path: Path, png: bytes) -> dict[Path, bytes]:
     obj = mesh.obj
     lines = _from_source(mesh, obj, library.name) if obj else _from_arrays(mesh, library.name)
     materials = [name for name in obj.material_names if name] if obj else []
-    if not all(obj.material_names) or not materials if obj else True:
+    if obj is None or not materials or not all(obj.material_names):
         materials.append(MATERIAL)
     text = "\n".join(lines) + "\n"
     return {

