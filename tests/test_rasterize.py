@@ -209,7 +209,7 @@ def test_rasterize_and_interpolate_agree_with_the_oracle(
     # attributes have an indexing of their own
     attr = 2 * torch.rand(1, 50, 3, generator=generator) - 1
     attr_tri = torch.randint(50, tri.shape, generator=generator)
-    out, out_da = dr.interpolate(attr, rast[None], attr_tri.int(), rast_db[None])
+    out, out_da = dr.interpolate(attr, rast[None], attr_tri.int(), rast_db[None], "all")
     face = expected[seen][:, 3].long() - 1
     xy = oracle.pixel_centres(resolution).reshape(*resolution, 2)[seen]
     values, derivatives = oracle.interpolate(pos.double()[tri[face]], attr[0].double()[attr_tri[face]], xy, resolution)
@@ -259,12 +259,12 @@ def test_batch_is_drawn_as_its_images_are() -> None:
     pos = torch.stack([triangle_soup(seeded(seed), 20, behind=seed > 0)[0] for seed in range(3)])
     rast, rast_db = dr.rasterize(dr.RasterizeContext(), pos, tri, (30, 70))
     attr = torch.rand(3, 60, 2, generator=seeded(9))
-    out, out_da = dr.interpolate(attr, rast, tri, rast_db)
+    out, out_da = dr.interpolate(attr, rast, tri, rast_db, "all")
     for i in range(3):
         one = draw(pos[i], tri, (30, 70))
         assert torch.equal(rast[i], one[0])
         assert torch.equal(rast_db[i], one[1])
-        single = dr.interpolate(attr[i : i + 1], rast[i : i + 1], tri, rast_db[i : i + 1])
+        single = dr.interpolate(attr[i : i + 1], rast[i : i + 1], tri, rast_db[i : i + 1], "all")
         assert torch.equal(out[i], single[0][0])
         assert torch.equal(out_da[i], single[1][0])
 
@@ -337,7 +337,7 @@ def test_no_triangles_make_an_empty_image(vertices: int) -> None:
     ("changed", "named"),
     [
         ({"pos": torch.zeros(1, 3, 4).double()}, "pos"),
-        ({"pos": torch.zeros(3, 4)}, "pos"),
+        ({"pos": torch.zeros(3, 4)}, "ranges"),
         ({"pos": torch.zeros(1, 3, 3)}, "pos"),
         ({"tri": torch.zeros(1, 3).long()}, "tri"),
         ({"tri": torch.zeros(1, 4).int()}, "tri"),
@@ -358,7 +358,7 @@ def test_rasterize_names_the_argument_that_is_wrong(changed: dict[str, object], 
     ("changed", "named"),
     [
         ({"attr": torch.zeros(1, 3, 2).double()}, "attr"),
-        ({"attr": torch.zeros(3, 2)}, "attr"),
+        ({"attr": torch.zeros(3)}, "attr"),
         ({"attr": torch.zeros(3, 3, 2)}, "attr"),
         ({"rast": torch.zeros(2, 4, 4, 3)}, "rast"),
         ({"tri": torch.zeros(1, 3).long()}, "tri"),
@@ -369,7 +369,8 @@ def test_rasterize_names_the_argument_that_is_wrong(changed: dict[str, object], 
 )
 def test_interpolate_names_the_argument_that_is_wrong(changed: dict[str, Tensor], named: str) -> None:
     rast = torch.zeros(2, 4, 4, 4)
-    arguments = {"attr": torch.zeros(1, 3, 2), "rast": rast, "tri": torch.tensor([[0, 1, 2]]).int(), "rast_db": rast}
+    tri = torch.tensor([[0, 1, 2]]).int()
+    arguments = {"attr": torch.zeros(1, 3, 2), "rast": rast, "tri": tri, "rast_db": rast, "diff_attrs": "all"}
     with pytest.raises(OptionError, match=rf"^{named}\b"):
         dr.interpolate(**(arguments | changed))
 
@@ -379,7 +380,7 @@ def test_interpolate_refuses_a_tri_that_has_fewer_triangles_than_were_drawn() ->
         torch.tensor([[-3.0, -1, 0, 1], [3, -1, 0, 1], [0, 3, 0, 1]]), torch.tensor([[0, 0, 0], [0, 1, 2]]), (4, 4)
     )
     with pytest.raises(OptionError, match=r"^tri\b"):
-        dr.interpolate(torch.zeros(1, 3, 2), rast[None], torch.tensor([[0, 1, 2]]).int(), rast_db[None])
+        dr.interpolate(torch.zeros(1, 3, 2), rast[None], torch.tensor([[0, 1, 2]]).int(), rast_db[None], "all")
 
 
 # Depth ties and determinism.
@@ -420,7 +421,7 @@ def test_bits_do_not_depend_on_threads_or_run() -> None:
     for threads in (1, 2, 3, 5, 5):
         torch.set_num_threads(threads)
         rast, rast_db = draw(pos, tri, (331, 64))
-        out = dr.interpolate(attr, rast[None], tri.int(), rast_db[None])
+        out = dr.interpolate(attr, rast[None], tri.int(), rast_db[None], "all")
         results.append(torch.cat([rast.flatten(), rast_db.flatten(), *(x.flatten() for x in out)]))
     assert all(torch.equal(result, results[0]) for result in results)
 

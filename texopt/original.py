@@ -27,13 +27,14 @@ def transfer(raw: RawMesh, mesh: Mesh) -> np.ndarray:
     source = raw.face_uvs.clip(min=0).astype(np.int32)
     if len(raw.uvs):
         flipped = np.stack([raw.uvs[:, 0], 1 - raw.uvs[:, 1]], 1).astype(np.float32)
-        uv, uv_da = raster.interpolate(torch.from_numpy(flipped)[None], rast, torch.from_numpy(source), rast_db)
+        uv, uv_da = raster.interpolate(torch.from_numpy(flipped), rast, torch.from_numpy(source), rast_db, "all")
     for index in raw.used_materials():
         here = (material == index) & (face >= 0)
         texture = torch.from_numpy(raw.materials[index].image().astype(np.float32))
         if raw.materials[index].texture is None or not len(raw.uvs):
             image[here] = texture[0, 0]
         else:
-            image[here] = raster.texture(texture[None].contiguous(), uv, uv_da)[0][here]
+            levels = raster.mip_levels(*texture.shape[:2])
+            image[here] = raster.texture(texture[None], uv, uv_da, max_mip_level=levels)[0][here]
     filled = fill(image.permute(2, 0, 1) / 255.0, face >= 0)
     return np.asarray((filled.permute(1, 2, 0) * 255.0).round().clamp(0, 255).byte())

@@ -49,7 +49,7 @@ class Scene:
         clip = cameras.project(self.vertices.double())
         clip[..., 1].neg_()  # the drawing operations' row 0 is y = -w, an image's is the top
         rast, rast_db = raster.rasterize(self.context, clip.float().contiguous(), self.faces, (height, width or height))
-        uv, uv_da = raster.interpolate(self.uvs, rast, self.face_uvs, rast_db)
+        uv, uv_da = raster.interpolate(self.uvs, rast, self.face_uvs, rast_db, diff_attrs="all")
         rast, uv, uv_da = (x.to(self.device) for x in (rast, uv, uv_da))
         face = rast[..., 3].int() - 1
         return Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, face >= 0)
@@ -65,7 +65,8 @@ def look_up(image: Tensor, fragments: Fragments) -> Tensor:
     tex = image.permute(1, 2, 0)[None].contiguous()
     uv = torch.stack([fragments.uv[..., 0], 1 - fragments.uv[..., 1]], -1)
     draw = raster.texture if tex.device.type == "cpu" else portable.texture
-    return draw(tex, uv, fragments.uv_da).permute(0, 3, 1, 2)
+    levels = raster.mip_levels(*image.shape[1:])
+    return draw(tex, uv, fragments.uv_da, max_mip_level=levels).permute(0, 3, 1, 2)
 
 
 def composite(color: Tensor, mask: Tensor, background: Tensor | float) -> Tensor:

@@ -4,12 +4,30 @@ A program that draws with them reads like one for nvdiffrast::
 
     import texopt.raster as dr
     rast, rast_db = dr.rasterize(dr.RasterizeContext(), pos, tri, (512, 512))
-    uv, uv_da = dr.interpolate(uvs, rast, uv_tri, rast_db)
-    color = dr.texture(tex, uv, uv_da)
+    uv, uv_da = dr.interpolate(uvs, rast, uv_tri, rast_db, diff_attrs="all")
+    color = dr.antialias(dr.texture(tex, uv, uv_da), rast, pos, tri)
 
-What texopt needs is here: gradients reach the texture only.
+See docs/raster.md.
 """
 
-from texopt.raster.autograd import RasterizeContext, interpolate, rasterize, texture
+from texopt.raster.antialiasing import antialias, antialias_construct_topology_hash
+from texopt.raster.interpolation import interpolate
+from texopt.raster.mipmap import mip_levels
+from texopt.raster.rasterization import DepthPeeler, RasterizeContext, rasterize
+from texopt.raster.sampling import texture, texture_construct_mip
 
-__all__ = ["RasterizeContext", "interpolate", "rasterize", "texture"]
+RasterizeCudaContext = RasterizeGLContext = RasterizeContext  # programs for nvdiffrast make one of these
+
+__all__ = [
+    "DepthPeeler",
+    "RasterizeContext",
+    "RasterizeCudaContext",
+    "RasterizeGLContext",
+    "antialias",
+    "antialias_construct_topology_hash",
+    "interpolate",
+    "mip_levels",
+    "rasterize",
+    "texture",
+    "texture_construct_mip",
+]

@@ -1,0 +1,67 @@
+"""What the numba kernels of this package share: how they are compiled, indexed and spread over the cores.
+
+The kernels release the GIL and are handed one block of work at a time, so a pool of Python threads does what
+numba's own threading layers do, without their compile time and without a second OpenMP runtime beside torch's.
+What a block writes, no other block touches, and how sums are divided depends on the problem alone: the result
+cannot depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import count
+
+import numpy as np
+import torch
+from numba import njit
+
+from texopt.errors import OptionError
+
+kernel = njit(nogil=True, cache=True, error_model="numpy")
+inlined = njit(nogil=True, cache=True, error_model="numpy", inline="always")  # so that constants reach the loops
+
+
+@inlined
+def at(index):
+    """An index that is known not to be negative: numba then leaves out the handling of negative ones."""
+    return np.uintp(index)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="texopt-raster")
+
+
+def for_each_block(work: Callable[..., None], blocks: int, *args: object) -> None:
+    """Call `work(block, *args)` for every block in range(blocks), on torch.get_num_threads() threads.
+
+    Each thread, the calling one among them, takes the next block that nobody has taken.
+    """
+    helpers = min(torch.get_num_threads(), blocks) - 1
+    following = count()
+
+    def take() -> None:
+        while (block := next(following)) < blocks:
+            work(block, *args)
+
+    tasks = [_pool(helpers).submit(take) for _ in range(helpers)]
+    take()
+    for task in tasks:
+        if not task.cancel():  # one that has not begun has nothing left to do
+            task.result()
+
+
+def zero_parts(pixels: int, shape: tuple[int, ...]) -> np.ndarray:
+    """float64 [parts,*shape] of zeros, for a sum over pixels that is made in parts: more where pixels outnumber it."""
+    parts = min(max(pixels // (4 * int(np.prod(shape)) + 1), 1), 16)
+    return np.zeros((parts, *shape))
+
+
+def array(name: str, tensor: torch.Tensor, dtype: torch.dtype, shape: str, fits: bool) -> np.ndarray:
+    """A tensor as a contiguous array, or an OptionError that says what it should have been."""
+    if tensor.device.type != "cpu" or tensor.dtype != dtype or not fits:
+        got = f"{tensor.dtype} {list(tensor.shape)} on {tensor.device}"
+        raise OptionError(f"{name} has to be a {dtype} tensor {shape} on the CPU, not {got}")
+    return tensor.detach().contiguous().numpy()

@@ -1,0 +1,463 @@
+"""Texture look-up on the CPU and its gradients: numba kernels over numpy arrays.
+
+The level of a pixel is log2 of the longer axis of its footprint (the ellipse that the Jacobian of texel coordinates
+makes of a pixel), plus a bias, and the two levels around it are blended linearly, as nvdiffrast does it. On a level
+four texels are blended; `_quad` finds them in whatever boundary mode, `_complete` settles what stands for those that
+are not there, and from then on a look-up is a weighted sum of four texels for every mode.
+
+All arrays are flat: pixels [P,...] through all images, textures by texel times channels (see mipmap.py).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from texopt.raster import cube
+from texopt.raster.kernels import at, for_each_block, inlined, kernel
+from texopt.raster.mipmap import Layout, spread
+
+BLOCK = 16384  # pixels that a block of work draws
+
+FILTER_MODES = ("nearest", "linear", "linear-mipmap-nearest", "linear-mipmap-linear")
+NEAREST, LINEAR, MIPMAP_NEAREST, MIPMAP_LINEAR = range(4)
+BOUNDARY_MODES = ("wrap", "clamp", "zero", "cube")
+WRAP, CLAMP, ZERO, CUBE = range(4)
+
+
+@inlined
+def _locate(uv, p, boundary):
+    """Coordinates (u, v) of a pixel, brought near [0,1], and the face of the cube; face -1 where there are none."""
+    u, v = np.float64(uv[p, 0]), np.float64(uv[p, 1])
+    face = 0
+    if boundary == CUBE:
+        face, u, v = cube.locate(u, v, np.float64(uv[p, 2]))
+    elif not (math.isfinite(u) and math.isfinite(v)):
+        face = -1
+    elif boundary == WRAP:
+        u, v = u - math.floor(u), v - math.floor(v)
+    else:  # far enough outside for every level
+        u, v = min(max(u, -2.0), 3.0), min(max(v, -2.0), 3.0)
+    return face, u, v
+
+
+@inlined
+def _taps(position, size, boundary):
+    """The two texels around a position along one axis, -1 where there is none, and the weight of the second."""
+    if boundary == CLAMP:
+        position = min(max(position, 0.0), size - 1.0)
+    low = math.floor(position)
+    first, fraction = int(low), np.float32(position - low)
+    second = first + 1
+    if boundary == WRAP:
+        first = first + size if first < 0 else first
+        second = 0 if second >= size else second
+    elif boundary == CLAMP:
+        if position <= 0.0 or position >= size - 1.0:
+            second = first
+    elif boundary == ZERO:
+        first = -1 if first < 0 or first >= size else first
+        second = -1 if second < 0 or second >= size else second
+    return first, second, fraction
+
+
+@inlined
+def _tap(row, column, width):
+    return -1 if row < 0 or column < 0 else row * width + column
+
+
+@inlined
+def _quad(u, v, face, height, width, boundary):
+    """The four texels around (u, v) on a level, -1 for those that are not there, and the fractions between them."""
+    x0, x1, fx = _taps(u * width - 0.5, width, boundary)
+    y0, y1, fy = _taps(v * height - 0.5, height, boundary)
+    if boundary == WRAP or boundary == CLAMP:
+        return y0 * width + x0, y0 * width + x1, y1 * width + x0, y1 * width + x1, fx, fy
+    if boundary == ZERO:
+        return _tap(y0, x0, width), _tap(y0, x1, width), _tap(y1, x0, width), _tap(y1, x1, width), fx, fy
+    return (
+        cube.neighbour(face, y0, x0, width), cube.neighbour(face, y0, x1, width),
+        cube.neighbour(face, y1, x0, width), cube.neighbour(face, y1, x1, width), fx, fy,
+    )  # fmt: skip
+
+
+@inlined
+def _complete(i00, i01, i10, i11, w00, w01, w10, w11, boundary):
+    """Indices and weights with no texel missing: outside of the texture is zero, a corner the mean of the others."""
+    if boundary == ZERO or boundary == CUBE:
+        lost = np.float32(0.0)  # at most one is, of a cube
+        lost = w00 if i00 < 0 else w01 if i01 < 0 else w10 if i10 < 0 else w11 if i11 < 0 else lost
+        third = lost / np.float32(3.0) if boundary == CUBE else np.float32(0.0)
+        w00 = w00 + third if i00 >= 0 else np.float32(0.0)
+        w01 = w01 + third if i01 >= 0 else np.float32(0.0)
+        w10 = w10 + third if i10 >= 0 else np.float32(0.0)
+        w11 = w11 + third if i11 >= 0 else np.float32(0.0)
+        i00, i01, i10, i11 = max(i00, 0), max(i01, 0), max(i10, 0), max(i11, 0)
+    return i00, i01, i10, i11, w00, w01, w10, w11
+
+
+@inlined
+def _nearest(u, v, face, height, width, boundary):
+    """The texel that holds (u, v); -1 outside of a texture that is zero there."""
+    x, y = int(math.floor(u * width)), int(math.floor(v * height))
+    if boundary == ZERO and not (0 <= x < width and 0 <= y < height):
+        return -1
+    return (face * height + min(max(y, 0), height - 1)) * width + min(max(x, 0), width - 1)
+
+
+@kernel
+def _footprint(d, height, width):
+    """Squared axes of a pixel's footprint in texels, as mean and half difference, and the matrix they are of."""
+    s_x, s_y, t_x, t_y = d[0] * width, d[1] * width, d[2] * height, d[3] * height
+    a, b, c = s_x * s_x + t_x * t_x, s_y * s_y + t_y * t_y, s_x * s_y + t_x * t_y
+    return 0.5 * (a + b), math.sqrt(0.25 * (a - b) * (a - b) + c * c), a, b, c
+
+
+@inlined
+def _slopes(uv, uv_da, p, face, boundary):
+    """(du/dX, du/dY, dv/dX, dv/dY) of a pixel, on its face of the cube if there is one."""
+    if boundary == CUBE:
+        direction = np.float64(uv[p, 0]), np.float64(uv[p, 1]), np.float64(uv[p, 2])
+        return cube.derivatives(direction, face, uv_da[p])
+    return np.float64(uv_da[p, 0]), np.float64(uv_da[p, 1]), np.float64(uv_da[p, 2]), np.float64(uv_da[p, 3])
+
+
+@inlined
+def _level(uv, uv_da, bias, p, face, table, boundary, mode):
+    """Mip level of a pixel, in [0, top]."""
+    top = np.float32(len(table) - 1)
+    level = np.float32(0.0)
+    if len(uv_da) > 0:
+        mean, difference, _, _, _ = _footprint(_slopes(uv, uv_da, p, face, boundary), table[0, 1], table[0, 2])
+        if mean + difference > 1.0 or len(bias) > 0:
+            level = np.float32(0.5) * math.log2(np.float32(mean + difference))
+    if len(bias) > 0:
+        level += bias[p]
+    if not level > 0.0:  # nor a number, perhaps
+        return np.float32(0.0)
+    level = min(level, top)
+    return np.float32(math.floor(level)) if mode == MIPMAP_NEAREST else level
+
+
+@inlined
+def _repeats(uv, uv_da, p):
+    """Whether a pixel has the same coordinates as the one before it: most of a view is background."""
+    before = at(p - 1)
+    for i in range(uv.shape[1]):
+        if uv[p, at(i)] != uv[before, at(i)]:
+            return False
+    if len(uv_da) > 0:
+        for i in range(uv_da.shape[1]):
+            if uv_da[p, at(i)] != uv_da[before, at(i)]:
+                return False
+    return True
+
+
+@inlined
+def _blend(texels, start, quad, out, p, channels, adding):
+    i00, i01, i10, i11, w00, w01, w10, w11 = quad
+    i00, i01, i10, i11 = start + i00, start + i01, start + i10, start + i11
+    for c in range(channels):
+        upper = w00 * texels[at(i00 * channels + c)] + w01 * texels[at(i01 * channels + c)]
+        lower = w10 * texels[at(i10 * channels + c)] + w11 * texels[at(i11 * channels + c)]
+        out[p, at(c)] = out[p, at(c)] + (upper + lower) if adding else upper + lower
+
+
+@inlined
+def _look_up_pixels(
+    first, last, tex, stack, table, per_image, many, faces, boundary, mode, uv, uv_da, bias, out, levels, channels
+):
+    for pixel in range(first, last):
+        p = at(pixel)
+        alone = pixel == first or len(bias) > 0 or (many and pixel % per_image == 0)
+        if not alone and _repeats(uv, uv_da, p):
+            levels[p] = levels[at(pixel - 1)]
+            for c in range(channels):
+                out[p, at(c)] = out[at(pixel - 1), at(c)]
+            continue
+        levels[p] = 0.0
+        face, u, v = _locate(uv, p, boundary)
+        n = pixel // per_image if many else 0
+        index = _nearest(u, v, face, table[0, 1], table[0, 2], boundary) if mode == NEAREST and face >= 0 else -1
+        if face < 0 or mode == NEAREST:
+            for c in range(channels):
+                texel = n * faces * table[0, 1] * table[0, 2] + index
+                out[p, at(c)] = np.float32(0.0) if index < 0 else tex[at(texel * channels + c)]
+            continue
+        level = np.float32(0.0)
+        if mode != LINEAR:
+            level = _level(uv, uv_da, bias, p, face, table, boundary, mode)
+        levels[p] = level
+        low = int(level)
+        blend = level - np.float32(low)
+        for step in range(2 if blend > 0.0 else 1):
+            start, h, w = table[at(low + step), 0], table[at(low + step), 1], table[at(low + step), 2]
+            i00, i01, i10, i11, fx, fy = _quad(u, v, face, h, w, boundary)
+            gx, gy = np.float32(1.0) - fx, np.float32(1.0) - fy
+            share = blend if step else np.float32(1.0) - blend
+            gy, fy = gy * share, fy * share
+            quad = _complete(i00, i01, i10, i11, gx * gy, fx * gy, gx * fy, fx * fy, boundary)
+            start += n * faces * h * w
+            if low + step == 0:
+                _blend(tex, start, quad, out, p, channels, False)
+            else:
+                _blend(stack, start, quad, out, p, channels, step == 1)
+
+
+@kernel
+def _look_up(block, tex, stack, table, per_image, many, faces, boundary, mode, uv, uv_da, bias, out, levels):
+    first, last = block * BLOCK, min((block + 1) * BLOCK, len(uv))
+    if out.shape[1] == 3:  # with constants the loops are unrolled
+        _look_up_pixels(
+            first, last, tex, stack, table, per_image, many, faces, boundary, mode, uv, uv_da, bias, out, levels, 3
+        )
+    else:
+        channels = out.shape[1]
+        _look_up_pixels(
+            first,
+            last,
+            tex,
+            stack,
+            table,
+            per_image,
+            many,
+            faces,
+            boundary,
+            mode,
+            uv,
+            uv_da,
+            bias,
+            out,
+            levels,
+            channels,
+        )
+
+
+@inlined
+def _some(values, p, channels):
+    for c in range(channels):
+        if values[p, at(c)] != 0.0:
+            return True
+    return False
+
+
+@inlined
+def _give(grad, start, index, weight, cotangent, p, channels):
+    for c in range(channels):
+        grad[at((start + index) * channels + c)] += weight * cotangent[p, at(c)]
+
+
+@inlined
+def _scatter_pixels(
+    block, blocks, fine, grad, table, per_image, many, faces, boundary, mode, uv, levels, cotangent, channels
+):
+    for pixel in range(len(uv)):
+        p = at(pixel)
+        low = int(levels[p])
+        blend = levels[p] - np.float32(low)
+        if (low > 0 if fine else low == 0 and blend == 0.0) or not _some(cotangent, p, channels):
+            continue
+        face, u, v = _locate(uv, p, boundary)
+        if face < 0:
+            continue
+        n = pixel // per_image if many else 0
+        if mode == NEAREST:
+            index = _nearest(u, v, face, table[0, 1], table[0, 2], boundary)
+            if index >= 0 and (index >> table[0, 3]) & (blocks - 1) == block:
+                start = n * faces * table[0, 1] * table[0, 2]
+                _give(grad, start, index, np.float32(1.0), cotangent, p, channels)
+            continue
+        for step in range(2 if blend > 0.0 else 1):
+            level = at(low + step)
+            if (low + step == 0) != fine:
+                continue
+            h, w, stripe = table[level, 1], table[level, 2], table[level, 3]
+            i00, i01, i10, i11, fx, fy = _quad(u, v, face, h, w, boundary)
+            gx, gy = np.float32(1.0) - fx, np.float32(1.0) - fy
+            share = blend if step else np.float32(1.0) - blend
+            gy, fy = gy * share, fy * share
+            i00, i01, i10, i11, w00, w01, w10, w11 = _complete(
+                i00, i01, i10, i11, gx * gy, fx * gy, gx * fy, fx * fy, boundary
+            )
+            start = table[level, 0] + n * faces * h * w
+            if (i00 >> stripe) & (blocks - 1) == block:
+                _give(grad, start, i00, w00, cotangent, p, channels)
+            if (i01 >> stripe) & (blocks - 1) == block:
+                _give(grad, start, i01, w01, cotangent, p, channels)
+            if (i10 >> stripe) & (blocks - 1) == block:
+                _give(grad, start, i10, w10, cotangent, p, channels)
+            if (i11 >> stripe) & (blocks - 1) == block:
+                _give(grad, start, i11, w11, cotangent, p, channels)
+
+
+@kernel
+def _scatter(block, blocks, fine, grad, table, per_image, many, faces, boundary, mode, uv, levels, cotangent):
+    """Add every pixel's gradient to those texels it looked at that lie in the stripes of a level that this block owns.
+
+    `fine` is whether level 0 is meant, or the others. Each block goes through all pixels in order, so that a texel's
+    sum is the same to the bit however many blocks there are.
+    """
+    if cotangent.shape[1] == 3:
+        _scatter_pixels(
+            block, blocks, fine, grad, table, per_image, many, faces, boundary, mode, uv, levels, cotangent, 3
+        )
+    else:
+        channels = cotangent.shape[1]
+        _scatter_pixels(
+            block, blocks, fine, grad, table, per_image, many, faces, boundary, mode, uv, levels, cotangent, channels
+        )
+
+
+@inlined
+def _dot(texels, start, quad, cotangent, p):
+    """Of the cotangent and a weighted sum of four texels."""
+    i00, i01, i10, i11, w00, w01, w10, w11 = quad
+    i00, i01, i10, i11 = start + i00, start + i01, start + i10, start + i11
+    channels = cotangent.shape[1]
+    total = 0.0
+    for c in range(channels):
+        upper = w00 * texels[at(i00 * channels + c)] + w01 * texels[at(i01 * channels + c)]
+        lower = w10 * texels[at(i10 * channels + c)] + w11 * texels[at(i11 * channels + c)]
+        total += np.float64(cotangent[p, at(c)]) * np.float64(upper + lower)
+    return total
+
+
+@kernel
+def _by_coordinates(texels, start, u, v, face, height, width, boundary, cotangent, p):
+    """Value of a level under the cotangent, and its derivatives by u and v."""
+    i00, i01, i10, i11, fx, fy = _quad(u, v, face, height, width, boundary)
+    gx, gy = np.float32(1.0) - fx, np.float32(1.0) - fy
+    value = _complete(i00, i01, i10, i11, gx * gy, fx * gy, gx * fy, fx * fy, boundary)
+    along_u = _complete(i00, i01, i10, i11, -gy, gy, -fy, fy, boundary)
+    along_v = _complete(i00, i01, i10, i11, -gx, -fx, gx, fx, boundary)
+    return (
+        _dot(texels, start, value, cotangent, p),
+        _dot(texels, start, along_u, cotangent, p) * width, _dot(texels, start, along_v, cotangent, p) * height,
+    )  # fmt: skip
+
+
+@kernel
+def _level_gradient(d, height, width, g, out):
+    """Write to `out` [4] the gradient g * d level / d slopes. Where both axes are one length, it is their mean's."""
+    mean, difference, a, b, c = _footprint(d, height, width)
+    skew = 0.25 * (a - b) / difference if difference > 0.0 else 0.0
+    by_c = c / difference if difference > 0.0 else 0.0
+    scale = g / (2.0 * math.log(2.0) * (mean + difference))
+    by_a, by_b = scale * (0.5 + skew), scale * (0.5 - skew)
+    by_c *= scale
+    s_x, s_y, t_x, t_y = d[0] * width, d[1] * width, d[2] * height, d[3] * height
+    out[0], out[1] = width * (2.0 * by_a * s_x + by_c * s_y), width * (2.0 * by_b * s_y + by_c * s_x)
+    out[2], out[3] = height * (2.0 * by_a * t_x + by_c * t_y), height * (2.0 * by_b * t_y + by_c * t_x)
+    for i in range(4):
+        if not math.isfinite(out[i]):
+            out[:] = 0.0
+
+
+@kernel
+def _coordinate_gradient(
+    block, tex, stack, table, per_image, many, faces, boundary, uv, uv_da, bias, levels, cotangent, g_uv, g_da, g_bias
+):
+    """Gradients of a linear or mipmapped look-up to the coordinates, their derivatives and the bias; all begin as 0."""
+    slopes = np.zeros(4)
+    direction, by_direction, by_da = np.zeros(3), np.zeros(3), np.zeros(6)
+    for pixel in range(block * BLOCK, min((block + 1) * BLOCK, len(uv))):
+        p = at(pixel)
+        face, u, v = _locate(uv, p, boundary)
+        if face < 0 or not _some(cotangent, p, cotangent.shape[1]):
+            continue
+        n = pixel // per_image if many else 0
+        low = int(levels[p])
+        blend = np.float64(levels[p]) - low
+        by_level = by_u = by_v = 0.0
+        for step in range(2 if blend > 0.0 else 1):
+            start, h, w = table[at(low + step), 0], table[at(low + step), 1], table[at(low + step), 2]
+            start += n * faces * h * w
+            if low + step == 0:
+                value, along_u, along_v = _by_coordinates(tex, start, u, v, face, h, w, boundary, cotangent, p)
+            else:
+                value, along_u, along_v = _by_coordinates(stack, start, u, v, face, h, w, boundary, cotangent, p)
+            share = blend if step else 1.0 - blend
+            by_u, by_v = by_u + share * along_u, by_v + share * along_v
+            by_level += value if step else -value
+        if blend == 0.0:
+            by_level = 0.0
+        if len(g_bias) > 0:
+            g_bias[p] = by_level
+        if boundary == CUBE:
+            for i in range(3):
+                direction[i] = uv[p, i]
+            cube.gradient(direction, face, by_u, by_v, by_direction)
+        if len(g_da) > 0 and by_level != 0.0:
+            _level_gradient(_slopes(uv, uv_da, p, face, boundary), table[0, 1], table[0, 2], by_level, slopes)
+            if boundary == CUBE:
+                by_da[:] = 0.0
+                cube.derivatives_gradient(direction, face, uv_da[p], slopes, by_direction, by_da)
+                for i in range(6):
+                    g_da[p, i] = by_da[i]
+            else:
+                for i in range(4):
+                    g_da[p, i] = slopes[i]
+        if boundary == CUBE:
+            for i in range(3):
+                g_uv[p, i] = by_direction[i]
+        else:
+            g_uv[p, 0], g_uv[p, 1] = by_u, by_v
+
+
+class LookUp:
+    """One look-up: where its texels and pixels are, how it filters, and the arrays that its gradients need.
+
+    Args:
+        layout: of the texture, whose images are its textures (1 or B) times the faces of a cube (or 1).
+        tex, stack: flat float32 texels of level 0, and of the others.
+        uv: float32 [P,2 or 3]. uv_da: [P,4 or 6], or [0,...] if there are none. bias: [P], or [0].
+        per_image: pixels of an image. mode, boundary: indices into FILTER_MODES and BOUNDARY_MODES.
+    """
+
+    def __init__(
+        self, layout: Layout, tex: np.ndarray, stack: np.ndarray, uv: np.ndarray, uv_da: np.ndarray, bias: np.ndarray,
+        per_image: int, mode: int, boundary: int,
+    ) -> None:  # fmt: skip
+        self.layout, self.tex, self.stack, self.uv, self.uv_da, self.bias = layout, tex, stack, uv, uv_da, bias
+        self.mode = mode
+        self.blocks = -(-len(uv) // BLOCK)
+        self.owners = 1 << (torch.get_num_threads() - 1).bit_length()  # of stripes of the texture; a power of two
+        faces = 6 if boundary == CUBE else 1
+        stripes = [  # log2 of the texels of one: some 16 rows, but less of small levels, so that each owner has some
+            min((16 * width).bit_length(), max((height * width // self.owners).bit_length() - 3, 0))
+            for height, width in layout.sizes
+        ]
+        self.table = np.column_stack([layout.starts(), layout.sizes, stripes])  # first texel, height, width, stripe
+        self.placed = (self.table, per_image, layout.images > faces, faces, boundary)
+        self.levels = np.empty(len(uv), np.float32)
+
+    def forward(self) -> np.ndarray:
+        """Colours float32 [P,C]."""
+        out = np.empty((len(self.uv), self.layout.channels), np.float32)
+        arrays = (self.mode, self.uv, self.uv_da, self.bias, out, self.levels)
+        for_each_block(_look_up, self.blocks, self.tex, self.stack, *self.placed, *arrays)
+        return out
+
+    def texture_gradient(self, cotangent: np.ndarray, own_stack: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Flat gradients to tex and stack from that of the colours [P,C].
+
+        If the stack is not its own, but was built from tex, its gradient becomes a part of that of tex.
+        """
+        arrays = (*self.placed, self.mode, self.uv, self.levels, cotangent)
+        grad_stack = self.layout.empty_stack(zero=True)
+        if len(grad_stack):
+            for_each_block(_scatter, self.owners, self.owners, False, grad_stack, *arrays)
+        grad = np.zeros(len(self.tex), np.float32) if own_stack else spread(grad_stack, self.layout)
+        for_each_block(_scatter, self.owners, self.owners, True, grad, *arrays)
+        return grad, grad_stack
+
+    def coordinate_gradient(self, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Gradients to uv, uv_da and bias, shaped as they are; not for nearest."""
+        by_level = self.mode == MIPMAP_LINEAR
+        g_uv = np.zeros_like(self.uv)
+        g_da, g_bias = (np.zeros_like(x if by_level else x[:0]) for x in (self.uv_da, self.bias))
+        arrays = (self.uv, self.uv_da, self.bias, self.levels, cotangent, g_uv, g_da, g_bias)
+        for_each_block(_coordinate_gradient, self.blocks, self.tex, self.stack, *self.placed, *arrays)
+        return g_uv, g_da, g_bias
