@@ -50,7 +50,7 @@ def tessellated_quad(
 def closed_mesh(kind: str, azimuth: float = 20.0, elevation: float = 35.0) -> tuple[Tensor, Tensor]:
     """A sphere or a torus as a camera sees it: clip space float32 [V,4], triangles int32 [F,3]."""
     sphere = kind == "sphere"
-    mesh = trimesh.creation.icosphere(2) if sphere else trimesh.creation.torus(0.65, 0.3, 24, 16)
+    mesh = trimesh.creation.icosphere(1) if sphere else trimesh.creation.torus(0.65, 0.3, 24, 16)
     cameras = orbit(torch.tensor([azimuth]), torch.tensor([elevation]))
     pos = cameras.project(torch.from_numpy(mesh.vertices.copy()))[0]
     return pos.float(), torch.from_numpy(mesh.faces.copy()).int()
