@@ -1,4 +1,4 @@
-"""A slow, obvious rasteriser and texture look-up in float64 torch: what the kernels are held against.
+"""A slow, obvious rasteriser in float64 torch: what the kernels are held against.
 
 Every pixel is solved against every triangle on its own. Nothing is snapped, clipped, stepped or shared with texopt.
 """
@@ -212,65 +212,3 @@ def antialias(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor) -> Tensor:
     change = alpha[:, None] * (color[row1, column1] - color[row, column])
     to_row, to_column = torch.where(alpha > 0, row, row1), torch.where(alpha > 0, column, column1)
     return color.index_put((to_row, to_column), change, accumulate=True)
-
-
-def mip_pyramid(tex: Tensor, max_mip_level: int | None) -> list[Tensor]:
-    """[H,W,C] and its halvings, each the mean of two by two texels, as long as the sides are even (or one)."""
-    levels = [tex]
-    while max(tex.shape[:2]) > 1 and (max_mip_level is None or len(levels) <= max_mip_level):
-        if any(side > 1 and side % 2 for side in tex.shape[:2]):
-            break
-        if tex.shape[0] > 1:
-            tex = (tex[0::2] + tex[1::2]) / 2
-        if tex.shape[1] > 1:
-            tex = (tex[:, 0::2] + tex[:, 1::2]) / 2
-        levels.append(tex)
-    return levels
-
-
-def bilinear(tex: Tensor, u: float, v: float, boundary_mode: str) -> Tensor:
-    """[H,W,C] at one point: the four texel centres around it."""
-    height, width = tex.shape[:2]
-    x, y = u * width - 0.5, v * height - 0.5
-    total = torch.zeros(tex.shape[2], dtype=tex.dtype)
-    for row in (math.floor(y), math.floor(y) + 1):
-        for column in (math.floor(x), math.floor(x) + 1):
-            if boundary_mode == "wrap":
-                texel = tex[row % height, column % width]
-            else:
-                texel = tex[min(max(row, 0), height - 1), min(max(column, 0), width - 1)]
-            total += (1 - abs(y - row)) * (1 - abs(x - column)) * texel
-    return total
-
-
-def texture(
-    tex: Tensor,
-    uv: Tensor,
-    uv_da: Tensor | None,
-    filter_mode: str,
-    boundary_mode: str,
-    max_mip_level: int | None = None,
-) -> Tensor:
-    """tex [H,W,C], uv [P,2], uv_da [P,4] -> [P,C], one pixel after the other."""
-    height, width = tex.shape[:2]
-    levels = mip_pyramid(tex, max_mip_level)
-    out = []
-    for p, (u, v) in enumerate(uv.tolist()):
-        if filter_mode == "nearest":
-            row, column = math.floor(v * height), math.floor(u * width)
-            if boundary_mode == "wrap":
-                out.append(tex[row % height, column % width])
-            else:
-                out.append(tex[min(max(row, 0), height - 1), min(max(column, 0), width - 1)])
-        elif filter_mode == "linear":
-            out.append(bilinear(tex, u, v, boundary_mode))
-        else:
-            assert uv_da is not None
-            texels = uv_da[p].reshape(2, 2) * torch.tensor([[width], [height]], dtype=tex.dtype)
-            major_axis = float(torch.linalg.svdvals(texels)[0])  # of the ellipse that a pixel's unit circle becomes
-            level = min(max(math.log2(max(major_axis, 1e-30)), 0.0), len(levels) - 1.0)
-            low = math.floor(level)
-            high = min(low + 1, len(levels) - 1)
-            fine, coarse = bilinear(levels[low], u, v, boundary_mode), bilinear(levels[high], u, v, boundary_mode)
-            out.append(fine + (level - low) * (coarse - fine))
-    return torch.stack(out)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-import oracle
 import pytest
+import texture_oracle as oracle
 import torch
+from texture_cases import (
+    BOUNDARIES,
+    MODES,
+    SIZES,
+    assert_same,
+    custom_stack,
+    outcome,
+    random_arguments,
+    random_cotangent,
+    seeded,
+)
 from torch import Tensor
 
 import texopt.raster as dr
@@ -16,27 +25,7 @@ from texopt.mesh import Mesh
 from texopt.raster import portable
 from texopt.render import look_up, rasterize
 
-MODES = ["nearest", "linear", "linear-mipmap-linear"]
-BOUNDARIES = ["wrap", "clamp"]
-SIZES = [(16, 16), (8, 32), (12, 20), (1, 8), (7, 5)]  # the last but one halves along one side, the last not at all
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def random_lookup(
-    generator: torch.Generator,
-    size: tuple[int, int],
-    textures: int = 1,
-    batch: int = 1,
-    shape: tuple[int, int] = (9, 13),
-) -> tuple[Tensor, Tensor, Tensor]:
-    """A texture, points in [-1.5,2.5] and footprints from a hundredth of a texel to beyond the whole texture."""
-    tex = torch.rand(textures, *size, 3, generator=generator) * 2 - 1
-    uv = 4 * torch.rand(batch, *shape, 2, generator=generator) - 1.5
-    magnitude = 10 ** (3 * torch.rand(batch, *shape, 1, generator=generator) - 2.5)
-    return tex, uv, magnitude * torch.randn(batch, *shape, 4, generator=generator)
+TEXTURES = [dr.texture, portable.texture]
 
 
 def border_points(size: tuple[int, int]) -> Tensor:
@@ -45,35 +34,49 @@ def border_points(size: tuple[int, int]) -> Tensor:
     return torch.stack(torch.meshgrid(u, v, indexing="xy"), -1)[None].contiguous()
 
 
-@pytest.fixture
-def restore_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-
-
 # Parity.
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("textures", [1, 3])
-def test_kernel_and_portable_agree_in_values_and_gradients(
-    mode: str, boundary: str, size: tuple[int, int], textures: int
+@pytest.mark.parametrize(("size", "top"), SIZES)
+def test_values_and_gradients_agree_with_the_oracle(
+    mode: str, boundary: str, size: tuple[int, int], top: int | None
 ) -> None:
-    generator = seeded(0)
-    for top in (None, 0, 1, 2) if mode == "linear-mipmap-linear" else (None,):
-        tex, uv, uv_da = random_lookup(generator, size, textures, batch=3)
-        cotangent = torch.randn(*uv.shape[:3], 3, generator=generator)
-        results = []
-        for texture in (dr.texture, portable.texture):
-            leaf = tex.clone().requires_grad_()
-            out = texture(leaf, uv, uv_da, mode, boundary, top)
-            out.backward(cotangent)
-            results.append((out.detach(), leaf.grad))
-        torch.testing.assert_close(results[0][0], results[1][0], rtol=0, atol=2e-5)
-        torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-5, atol=1e-4)
+    arguments = random_arguments(0, size, boundary, batch=2, shape=(3, 5)) | {"filter_mode": mode, "max_mip_level": top}
+    cotangent = random_cotangent(arguments)
+    expected = outcome(oracle.texture, arguments, cotangent, torch.float64)
+    assert_same(outcome(portable.texture, arguments, cotangent, torch.float64), expected, 1e-9)
+    for texture in TEXTURES:
+        assert_same(outcome(texture, arguments, cotangent), expected, 5e-5)
+
+
+@pytest.mark.parametrize("mode", ["linear-mipmap-nearest", "linear-mipmap-linear"])
+@pytest.mark.parametrize("absent", ["uv_da", "mip_level_bias"])
+@pytest.mark.parametrize("top", [0, 1, 2, 9, None])
+def test_values_and_gradients_agree_with_the_oracle_where_derivatives_or_bias_are_absent(
+    mode: str, absent: str, top: int | None
+) -> None:
+    arguments = random_arguments(1, (8, 16), batch=2, shape=(3, 5)) | {"filter_mode": mode, "max_mip_level": top}
+    del arguments[absent]
+    if absent == "uv_da":
+        arguments["mip_level_bias"] += 1.5
+    cotangent = random_cotangent(arguments)
+    expected = outcome(oracle.texture, arguments, cotangent, torch.float64)
+    for texture in TEXTURES:
+        assert_same(outcome(texture, arguments, cotangent), expected, 5e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("textures", [1, 3])
+def test_kernel_and_portable_agree_in_values_and_gradients(mode: str, boundary: str, textures: int) -> None:
+    for size, top in SIZES:
+        arguments = random_arguments(2, size, boundary, textures, batch=3, shape=(20, 30))
+        arguments |= {"filter_mode": mode, "max_mip_level": top}
+        cotangent = random_cotangent(arguments)
+        expected = outcome(portable.texture, arguments, cotangent, torch.float64)
+        assert_same(outcome(dr.texture, arguments, cotangent), expected, 5e-5)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -83,122 +86,160 @@ def test_kernel_and_portable_agree_exactly_on_borders_corners_and_centres(
     mode: str, boundary: str, size: tuple[int, int]
 ) -> None:
     uv = border_points(size)
-    tex, _, uv_da = random_lookup(seeded(1), size, shape=tuple(uv.shape[1:3]))
-    expected = oracle.texture(tex[0].double(), uv.reshape(-1, 2), uv_da.reshape(-1, 4).double(), mode, boundary)
-    for texture in (dr.texture, portable.texture):
-        out = texture(tex, uv, uv_da, mode, boundary)
-        torch.testing.assert_close(out.reshape(-1, 3), expected, rtol=0, atol=1e-5, check_dtype=False)
+    arguments = random_arguments(1, size, boundary, shape=tuple(uv.shape[1:3])) | {"uv": uv, "filter_mode": mode}
+    expected = portable.texture(**{k: v.double() if isinstance(v, Tensor) else v for k, v in arguments.items()})
+    for texture in TEXTURES:
+        torch.testing.assert_close(texture(**arguments), expected, rtol=0, atol=1e-5, check_dtype=False)
+    some = torch.randperm(uv.shape[1] * uv.shape[2], generator=seeded(1))[:60]
+    for name in ("uv", "uv_da", "mip_level_bias"):
+        arguments[name] = arguments[name].flatten(1, 2)[:, None, some].double()
+    few = oracle.texture(**(arguments | {"tex": arguments["tex"].double()}))
+    torch.testing.assert_close(expected.flatten(1, 2)[:, some], few[:, 0], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-@pytest.mark.parametrize("size", SIZES)
-def test_portable_agrees_with_the_oracle_in_float64(mode: str, boundary: str, size: tuple[int, int]) -> None:
-    for top in (None, 1) if mode == "linear-mipmap-linear" else (None,):
-        tex, uv, uv_da = (x.double() for x in random_lookup(seeded(2), size))
-        out = portable.texture(tex, uv, uv_da, mode, boundary, top)
-        expected = oracle.texture(tex[0], uv.reshape(-1, 2), uv_da.reshape(-1, 4), mode, boundary, top)
-        torch.testing.assert_close(out.reshape(-1, 3), expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_portable_passes_gradcheck(mode: str, boundary: str) -> None:
-    tex, uv, uv_da = (x.double() for x in random_lookup(seeded(3), (2, 4), textures=2, batch=2, shape=(2, 2)))
-    assert torch.autograd.gradcheck(lambda t: portable.texture(t, uv, uv_da, mode, boundary), tex.requires_grad_())
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-@pytest.mark.parametrize("size", SIZES)
-def test_gradient_is_the_adjoint_of_the_lookup(mode: str, boundary: str, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("size", "top"), SIZES)
+def test_gradient_is_the_adjoint_of_the_lookup(
+    mode: str, boundary: str, size: tuple[int, int], top: int | None
+) -> None:
     """<J t, g> = <t, J' g>, the look-up being linear in the texture."""
-    generator = seeded(4)
-    tex, uv, uv_da = random_lookup(generator, size, textures=2, batch=2)
-    cotangent = torch.randn(*uv.shape[:3], 3, generator=generator)
-    out = dr.texture(tex.requires_grad_(), uv, uv_da, mode, boundary)
-    out.backward(cotangent)
-    assert tex.grad is not None
-    forward, backward = ((a.double() * b.double()).sum().item() for a, b in ((out, cotangent), (tex, tex.grad)))
+    arguments = random_arguments(4, size, boundary, textures=2, batch=2)
+    cotangent = random_cotangent(arguments)
+    results = outcome(dr.texture, arguments | {"filter_mode": mode, "max_mip_level": top}, cotangent)
+    pairs = ((results["out"], cotangent), (arguments["tex"], results["tex"]))
+    forward, backward = ((a.double() * b.double()).sum().item() for a, b in pairs)
     assert forward == pytest.approx(backward, rel=1e-4, abs=1e-3)
 
 
-@pytest.mark.parametrize("texture", [dr.texture, portable.texture])
-def test_filter_mode_auto_is_trilinear_where_there_are_derivatives(texture) -> None:  # type: ignore[no-untyped-def]
-    tex, uv, uv_da = random_lookup(seeded(5), (16, 16))
-    assert torch.equal(texture(tex, uv, uv_da), texture(tex, uv, uv_da, "linear-mipmap-linear"))
-    assert torch.equal(texture(tex, uv), texture(tex, uv, uv_da, "linear"))
-    assert torch.equal(texture(tex, uv, uv_da, max_mip_level=0), texture(tex, uv, None, "linear"))
+@pytest.mark.parametrize("texture", TEXTURES)
+def test_filter_mode_auto_is_trilinear_where_there_are_derivatives_or_a_bias(texture) -> None:  # type: ignore[no-untyped-def]
+    tex, uv, uv_da, bias, _ = random_arguments(5, (16, 16)).values()
+    trilinear = texture(tex, uv, uv_da, filter_mode="linear-mipmap-linear")
+    assert torch.equal(texture(tex, uv, uv_da), trilinear)
+    assert torch.equal(texture(tex, uv, uv_da, torch.zeros_like(bias)), trilinear)
+    biased = texture(tex, uv, mip_level_bias=bias, filter_mode="linear-mipmap-linear")
+    assert torch.equal(texture(tex, uv, None, bias), biased)
+    linear = texture(tex, uv, filter_mode="linear")
+    assert torch.equal(texture(tex, uv), linear)
+    assert torch.equal(texture(tex, uv, uv_da, bias, filter_mode="linear"), linear)
+    assert torch.equal(texture(tex, uv, uv_da, bias, max_mip_level=0), linear)
+    nearest_level = texture(tex, uv, uv_da, bias, filter_mode="linear-mipmap-nearest", max_mip_level=0)
+    assert torch.equal(nearest_level, linear)
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_kernel_and_portable_agree_where_coordinates_are_not_finite(mode: str, boundary: str) -> None:
-    """Coordinates that are not finite give zero and no gradient, derivatives that are not finite the finest level."""
-    tex, uv, uv_da = random_lookup(seeded(6), (8, 8))
-    uv[0, 0, 0, 0], uv[0, 1, 1, 1], uv[0, 2, 2, 0] = float("nan"), float("inf"), -float("inf")
-    uv_da[0, 3, :, 1] = float("nan")
-    results = []
-    for texture in (dr.texture, portable.texture):
-        leaf = tex.clone().requires_grad_()
-        out = texture(leaf, uv, uv_da, mode, boundary)
-        out.sum().backward()
-        results.append((out.detach(), leaf.grad))
-    for i in range(3):
-        assert not results[0][0][0, i, i].any()
-    torch.testing.assert_close(results[0][0], results[1][0], rtol=0, atol=2e-5)
-    torch.testing.assert_close(results[0][1], results[1][1], rtol=1e-5, atol=1e-4)
+@pytest.mark.parametrize("boundary", [*BOUNDARIES, "cube"])
+def test_what_is_not_finite_gives_zero_or_the_finest_level_and_no_gradient(mode: str, boundary: str) -> None:
+    arguments = random_arguments(6, (8, 8), boundary, shape=(6, 5)) | {"filter_mode": mode}
+    bad = [float("nan"), float("inf"), -float("inf")]
+    for i, value in enumerate(bad):
+        arguments["uv"][0, i, i, i % arguments["uv"].shape[-1]] = value
+        arguments["uv_da"][0, 3 + i, :, i] = value
+    arguments["mip_level_bias"][:] = 0
+    cotangent = random_cotangent(arguments)
+    finest = arguments | {"uv_da": torch.where(arguments["uv_da"].isfinite().all(-1, True), arguments["uv_da"], 0.0)}
+    expected = outcome(oracle.texture, finest, cotangent, torch.float64)
+    for texture in TEXTURES:
+        results = outcome(texture, arguments, cotangent)
+        results["mip_level_bias"][0, 3:], expected["mip_level_bias"][0, 3:] = 0, 0  # where there is no level to shift
+        assert_same(results, expected, 5e-5)
+        for i in range(3):
+            assert not results["out"][0, i, i].any()
+            assert not results["uv"][0, i, i].any()
+            assert not results["uv_da"][0, i, i].any()
+            assert not results["uv_da"][0, 3 + i].any()
 
 
-@pytest.mark.parametrize("texture", [dr.texture, portable.texture])
+@pytest.mark.parametrize("texture", TEXTURES)
+@pytest.mark.parametrize("boundary", ["wrap", "cube"])
+def test_footprints_of_extreme_sizes_take_the_finest_or_the_coarsest_level(texture, boundary: str) -> None:  # type: ignore[no-untyped-def]
+    arguments = random_arguments(7, (8, 8), boundary)
+    direction = arguments["uv_da"] / arguments["uv_da"].norm(dim=-1, keepdim=True)
+    if boundary == "cube":
+        arguments["uv"] /= arguments["uv"].norm(dim=-1, keepdim=True)
+    del arguments["mip_level_bias"]
+    for magnitude, top in ((0.0, 0), (1e-30, 0), (1e15, None)):
+        arguments["uv_da"] = magnitude * direction
+        results = outcome(texture, arguments, random_cotangent(arguments))
+        bias = torch.full(direction.shape[:3], 0.0 if top == 0 else 3.0)
+        expected = texture(arguments["tex"], arguments["uv"], None, bias, boundary_mode=boundary)
+        torch.testing.assert_close(results["out"], expected, rtol=0, atol=1e-6)
+        assert not results["uv_da"].any()
+
+
+@pytest.mark.parametrize("texture", TEXTURES)
 def test_wrapping_holds_far_from_the_origin(texture) -> None:  # type: ignore[no-untyped-def]
     """Tiled surfaces have coordinates of hundreds: what is left of float32 there is looked up exactly."""
     tex = torch.rand(1, 48, 48, 3, generator=seeded(7))
     for repeats in (-1000.0, -1.0, 5.0, 1000.0):
         uv = torch.rand(1, 20, 20, 2, generator=seeded(7)) + repeats
-        near = texture(tex, uv - uv.floor(), None, "linear")
-        torch.testing.assert_close(texture(tex, uv, None, "linear"), near, rtol=0, atol=2e-5)
+        near = texture(tex, uv - uv.floor(), filter_mode="linear")
+        torch.testing.assert_close(texture(tex, uv, filter_mode="linear"), near, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("texture", TEXTURES)
+@pytest.mark.parametrize("boundary", ["clamp", "zero"])
+@pytest.mark.parametrize("mode", MODES)
+def test_points_far_outside_are_on_the_border_or_zero(texture, boundary: str, mode: str) -> None:  # type: ignore[no-untyped-def]
+    arguments = random_arguments(8, (8, 8), boundary) | {"filter_mode": mode}
+    for far in (10.0, 1e4, 1e12, 3e38):
+        arguments["uv"] = torch.where(arguments["uv"] > 0.5, far, -far)
+        results = outcome(texture, arguments, random_cotangent(arguments))
+        assert not results["uv"].any()
+        border = texture(**(arguments | {"uv": (arguments["uv"] > 0.5).float()}))
+        expected = torch.zeros_like(border) if boundary == "zero" else border
+        torch.testing.assert_close(results["out"], expected, rtol=0, atol=1e-6)
 
 
 # Values known by hand.
 
 
-@pytest.mark.parametrize("texture", [dr.texture, portable.texture])
+@pytest.mark.parametrize("texture", TEXTURES)
 @pytest.mark.parametrize(
-    ("u", "v", "wrap", "clamp"),
+    ("u", "v", "wrap", "clamp", "zero"),
     [
-        (0.25, 0.25, 0.0, 0.0),  # texel centres
-        (0.75, 0.25, 1.0, 1.0),
-        (0.25, 0.75, 2.0, 2.0),
-        (0.5, 0.5, 1.5, 1.5),  # the middle of all four
-        (0.375, 0.25, 0.25, 0.25),
-        (0.375, 0.625, 1.75, 1.75),
-        (0.0, 0.25, 0.5, 0.0),  # left border: halfway between the last column and the first, or the first alone
-        (1.0, 0.25, 0.5, 1.0),
-        (0.25, 1.0, 1.0, 2.0),
-        (0.0, 0.0, 1.5, 0.0),
-        (1.25, -0.75, 0.0, 1.0),
-        (-0.125, 0.25, 0.75, 0.0),
+        (0.25, 0.25, 0.0, 0.0, 0.0),  # texel centres
+        (0.75, 0.25, 1.0, 1.0, 1.0),
+        (0.25, 0.75, 2.0, 2.0, 2.0),
+        (0.5, 0.5, 1.5, 1.5, 1.5),  # the middle of all four
+        (0.375, 0.25, 0.25, 0.25, 0.25),
+        (0.375, 0.625, 1.75, 1.75, 1.75),
+        (0.0, 0.25, 0.5, 0.0, 0.0),  # left border: halfway between the last column and the first, or the first alone
+        (1.0, 0.25, 0.5, 1.0, 0.5),
+        (0.25, 1.0, 1.0, 2.0, 1.0),
+        (1.0, 1.0, 1.5, 3.0, 0.75),
+        (0.0, 0.0, 1.5, 0.0, 0.0),
+        (1.25, -0.75, 0.0, 1.0, 0.0),
+        (-0.125, 0.25, 0.75, 0.0, 0.0),
+        (1.125, 0.75, 2.25, 3.0, 0.75),
     ],
 )
-def test_magnified_texture_is_bilinear(texture, u: float, v: float, wrap: float, clamp: float) -> None:  # type: ignore[no-untyped-def]
+def test_magnified_texture_is_bilinear(  # type: ignore[no-untyped-def]
+    texture, u: float, v: float, wrap: float, clamp: float, zero: float
+) -> None:
     tex = torch.tensor([[0.0, 1.0], [2.0, 3.0]])[None, ..., None]
     uv = torch.tensor([u, v]).reshape(1, 1, 1, 2)
     tiny = torch.full((1, 1, 1, 4), 1e-3)
-    for boundary, expected in (("wrap", wrap), ("clamp", clamp)):
-        assert texture(tex, uv, None, "linear", boundary).item() == pytest.approx(expected, abs=1e-6)
-        assert texture(tex, uv, tiny, "linear-mipmap-linear", boundary).item() == pytest.approx(expected, abs=1e-6)
+    for boundary, expected in (("wrap", wrap), ("clamp", clamp), ("zero", zero)):
+        for mode in MODES[1:]:
+            out = texture(tex, uv, tiny, filter_mode=mode, boundary_mode=boundary)
+            assert out.item() == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("texture", [dr.texture, portable.texture])
+@pytest.mark.parametrize("texture", TEXTURES)
 def test_nearest_takes_the_texel_that_holds_the_point(texture) -> None:  # type: ignore[no-untyped-def]
     tex = torch.arange(12.0).reshape(1, 3, 4, 1)
     uv = torch.tensor([[0.1, 0.1], [0.3, 0.5], [0.99, 0.99], [1.0, 0.0], [-0.01, 0.5], [0.5, 1.1]]).reshape(1, 1, 6, 2)
-    assert texture(tex, uv, None, "nearest", "wrap").flatten().tolist() == [0, 5, 11, 0, 7, 2]
-    assert texture(tex, uv, None, "nearest", "clamp").flatten().tolist() == [0, 5, 11, 3, 4, 10]
+    for boundary, expected in (
+        ("wrap", [0, 5, 11, 0, 7, 2]),
+        ("clamp", [0, 5, 11, 3, 4, 10]),
+        ("zero", [0, 5, 11, 0, 0, 0]),
+    ):
+        assert texture(tex, uv, filter_mode="nearest", boundary_mode=boundary).flatten().tolist() == expected
 
 
-@pytest.mark.parametrize("texture", [dr.texture, portable.texture])
+@pytest.mark.parametrize("texture", TEXTURES)
 def test_mip_level_is_log2_of_the_footprints_longer_axis(texture) -> None:  # type: ignore[no-untyped-def]
     """At the centre of a block of 2^l texels a side level l is the block's mean; between levels the blend is linear."""
     tex = torch.rand(1, 32, 32, 1, generator=seeded(8))
@@ -227,16 +268,16 @@ def test_mip_level_is_log2_of_the_footprints_longer_axis(texture) -> None:  # ty
     assert sample(3.0, [1e5, 0, 0, 1e5]) == pytest.approx(tex.mean().item(), abs=1e-5)
 
 
-@pytest.mark.parametrize("texture", [dr.texture, portable.texture])
+@pytest.mark.parametrize("texture", TEXTURES)
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("boundary", ["wrap", "clamp", "cube"])
 def test_constant_texture_stays_constant(texture, mode: str, boundary: str) -> None:  # type: ignore[no-untyped-def]
-    _, uv, uv_da = random_lookup(seeded(9), (8, 16))
-    out = texture(torch.full((1, 8, 16, 2), 0.7), uv, uv_da, mode, boundary)
+    arguments = random_arguments(9, (8, 8) if boundary == "cube" else (8, 16), boundary)
+    out = texture(**(arguments | {"tex": torch.full_like(arguments["tex"], 0.7), "filter_mode": mode}))
     torch.testing.assert_close(out, torch.full_like(out, 0.7), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("texture", [dr.texture, portable.texture])
+@pytest.mark.parametrize("texture", TEXTURES)
 def test_minified_checkerboard_is_grey_with_mipmaps_and_aliases_without(texture) -> None:  # type: ignore[no-untyped-def]
     """A stripe of one texel seen at 8.4 texels a pixel: what a coarse pattern remains of it is aliasing."""
     row, column = torch.meshgrid(torch.arange(256), torch.arange(256), indexing="ij")
@@ -245,7 +286,7 @@ def test_minified_checkerboard_is_grey_with_mipmaps_and_aliases_without(texture)
     at = (torch.arange(30) + 0.5) * step
     uv = torch.stack(torch.meshgrid(at, at, indexing="xy"), -1)[None].contiguous()
     uv_da = torch.tensor([step, 0, 0, step]).expand(1, 30, 30, 4).contiguous()
-    with_mipmaps, without = texture(checker, uv, uv_da), texture(checker, uv, None, "linear")
+    with_mipmaps, without = texture(checker, uv, uv_da), texture(checker, uv)
     torch.testing.assert_close(with_mipmaps, torch.full_like(with_mipmaps, 0.5), rtol=0, atol=1e-6)
     assert without.std() > 0.15
     spectrum = torch.fft.rfft2(without[0, ..., 0] - without.mean()).abs()
@@ -256,33 +297,43 @@ def test_minified_checkerboard_is_grey_with_mipmaps_and_aliases_without(texture)
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("boundary", [*BOUNDARIES, "cube"])
 @pytest.mark.parametrize("textures", [1, 2])
-@pytest.mark.usefixtures("restore_threads")
-def test_bits_do_not_depend_on_threads_or_run(mode: str, textures: int) -> None:
-    tex, uv, uv_da = random_lookup(seeded(10), (32, 64), textures, batch=2, shape=(90, 70))
-    cotangent = torch.randn(*uv.shape[:3], 3, generator=seeded(10))
+def test_bits_do_not_depend_on_threads_or_run(mode: str, boundary: str, textures: int) -> None:
+    size = (32, 32) if boundary == "cube" else (32, 64)
+    arguments = random_arguments(10, size, boundary, textures, batch=2, shape=(90, 70)) | {"filter_mode": mode}
+    cotangent = random_cotangent(arguments)
+    if textures == 1:
+        arguments["mip"] = custom_stack(0, arguments["tex"], 3)
     results = []
     for threads in (1, 2, 3, 5, 5):
         torch.set_num_threads(threads)
-        leaf = tex.clone().requires_grad_()
-        out = dr.texture(leaf, uv, uv_da, mode)
-        out.backward(cotangent)
-        assert leaf.grad is not None
-        results.append(torch.cat([out.detach().flatten(), leaf.grad.flatten()]))
-    assert all(torch.equal(result, results[0]) for result in results)
+        results.append(outcome(dr.texture, arguments, cotangent))
+    for name, value in results[0].items():
+        assert all(torch.equal(result[name], value) for result in results), name
 
 
-def test_arguments_that_are_not_contiguous_are_read_rightly() -> None:
-    tex, uv, uv_da = random_lookup(seeded(11), (8, 16), textures=2, batch=2)
-    strided = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in (tex, uv, uv_da)]
-    grads = []
-    for arguments in ((tex, uv, uv_da), strided):
-        leaf = arguments[0].requires_grad_()
-        out = dr.texture(*arguments)
-        (out.permute(0, 3, 2, 1) * torch.rand(2, 3, 13, 9, generator=seeded(12))).sum().backward()
-        grads.append((out.detach(), leaf.grad))
-    assert torch.equal(grads[0][0], grads[1][0])
-    assert torch.equal(grads[0][1], grads[1][1])
+@pytest.mark.parametrize("boundary", ["wrap", "cube"])
+def test_arguments_that_are_not_contiguous_are_read_rightly(boundary: str) -> None:
+    arguments = random_arguments(11, (16, 16), boundary, textures=2, batch=2)
+    arguments["mip"] = custom_stack(0, arguments["tex"], 2)
+    cotangent = random_cotangent(arguments)
+
+    def strided(x: Tensor) -> Tensor:
+        return torch.stack([x.transpose(1, 2), torch.full_like(x.transpose(1, 2), 9)], -1)[..., 0].transpose(1, 2)
+
+    def of_strided(**arguments) -> Tensor:  # type: ignore[no-untyped-def]
+        mip = [strided(level) for level in arguments.pop("mip")]
+        views = {k: strided(v) if isinstance(v, Tensor) else v for k, v in arguments.items()}
+        assert not any(v.is_contiguous() for v in [*mip, *views.values()] if isinstance(v, Tensor))
+        return dr.texture(**views, mip=mip)
+
+    expected = outcome(dr.texture, arguments, cotangent)
+    for results in (
+        outcome(of_strided, arguments, cotangent),
+        outcome(dr.texture, arguments, strided(cotangent)),
+    ):
+        assert all(torch.equal(results[name], value) for name, value in expected.items())
 
 
 @pytest.mark.parametrize(
@@ -292,13 +343,19 @@ def test_arguments_that_are_not_contiguous_are_read_rightly() -> None:
         ({"tex": torch.zeros(4, 4, 3)}, "tex"),
         ({"tex": torch.zeros(3, 4, 4, 3)}, "tex"),
         ({"tex": torch.zeros(1, 0, 4, 3)}, "tex"),
+        ({"tex": torch.zeros(1, 6, 4, 4, 3)}, "tex"),
         ({"uv": torch.zeros(2, 5, 6, 2).double()}, "uv"),
         ({"uv": torch.zeros(2, 5, 6, 3)}, "uv"),
         ({"uv_da": torch.zeros(2, 5, 6, 4).double()}, "uv_da"),
         ({"uv_da": torch.zeros(2, 5, 6, 2)}, "uv_da"),
+        ({"uv_da": torch.zeros(2, 5, 6, 6)}, "uv_da"),
         ({"uv_da": torch.zeros(1, 5, 6, 4)}, "uv_da"),
+        ({"mip_level_bias": torch.zeros(2, 5, 6, 1)}, "mip_level_bias"),
+        ({"mip_level_bias": torch.zeros(2, 5, 6).double()}, "mip_level_bias"),
+        ({"mip_level_bias": torch.zeros(1, 5, 6)}, "mip_level_bias"),
         ({"filter_mode": "cubic"}, "filter_mode"),
         ({"filter_mode": "linear-mipmap-linear", "uv_da": None}, "filter_mode"),
+        ({"filter_mode": "linear-mipmap-nearest", "uv_da": None}, "filter_mode"),
         ({"boundary_mode": "mirror"}, "boundary_mode"),
     ],
 )

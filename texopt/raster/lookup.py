@@ -131,11 +131,14 @@ def _level(uv, uv_da, bias, p, face, table, boundary, mode):
     level = np.float32(0.0)
     if len(uv_da) > 0:
         mean, difference, _, _, _ = _footprint(_slopes(uv, uv_da, p, face, boundary), table[0, 1], table[0, 2])
-        if mean + difference > 1.0 or len(bias) > 0:
-            level = np.float32(0.5) * math.log2(np.float32(mean + difference))
+        major = mean + difference
+        if not math.isfinite(major):
+            return np.float32(0.0)
+        if major > 1.0 or len(bias) > 0:
+            level = np.float32(0.5) * math.log2(np.float32(major))
     if len(bias) > 0:
         level += bias[p]
-    if not level > 0.0:  # nor a number, perhaps
+    if not level > 0.0:  # or not a number
         return np.float32(0.0)
     level = min(level, top)
     return np.float32(math.floor(level)) if mode == MIPMAP_NEAREST else level

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from texopt.raster import cube
 from texopt.raster.mipmap import level_sizes
-from texopt.raster.sampling import check_boundary, custom_levels, resolve_filter
+from texopt.raster.sampling import check_boundary, check_levels, resolve_filter
 
 
 def _halvings(tex: Tensor, max_mip_level: int | None) -> list[Tensor]:
@@ -83,8 +83,8 @@ def _level(slopes: Tensor | None, bias: Tensor | None, height: int, width: int, 
         squared = 0.25 * (a - b) ** 2 + c * c
         round_footprint = squared == 0  # there the root has no slope, and the mean of the axes stands for it
         difference = torch.where(round_footprint, 0.0, torch.where(round_footprint, 1.0, squared).sqrt())
-        level = 0.5 * torch.log2(0.5 * (a + b) + difference)
-        level = torch.where(level.isnan(), -torch.inf, level)
+        major = 0.5 * (a + b) + difference
+        level = torch.where(major > 0, 0.5 * torch.log2(torch.where(major > 0, major, 1.0)), -torch.inf)
     if bias is not None:
         level = level + bias
     assert isinstance(level, Tensor)
@@ -107,7 +107,7 @@ def texture(
     elif mip is None:
         levels = _halvings(images, max_mip_level)
     else:
-        custom_levels(tex, mip)
+        check_levels(tex, mip)
         levels = [images, *(x.flatten(0, 1) if boundary == "cube" else x for x in mip)]
     stack = torch.cat([x.reshape(len(tex), -1, tex.shape[-1]) for x in levels], 1)  # [N, texels of all levels, C]
     table = torch.tensor([x.shape[1:3] for x in levels], device=tex.device)
@@ -146,8 +146,12 @@ def texture(
         return torch.where((valid & there)[..., None], texel, 0.0)
     level = torch.zeros_like(u)
     if "mipmap" in mode:
-        slopes = _cube_slopes(uv, uv_da, face) if boundary == "cube" and uv_da is not None else uv_da
+        known = torch.ones_like(valid) if uv_da is None else uv_da.isfinite().all(-1)
+        slopes = None if uv_da is None else torch.where(known[..., None], uv_da, 0.0)
+        if slopes is not None and boundary == "cube":
+            slopes = _cube_slopes(torch.where(valid[..., None], uv, 1.0), slopes, face)
         level = _level(slopes, mip_level_bias, levels[0].shape[1], levels[0].shape[2], len(levels) - 1)
+        level = torch.where(known, level, 0.0)
     low = level.detach().floor()
     blend = level - low
     out = torch.zeros((*uv.shape[:3], tex.shape[-1]), device=tex.device, dtype=tex.dtype)

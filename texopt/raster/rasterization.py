@@ -53,9 +53,9 @@ class _Rasterize(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, grad_db: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         pos, tri, rast = ctx.saved_tensors
         derivatives = grad_db.contiguous().numpy() if ctx.grad_db and grad_db.shape[-1] else None
-        grad_pos = barycentrics.gradient(
-            pos.numpy().reshape(-1, *pos.shape[-2:]), tri.numpy(), rast.numpy(), grad.contiguous().numpy(), derivatives
-        )
+        vertices = pos[None] if pos.ndim == 2 else pos
+        arrays = [x.numpy() for x in (vertices, tri, rast, grad.contiguous())]
+        grad_pos = barycentrics.gradient(*arrays, derivatives)
         return torch.from_numpy(grad_pos.reshape(pos.shape)), None, None, None, None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from texopt.errors import OptionError
 from texopt.raster.kernels import array
 from texopt.raster.lookup import BOUNDARY_MODES, FILTER_MODES, LookUp
-from texopt.raster.mipmap import Layout, build, level_sizes
+from texopt.raster.mipmap import Layout, build, level_sizes, mip_levels
 
 F32 = torch.float32
 
@@ -73,17 +72,20 @@ def check_boundary(boundary_mode: str) -> str:
     return boundary_mode
 
 
-def custom_levels(tex: Tensor, mip: Sequence[Tensor]) -> None:
+def check_levels(tex: Tensor, mip: list[Tensor]) -> None:
     """OptionError if a list of mip levels does not fit a texture [N,H,W,C] or [N,6,S,S,C]."""
     height, width = tex.shape[-3:-1]
+    if not isinstance(mip, list) or not all(isinstance(level, Tensor) for level in mip):
+        raise OptionError("mip has to be a list of tensors, or what texture_construct_mip made of tex")
+    if len(mip) > mip_levels(height, width):
+        raise OptionError(
+            f"mip has {len(mip)} levels; {height}x{width} can be halved {mip_levels(height, width)} times"
+        )
     for number, level in enumerate(mip, 1):
         expected = (*tex.shape[:-3], max(height >> number, 1), max(width >> number, 1), tex.shape[-1])
-        halved = all(side == 1 or side % 2 == 0 for side in (max(n >> (number - 1), 1) for n in (height, width)))
-        if not halved or tuple(level.shape) != expected or level.dtype != tex.dtype or level.device != tex.device:
-            raise OptionError(
-                f"mip has level {number} as {level.dtype} {list(level.shape)}; "
-                f"of this tex it would be {tex.dtype} {list(expected) if halved else 'impossible'}"
-            )
+        if tuple(level.shape) != expected or level.dtype != tex.dtype or level.device != tex.device:
+            got = f"{level.dtype} {list(level.shape)} on {level.device}"
+            raise OptionError(f"mip has level {number} as {got}, not {tex.dtype} {list(expected)} on {tex.device}")
 
 
 class _Texture(torch.autograd.Function):
@@ -169,7 +171,7 @@ def texture(
             raise OptionError(f"mip was made of a tex of {list(mip.shape)}, not {list(tex.shape)}")
         layout, stack = mip.layout, mip.texels
     elif mipmaps and mip is not None:
-        custom_levels(tex, mip)
+        check_levels(tex, mip)
         levels, stack = [level.contiguous() for level in mip], None
         sizes = [(tex.shape[-3], tex.shape[-2]), *((level.shape[-3], level.shape[-2]) for level in mip)]
         layout = Layout(sizes, layout.images, layout.channels)
