@@ -441,12 +441,9 @@ class LookUp:
     def coordinate_gradient(self, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Gradients to uv, uv_da and bias, shaped as they are; not for nearest."""
         uv, uv_da, bias = self.coordinates
-        by_level = self.mode == MIPMAP_LINEAR
-        grads = (
-            np.zeros_like(uv),
-            np.zeros_like(uv_da[: len(uv_da) * by_level]),
-            np.zeros_like(bias[: len(bias) * by_level]),
-        )
+        if self.mode != MIPMAP_LINEAR:  # they have no gradient then
+            uv_da, bias = uv_da[:0], bias[:0]
+        grads = np.zeros_like(uv), np.zeros_like(uv_da), np.zeros_like(bias)
         pixels = (self.textures, self.images, self.coordinates, self.boundary, self.levels, cotangent)
         for_each_block(_coordinate_gradient, self.blocks, *pixels, *grads)
         return grads
