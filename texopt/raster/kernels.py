@@ -10,14 +10,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import torch
 from numba import njit
 
 from texopt.errors import OptionError
+
+
+def _forget_stale() -> None:
+    """Remove compiled kernels that are older than any source file here. numba looks at a kernel's own file only, but
+    kernels have functions of other files in them."""
+    folder = Path(__file__).parent
+    newest = max(path.stat().st_mtime for path in folder.glob("*.py"))
+    for index in (folder / "__pycache__").glob("*.nbi"):
+        with suppress(OSError):  # another process may be doing the same
+            if index.stat().st_mtime < newest:
+                index.unlink()
+
+
+_forget_stale()
 
 kernel = njit(nogil=True, cache=True, error_model="numpy")
 inlined = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)  # by LLVM

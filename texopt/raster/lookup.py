@@ -1,10 +1,5 @@
 """Texture look-up on the CPU and its gradients: numba kernels over numpy arrays.
 
-The level of a pixel is log2 of the longer axis of its footprint (the ellipse that the Jacobian of texel coordinates
-makes of a pixel), plus a bias, and the two levels around it are blended linearly, as nvdiffrast does it. On a level
-four texels are blended; `_quad` finds them in whatever boundary mode, `_complete` settles what stands for those that
-are not there, and from then on a look-up is a weighted sum of four texels for every mode.
-
 All arrays are flat: pixels [P,...] through all images, textures by texel times channels (see mipmap.py).
 """
 
@@ -16,132 +11,24 @@ import numpy as np
 import torch
 
 from texopt.raster import cube
+from texopt.raster.addressing import (
+    CUBE,
+    LINEAR,
+    MIPMAP_LINEAR,
+    NEAREST,
+    WRAP,
+    complete,
+    find_quad,
+    footprint,
+    locate,
+    nearest_texel,
+    pixel_level,
+    pixel_slopes,
+)  # fmt: skip
 from texopt.raster.kernels import at, expanded, for_each_block, inlined, kernel
 from texopt.raster.mipmap import Layout, spread
 
 BLOCK = 16384  # pixels that a block of work draws
-
-FILTER_MODES = ("nearest", "linear", "linear-mipmap-nearest", "linear-mipmap-linear")
-NEAREST, LINEAR, MIPMAP_NEAREST, MIPMAP_LINEAR = range(4)
-BOUNDARY_MODES = ("wrap", "clamp", "zero", "cube")
-WRAP, CLAMP, ZERO, CUBE = range(4)
-
-
-@inlined
-def _locate(uv, p, boundary):
-    """Coordinates (u, v) of a pixel, brought near [0,1], and the face of the cube; face -1 where there are none."""
-    u, v = np.float64(uv[p, 0]), np.float64(uv[p, 1])
-    face = 0
-    if boundary == CUBE:
-        face, u, v = cube.locate(u, v, np.float64(uv[p, 2]))
-    elif not (math.isfinite(u) and math.isfinite(v)):
-        face = -1
-    elif boundary == WRAP:
-        u, v = u - math.floor(u), v - math.floor(v)
-    else:  # far enough outside for every level
-        u, v = min(max(u, -2.0), 3.0), min(max(v, -2.0), 3.0)
-    return face, u, v
-
-
-@inlined
-def _taps(position, size, boundary):
-    """The two texels around a position along one axis, -1 where there is none, and the weight of the second."""
-    if boundary == CLAMP:
-        position = min(max(position, 0.0), size - 1.0)
-    low = math.floor(position)
-    first, fraction = int(low), np.float32(position - low)
-    second = first + 1
-    if boundary == WRAP:
-        first = first + size if first < 0 else first
-        second = 0 if second >= size else second
-    elif boundary == CLAMP:
-        if position <= 0.0 or position >= size - 1.0:
-            second = first
-    elif boundary == ZERO:
-        first = -1 if first < 0 or first >= size else first
-        second = -1 if second < 0 or second >= size else second
-    return first, second, fraction
-
-
-@inlined
-def _tap(row, column, width):
-    return -1 if row < 0 or column < 0 else row * width + column
-
-
-@inlined
-def _quad(u, v, face, height, width, boundary):
-    """The four texels around (u, v) on a level, -1 for those that are not there, and the fractions between them."""
-    x0, x1, fx = _taps(u * width - 0.5, width, boundary)
-    y0, y1, fy = _taps(v * height - 0.5, height, boundary)
-    if boundary == WRAP or boundary == CLAMP:
-        return y0 * width + x0, y0 * width + x1, y1 * width + x0, y1 * width + x1, fx, fy
-    if boundary == ZERO:
-        return _tap(y0, x0, width), _tap(y0, x1, width), _tap(y1, x0, width), _tap(y1, x1, width), fx, fy
-    return (
-        cube.neighbour(face, y0, x0, width), cube.neighbour(face, y0, x1, width),
-        cube.neighbour(face, y1, x0, width), cube.neighbour(face, y1, x1, width), fx, fy,
-    )  # fmt: skip
-
-
-@inlined
-def _complete(i00, i01, i10, i11, w00, w01, w10, w11, boundary):
-    """Indices and weights with no texel missing: outside of the texture is zero, a corner the mean of the others."""
-    if boundary == ZERO or boundary == CUBE:
-        lost = np.float32(0.0)  # at most one is, of a cube
-        lost = w00 if i00 < 0 else w01 if i01 < 0 else w10 if i10 < 0 else w11 if i11 < 0 else lost
-        third = lost / np.float32(3.0) if boundary == CUBE else np.float32(0.0)
-        w00 = w00 + third if i00 >= 0 else np.float32(0.0)
-        w01 = w01 + third if i01 >= 0 else np.float32(0.0)
-        w10 = w10 + third if i10 >= 0 else np.float32(0.0)
-        w11 = w11 + third if i11 >= 0 else np.float32(0.0)
-        i00, i01, i10, i11 = max(i00, 0), max(i01, 0), max(i10, 0), max(i11, 0)
-    return i00, i01, i10, i11, w00, w01, w10, w11
-
-
-@inlined
-def _nearest(u, v, face, height, width, boundary):
-    """The texel that holds (u, v); -1 outside of a texture that is zero there."""
-    x, y = int(math.floor(u * width)), int(math.floor(v * height))
-    if boundary == ZERO and not (0 <= x < width and 0 <= y < height):
-        return -1
-    return (face * height + min(max(y, 0), height - 1)) * width + min(max(x, 0), width - 1)
-
-
-@kernel
-def _footprint(d, height, width):
-    """Squared axes of a pixel's footprint in texels, as mean and half difference, and the matrix they are of."""
-    s_x, s_y, t_x, t_y = d[0] * width, d[1] * width, d[2] * height, d[3] * height
-    a, b, c = s_x * s_x + t_x * t_x, s_y * s_y + t_y * t_y, s_x * s_y + t_x * t_y
-    return 0.5 * (a + b), math.sqrt(0.25 * (a - b) * (a - b) + c * c), a, b, c
-
-
-@inlined
-def _slopes(uv, uv_da, p, face, boundary):
-    """(du/dX, du/dY, dv/dX, dv/dY) of a pixel, on its face of the cube if there is one."""
-    if boundary == CUBE:
-        direction = np.float64(uv[p, 0]), np.float64(uv[p, 1]), np.float64(uv[p, 2])
-        return cube.derivatives(direction, face, uv_da[p])
-    return np.float64(uv_da[p, 0]), np.float64(uv_da[p, 1]), np.float64(uv_da[p, 2]), np.float64(uv_da[p, 3])
-
-
-@inlined
-def _level(uv, uv_da, bias, p, face, table, boundary, mode):
-    """Mip level of a pixel, in [0, top]."""
-    top = np.float32(len(table) - 1)
-    level = np.float32(0.0)
-    if len(uv_da) > 0:
-        mean, difference, _, _, _ = _footprint(_slopes(uv, uv_da, p, face, boundary), table[0, 1], table[0, 2])
-        major = mean + difference
-        if not math.isfinite(major):
-            return np.float32(0.0)
-        if major > 1.0 or len(bias) > 0:
-            level = np.float32(0.5) * math.log2(np.float32(major))
-    if len(bias) > 0:
-        level += bias[p]
-    if not level > 0.0:  # or not a number
-        return np.float32(0.0)
-    level = min(level, top)
-    return np.float32(math.floor(level)) if mode == MIPMAP_NEAREST else level
 
 
 @inlined
@@ -182,9 +69,9 @@ def _look_up_pixels(first, last, textures, images, coordinates, boundary, mode, 
                 out[p, at(c)] = out[at(pixel - 1), at(c)]
             continue
         levels[p] = 0.0
-        face, u, v = _locate(uv, p, boundary)
+        face, u, v = locate(uv, p, boundary)
         n = pixel // per_image if many else 0
-        index = _nearest(u, v, face, table[0, 1], table[0, 2], boundary) if mode == NEAREST and face >= 0 else -1
+        index = nearest_texel(u, v, face, table[0, 1], table[0, 2], boundary) if mode == NEAREST and face >= 0 else -1
         if face < 0 or mode == NEAREST:
             for c in range(channels):
                 texel = n * faces * table[0, 1] * table[0, 2] + index
@@ -192,17 +79,17 @@ def _look_up_pixels(first, last, textures, images, coordinates, boundary, mode, 
             continue
         level = np.float32(0.0)
         if mode != LINEAR:
-            level = _level(uv, uv_da, bias, p, face, table, boundary, mode)
+            level = pixel_level(uv, uv_da, bias, p, face, table, boundary, mode)
         levels[p] = level
         low = int(level)
         blend = level - np.float32(low)
         for step in range(2 if blend > 0.0 else 1):
             start, h, w = table[at(low + step), 0], table[at(low + step), 1], table[at(low + step), 2]
-            i00, i01, i10, i11, fx, fy = _quad(u, v, face, h, w, boundary)
+            i00, i01, i10, i11, fx, fy = find_quad(u, v, face, h, w, boundary)
             gx, gy = np.float32(1.0) - fx, np.float32(1.0) - fy
             share = blend if step else np.float32(1.0) - blend
             gy, fy = gy * share, fy * share
-            quad = _complete(i00, i01, i10, i11, gx * gy, fx * gy, gx * fy, fx * fy, boundary)
+            quad = complete(i00, i01, i10, i11, gx * gy, fx * gy, gx * fy, fx * fy, boundary)
             start += n * faces * h * w
             if low + step == 0:
                 _blend(tex, start, quad, out, p, channels, False)
@@ -244,12 +131,12 @@ def _scatter_pixels(block, blocks, fine, grad, table, images, uv, boundary, mode
         blend = levels[p] - np.float32(low)
         if (low > 0 if fine else low == 0 and blend == 0.0) or not _some(cotangent, p, channels):
             continue
-        face, u, v = _locate(uv, p, boundary)
+        face, u, v = locate(uv, p, boundary)
         if face < 0:
             continue
         n = pixel // per_image if many else 0
         if mode == NEAREST:
-            index = _nearest(u, v, face, table[0, 1], table[0, 2], boundary)
+            index = nearest_texel(u, v, face, table[0, 1], table[0, 2], boundary)
             if index >= 0 and (index >> table[0, 3]) & (blocks - 1) == block:
                 start = n * faces * table[0, 1] * table[0, 2]
                 _give(grad, start, index, np.float32(1.0), cotangent, p, channels)
@@ -259,11 +146,11 @@ def _scatter_pixels(block, blocks, fine, grad, table, images, uv, boundary, mode
             if (low + step == 0) != fine:
                 continue
             h, w, stripe = table[level, 1], table[level, 2], table[level, 3]
-            i00, i01, i10, i11, fx, fy = _quad(u, v, face, h, w, boundary)
+            i00, i01, i10, i11, fx, fy = find_quad(u, v, face, h, w, boundary)
             gx, gy = np.float32(1.0) - fx, np.float32(1.0) - fy
             share = blend if step else np.float32(1.0) - blend
             gy, fy = gy * share, fy * share
-            i00, i01, i10, i11, w00, w01, w10, w11 = _complete(
+            i00, i01, i10, i11, w00, w01, w10, w11 = complete(
                 i00, i01, i10, i11, gx * gy, fx * gy, gx * fy, fx * fy, boundary
             )
             start = table[level, 0] + n * faces * h * w
@@ -308,11 +195,11 @@ def _dot(texels, start, quad, cotangent, p):
 @kernel
 def _by_coordinates(texels, start, u, v, face, height, width, boundary, cotangent, p):
     """Value of a level under the cotangent, and its derivatives by u and v."""
-    i00, i01, i10, i11, fx, fy = _quad(u, v, face, height, width, boundary)
+    i00, i01, i10, i11, fx, fy = find_quad(u, v, face, height, width, boundary)
     gx, gy = np.float32(1.0) - fx, np.float32(1.0) - fy
-    value = _complete(i00, i01, i10, i11, gx * gy, fx * gy, gx * fy, fx * fy, boundary)
-    along_u = _complete(i00, i01, i10, i11, -gy, gy, -fy, fy, boundary)
-    along_v = _complete(i00, i01, i10, i11, -gx, -fx, gx, fx, boundary)
+    value = complete(i00, i01, i10, i11, gx * gy, fx * gy, gx * fy, fx * fy, boundary)
+    along_u = complete(i00, i01, i10, i11, -gy, gy, -fy, fy, boundary)
+    along_v = complete(i00, i01, i10, i11, -gx, -fx, gx, fx, boundary)
     return (
         _dot(texels, start, value, cotangent, p),
         _dot(texels, start, along_u, cotangent, p) * width, _dot(texels, start, along_v, cotangent, p) * height,
@@ -322,7 +209,7 @@ def _by_coordinates(texels, start, u, v, face, height, width, boundary, cotangen
 @kernel
 def _level_gradient(d, height, width, g, out):
     """Write to `out` [4] the gradient g * d level / d slopes. Where both axes are one length, it is their mean's."""
-    mean, difference, a, b, c = _footprint(d, height, width)
+    mean, difference, a, b, c = footprint(d, height, width)
     skew = 0.25 * (a - b) / difference if difference > 0.0 else 0.0
     by_c = c / difference if difference > 0.0 else 0.0
     scale = g / (2.0 * math.log(2.0) * (mean + difference))
@@ -346,7 +233,7 @@ def _coordinate_gradient(block, textures, images, coordinates, boundary, levels,
     direction, by_direction, by_da = np.zeros(3), np.zeros(3), np.zeros(6)
     for pixel in range(block * BLOCK, min((block + 1) * BLOCK, len(uv))):
         p = at(pixel)
-        face, u, v = _locate(uv, p, boundary)
+        face, u, v = locate(uv, p, boundary)
         if face < 0 or not _some(cotangent, p, cotangent.shape[1]):
             continue
         n = pixel // per_image if many else 0
@@ -372,7 +259,7 @@ def _coordinate_gradient(block, textures, images, coordinates, boundary, levels,
                 direction[i] = uv[p, i]
             cube.gradient(direction, face, by_u, by_v, by_direction)
         if len(g_da) > 0 and by_level != 0.0:
-            _level_gradient(_slopes(uv, uv_da, p, face, boundary), table[0, 1], table[0, 2], by_level, slopes)
+            _level_gradient(pixel_slopes(uv, uv_da, p, face, boundary), table[0, 1], table[0, 2], by_level, slopes)
             if boundary == CUBE:
                 by_da[:] = 0.0
                 cube.derivatives_gradient(direction, face, uv_da[p], slopes, by_direction, by_da)

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
+from texopt.raster.addressing import BOUNDARY_MODES, FILTER_MODES
 from texopt.raster.kernels import array
-from texopt.raster.lookup import BOUNDARY_MODES, FILTER_MODES, LookUp
+from texopt.raster.lookup import LookUp
 from texopt.raster.mipmap import Layout, build, level_sizes, mip_levels
 
 F32 = torch.float32
