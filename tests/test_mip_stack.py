@@ -95,7 +95,7 @@ def test_levels_are_means_of_two_by_two_texels(texture, size: tuple[int, int], t
         v, u = ((torch.arange(n) + 0.5) / n for n in level.shape[:2])
         uv = torch.stack(torch.meshgrid(u, v, indexing="xy"), -1)[None].contiguous()
         out = texture(tex, uv, mip_level_bias=torch.full(uv.shape[:3], float(number)), max_mip_level=top)
-        torch.testing.assert_close(out[0], level, rtol=0, atol=1e-5)
+        torch.testing.assert_close(out[0], level, rtol=0, atol=5e-5)
 
 
 @pytest.mark.parametrize("texture", TEXTURES)
@@ -128,8 +128,8 @@ def test_odd_sides_of_cube_maps_are_refused_and_max_mip_level_helps() -> None:
 @pytest.mark.parametrize("boundary", [*BOUNDARIES, "cube"])
 @pytest.mark.parametrize("textures", [1, 2])
 def test_custom_stack_agrees_with_the_oracle(mode: str, boundary: str, textures: int) -> None:
-    arguments = random_arguments(7, (16, 16), boundary, textures, batch=2, shape=(3, 4)) | {"filter_mode": mode}
-    for levels in (1, 3):
+    arguments = random_arguments(7, (16, 16), boundary, textures, batch=2, shape=(2, 4)) | {"filter_mode": mode}
+    for levels in (0, 1, 3):
         arguments["mip"] = custom_stack(levels, arguments["tex"], levels)
         cotangent = random_cotangent(arguments)
         expected = outcome(oracle.texture, arguments, cotangent, torch.float64)
