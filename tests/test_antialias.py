@@ -596,3 +596,20 @@ def test_topology_of_other_triangles_is_refused() -> None:
     topology = dr.antialias_construct_topology_hash(tri[:-1].int())
     with pytest.raises(OptionError, match=r"^topology_hash\b"):
         dr.antialias(torch.zeros(1, *resolution, 1), rast, pos[None], tri.int(), topology)
+
+
+def test_topology_that_names_vertices_beyond_pos_is_refused() -> None:
+    tri = torch.tensor([[0, 1, 2], [2, 1, 3]]).int()
+    topology = dr.antialias_construct_topology_hash(tri.where(tri < 3, 1_000_000_000).int())
+    with pytest.raises(OptionError, match=r"^topology_hash\b"):
+        dr.antialias(torch.zeros(1, 4, 4, 1), torch.zeros(1, 4, 4, 4), torch.zeros(1, 4, 4), tri, topology)
+
+
+@pytest.mark.parametrize("index", [-1.0, 0.5])
+def test_what_is_not_the_index_of_a_triangle_is_background(index: float) -> None:
+    """As it is for interpolate. The triangle before the first must not be read: here it would be blended."""
+    pos = torch.tensor([[-0.6, -3.0, 0, 1], [5.0, 0, 0, 1], [-0.6, 3.0, 0, 1]])
+    tri, color = torch.tensor([[0, 1, 2], [0, 1, 2]]).int()[1:], torch.rand(1, 8, 8, 1, generator=seeded(40))
+    rast = torch.zeros(1, 8, 8, 4)
+    rast[..., 2:, 3] = index
+    assert torch.equal(dr.antialias(color, rast, pos[None], tri), color)

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
-from texopt.raster.kernels import array, at, for_each_block, inlined, kernel, zero_parts
+from texopt.raster.kernels import array, at, expanded, for_each_block, kernel, zero_parts
 
 BAND = 32  # rows a block of work draws
 
 
-@inlined
+@expanded
 def _forward_rows(first, last, height, width, attr, rast, tri, rast_db, chosen, out, out_da, channels, derivatives):
     for line in range(first, last):  # rows are counted through all images
         n = line // height if len(attr) > 1 else 0

@@ -20,7 +20,8 @@ from numba import njit
 from texopt.errors import OptionError
 
 kernel = njit(nogil=True, cache=True, error_model="numpy")
-inlined = njit(nogil=True, cache=True, error_model="numpy", inline="always")  # so that constants reach the loops
+inlined = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)  # by LLVM
+expanded = njit(nogil=True, cache=True, error_model="numpy", inline="always")  # by numba, so that constants reach it
 
 
 @inlined

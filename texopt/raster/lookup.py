@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from texopt.raster import cube
-from texopt.raster.kernels import at, for_each_block, inlined, kernel
+from texopt.raster.kernels import at, expanded, for_each_block, inlined, kernel
 from texopt.raster.mipmap import Layout, spread
 
 BLOCK = 16384  # pixels that a block of work draws
@@ -145,14 +145,14 @@ def _level(uv, uv_da, bias, p, face, table, boundary, mode):
 
 
 @inlined
-def _repeats(uv, uv_da, p):
+def _repeats(uv, uv_da, p, boundary):
     """Whether a pixel has the same coordinates as the one before it: most of a view is background."""
-    before = at(p - 1)
-    for i in range(uv.shape[1]):
+    before, sides = at(p - 1), 3 if boundary == CUBE else 2
+    for i in range(sides):
         if uv[p, at(i)] != uv[before, at(i)]:
             return False
     if len(uv_da) > 0:
-        for i in range(uv_da.shape[1]):
+        for i in range(2 * sides):
             if uv_da[p, at(i)] != uv_da[before, at(i)]:
                 return False
     return True
@@ -168,14 +168,15 @@ def _blend(texels, start, quad, out, p, channels, adding):
         out[p, at(c)] = out[p, at(c)] + (upper + lower) if adding else upper + lower
 
 
-@inlined
-def _look_up_pixels(
-    first, last, tex, stack, table, per_image, many, faces, boundary, mode, uv, uv_da, bias, out, levels, channels
-):
+@expanded
+def _look_up_pixels(first, last, textures, images, coordinates, boundary, mode, channels, out, levels):
+    tex, stack, table = textures
+    per_image, many, faces = images
+    uv, uv_da, bias = coordinates
     for pixel in range(first, last):
         p = at(pixel)
         alone = pixel == first or len(bias) > 0 or (many and pixel % per_image == 0)
-        if not alone and _repeats(uv, uv_da, p):
+        if not alone and _repeats(uv, uv_da, p, boundary):
             levels[p] = levels[at(pixel - 1)]
             for c in range(channels):
                 out[p, at(c)] = out[at(pixel - 1), at(c)]
@@ -210,32 +211,14 @@ def _look_up_pixels(
 
 
 @kernel
-def _look_up(block, tex, stack, table, per_image, many, faces, boundary, mode, uv, uv_da, bias, out, levels):
-    first, last = block * BLOCK, min((block + 1) * BLOCK, len(uv))
-    if out.shape[1] == 3:  # with constants the loops are unrolled
-        _look_up_pixels(
-            first, last, tex, stack, table, per_image, many, faces, boundary, mode, uv, uv_da, bias, out, levels, 3
-        )
+def _look_up(block, textures, images, coordinates, boundary, mode, out, levels):
+    """Colours and mip levels of a block of pixels. The usual case has constants, from which the compiler makes
+    a loop of its own that is twice as fast."""
+    first, last = block * BLOCK, min((block + 1) * BLOCK, len(out))
+    if out.shape[1] == 3 and boundary == WRAP and mode == MIPMAP_LINEAR:
+        _look_up_pixels(first, last, textures, images, coordinates, WRAP, MIPMAP_LINEAR, 3, out, levels)
     else:
-        channels = out.shape[1]
-        _look_up_pixels(
-            first,
-            last,
-            tex,
-            stack,
-            table,
-            per_image,
-            many,
-            faces,
-            boundary,
-            mode,
-            uv,
-            uv_da,
-            bias,
-            out,
-            levels,
-            channels,
-        )
+        _look_up_pixels(first, last, textures, images, coordinates, boundary, mode, out.shape[1], out, levels)
 
 
 @inlined
@@ -252,10 +235,9 @@ def _give(grad, start, index, weight, cotangent, p, channels):
         grad[at((start + index) * channels + c)] += weight * cotangent[p, at(c)]
 
 
-@inlined
-def _scatter_pixels(
-    block, blocks, fine, grad, table, per_image, many, faces, boundary, mode, uv, levels, cotangent, channels
-):
+@expanded
+def _scatter_pixels(block, blocks, fine, grad, table, images, uv, boundary, mode, channels, levels, cotangent):
+    per_image, many, faces = images
     for pixel in range(len(uv)):
         p = at(pixel)
         low = int(levels[p])
@@ -296,21 +278,17 @@ def _scatter_pixels(
 
 
 @kernel
-def _scatter(block, blocks, fine, grad, table, per_image, many, faces, boundary, mode, uv, levels, cotangent):
+def _scatter(block, blocks, fine, grad, table, images, uv, boundary, mode, levels, cotangent):
     """Add every pixel's gradient to those texels it looked at that lie in the stripes of a level that this block owns.
 
     `fine` is whether level 0 is meant, or the others. Each block goes through all pixels in order, so that a texel's
     sum is the same to the bit however many blocks there are.
     """
-    if cotangent.shape[1] == 3:
-        _scatter_pixels(
-            block, blocks, fine, grad, table, per_image, many, faces, boundary, mode, uv, levels, cotangent, 3
-        )
+    channels = cotangent.shape[1]
+    if channels == 3 and boundary == WRAP and mode == MIPMAP_LINEAR:  # the usual case, as in `_look_up`
+        _scatter_pixels(block, blocks, fine, grad, table, images, uv, WRAP, MIPMAP_LINEAR, 3, levels, cotangent)
     else:
-        channels = cotangent.shape[1]
-        _scatter_pixels(
-            block, blocks, fine, grad, table, per_image, many, faces, boundary, mode, uv, levels, cotangent, channels
-        )
+        _scatter_pixels(block, blocks, fine, grad, table, images, uv, boundary, mode, channels, levels, cotangent)
 
 
 @inlined
@@ -359,10 +337,11 @@ def _level_gradient(d, height, width, g, out):
 
 
 @kernel
-def _coordinate_gradient(
-    block, tex, stack, table, per_image, many, faces, boundary, uv, uv_da, bias, levels, cotangent, g_uv, g_da, g_bias
-):
+def _coordinate_gradient(block, textures, images, coordinates, boundary, levels, cotangent, g_uv, g_da, g_bias):
     """Gradients of a linear or mipmapped look-up to the coordinates, their derivatives and the bias; all begin as 0."""
+    tex, stack, table = textures
+    per_image, many, faces = images
+    uv, uv_da, _ = coordinates
     slopes = np.zeros(4)
     direction, by_direction, by_da = np.zeros(3), np.zeros(3), np.zeros(6)
     for pixel in range(block * BLOCK, min((block + 1) * BLOCK, len(uv))):
@@ -423,8 +402,7 @@ class LookUp:
         self, layout: Layout, tex: np.ndarray, stack: np.ndarray, uv: np.ndarray, uv_da: np.ndarray, bias: np.ndarray,
         per_image: int, mode: int, boundary: int,
     ) -> None:  # fmt: skip
-        self.layout, self.tex, self.stack, self.uv, self.uv_da, self.bias = layout, tex, stack, uv, uv_da, bias
-        self.mode = mode
+        self.layout, self.mode = layout, mode
         self.blocks = -(-len(uv) // BLOCK)
         self.owners = 1 << (torch.get_num_threads() - 1).bit_length()  # of stripes of the texture; a power of two
         faces = 6 if boundary == CUBE else 1
@@ -433,14 +411,17 @@ class LookUp:
             for height, width in layout.sizes
         ]
         self.table = np.column_stack([layout.starts(), layout.sizes, stripes])  # first texel, height, width, stripe
-        self.placed = (self.table, per_image, layout.images > faces, faces, boundary)
+        self.textures = (tex, stack, self.table)
+        self.images = (per_image, layout.images > faces, faces)  # pixels of one, whether each has a texture, its faces
+        self.coordinates = (uv, uv_da, bias)
+        self.boundary = boundary
         self.levels = np.empty(len(uv), np.float32)
 
     def forward(self) -> np.ndarray:
         """Colours float32 [P,C]."""
-        out = np.empty((len(self.uv), self.layout.channels), np.float32)
-        arrays = (self.mode, self.uv, self.uv_da, self.bias, out, self.levels)
-        for_each_block(_look_up, self.blocks, self.tex, self.stack, *self.placed, *arrays)
+        out = np.empty((len(self.levels), self.layout.channels), np.float32)
+        arrays = (self.textures, self.images, self.coordinates, self.boundary, self.mode, out, self.levels)
+        for_each_block(_look_up, self.blocks, *arrays)
         return out
 
     def texture_gradient(self, cotangent: np.ndarray, own_stack: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -448,19 +429,19 @@ class LookUp:
 
         If the stack is not its own, but was built from tex, its gradient becomes a part of that of tex.
         """
-        arrays = (*self.placed, self.mode, self.uv, self.levels, cotangent)
+        pixels = (self.table, self.images, self.coordinates[0], self.boundary, self.mode, self.levels, cotangent)
         grad_stack = self.layout.empty_stack(zero=True)
         if len(grad_stack):
-            for_each_block(_scatter, self.owners, self.owners, False, grad_stack, *arrays)
-        grad = np.zeros(len(self.tex), np.float32) if own_stack else spread(grad_stack, self.layout)
-        for_each_block(_scatter, self.owners, self.owners, True, grad, *arrays)
+            for_each_block(_scatter, self.owners, self.owners, False, grad_stack, *pixels)
+        grad = np.zeros(len(self.textures[0]), np.float32) if own_stack else spread(grad_stack, self.layout)
+        for_each_block(_scatter, self.owners, self.owners, True, grad, *pixels)
         return grad, grad_stack
 
     def coordinate_gradient(self, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Gradients to uv, uv_da and bias, shaped as they are; not for nearest."""
+        uv, uv_da, bias = self.coordinates
         by_level = self.mode == MIPMAP_LINEAR
-        g_uv = np.zeros_like(self.uv)
-        g_da, g_bias = (np.zeros_like(x if by_level else x[:0]) for x in (self.uv_da, self.bias))
-        arrays = (self.uv, self.uv_da, self.bias, self.levels, cotangent, g_uv, g_da, g_bias)
-        for_each_block(_coordinate_gradient, self.blocks, self.tex, self.stack, *self.placed, *arrays)
-        return g_uv, g_da, g_bias
+        grads = np.zeros_like(uv), *(np.zeros_like(x if by_level else x[:0]) for x in (uv_da, bias))
+        pixels = (self.textures, self.images, self.coordinates, self.boundary, self.levels, cotangent)
+        for_each_block(_coordinate_gradient, self.blocks, *pixels, *grads)
+        return grads

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from texopt.errors import OptionError
-from texopt.raster.kernels import at, for_each_block, inlined, kernel
+from texopt.raster.kernels import at, expanded, for_each_block, kernel
 
 BAND = 32  # rows of a level that a block of work makes
 
@@ -70,7 +70,7 @@ class Layout:
         return levels
 
 
-@inlined
+@expanded
 def _halve_rows(fine, coarse, first, last, channels, step_y, step_x):
     for y in range(first, last):
         upper, lower = at(y * step_y), at(y * step_y + step_y - 1)
@@ -92,7 +92,7 @@ def _halve(block, fine, coarse, channels):
         _halve_rows(fine, coarse, first, last, channels, step_y, step_x)
 
 
-@inlined
+@expanded
 def _spread_rows(coarse, fine, first, last, channels, step_y, step_x, keep):
     share = np.float32(1.0) / np.float32(step_y * step_x)
     for y in range(first, last):
