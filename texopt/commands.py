@@ -22,6 +22,7 @@ from texopt.images import write_file
 from texopt.loop import Step, check_options, optimize, resolve_device
 from texopt.mesh import load_mesh
 from texopt.objectives import Objective, as_objective, channel, content, logit, seam, style
+from texopt.raster import backends
 from texopt.texture import FourierTexture, PixelTexture, PyramidTexture, palette
 from texopt.transforms import robust
 
@@ -115,6 +116,7 @@ def run(command: str, config: RunConfig) -> None:
     check_options(config.steps, config.view_size, config.views_per_step, config.learning_rate)
     objective, name = _objective(config)
     device = resolve_device(config.device)
+    drawing = backends.select(config.raster, device).name
     generator = torch.Generator().manual_seed(config.seed)
     start = palette(config.style, generator) if isinstance(config, StyleConfig) else None
     texture = TEXTURES[config.texture](config.texture_size, start, generator)
@@ -126,15 +128,15 @@ def run(command: str, config: RunConfig) -> None:
     _check_folder(config.out)
     precision = "bfloat16" if extractor.half_precision else "float32"
     log.info(
-        "%s: %s triangles; texture %d²; %s on %s, %s; drawing on the CPU",
-        mesh.name, f"{len(mesh.faces):,}", config.texture_size, config.backbone, device.type, precision,
+        "%s: %s triangles; texture %d²; %s on %s, %s; drawing on %s",
+        mesh.name, f"{len(mesh.faces):,}", config.texture_size, config.backbone, device.type, precision, drawing,
     )  # fmt: skip
     with _Bar(config.steps) as bar:
         result = optimize(
             mesh, texture, objective, steps=config.steps, view_size=config.view_size,
             views_per_step=config.views_per_step, learning_rate=config.learning_rate, cameras=cameras,
             transform=robust() if isinstance(config, FeatureConfig) else None,
-            backbone=extractor, seed=config.seed, device=str(device), on_step=bar.show,
+            backbone=extractor, seed=config.seed, device=str(device), raster=config.raster, on_step=bar.show,
         )  # fmt: skip
     if result.interrupted:
         log.warning("stopped at step %d of %d; writing what there is", len(result.history), config.steps)

@@ -46,6 +46,8 @@ class RunConfig:
     """Processor threads. Default: one a core."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, mps."""
+    raster: Literal["auto", "cpu", "nvdiffrast"] = "auto"
+    """What draws: cpu, nvdiffrast (on CUDA, where it is installed), auto."""
 
 
 @dataclass(kw_only=True)

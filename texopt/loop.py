@@ -89,7 +89,7 @@ def optimize(
     mesh: Mesh, texture: Texture, objective: Objective | Loss, *, steps: int = 300, view_size: int = 384,
     views_per_step: int = 1, learning_rate: float = 0.05, cameras: Sampler | None = None,
     background: Background | None = None, transform: Transform | None = None,
-    backbone: str | FeatureExtractor = DEFAULT, seed: int = 0, device: str = "auto",
+    backbone: str | FeatureExtractor = DEFAULT, seed: int = 0, device: str = "auto", raster: str = "auto",
     on_step: Callable[[Step], None] | None = None,
 ) -> Result:  # fmt: skip
     """Optimise the texture of a mesh by gradient descent through random renderings of it.
@@ -109,6 +109,7 @@ def optimize(
         backbone: name of a pretrained network (`texopt backbones`), or a FeatureExtractor.
         seed: of cameras, backgrounds and transformations. The same seed on the same machine gives the same texture.
         device: "auto", "cpu", "cuda", "mps", ...: where texture and network are.
+        raster: "cpu", "nvdiffrast" (CUDA only), or "auto": nvdiffrast where it can be used.
         on_step: called after every step.
 
     Returns:
@@ -125,7 +126,7 @@ def optimize(
 
     seams = Seams(mesh, target)
     module = texture.to(target)  # type: ignore[attr-defined]
-    scene = Scene(mesh, target)
+    scene = Scene(mesh, target, raster)
     original = original_texture(mesh, *texture.bake().shape[1:]).to(target)
     fused = target.type in ("cpu", "cuda")
     adam = torch.optim.Adam(module.parameters(), lr=learning_rate, fused=fused)

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from texopt import raster
 from texopt.cameras import Cameras
 from texopt.features.extractor import FeatureExtractor
 from texopt.mesh import Mesh
-from texopt.raster import portable
+from texopt.raster import backends, mip_levels
+from texopt.raster.backends import Backend
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,8 @@ class Fragments:
 
     face_id: int32 [B,H,W], -1 where nothing is. bary: float32 [B,H,W,2], weights of a face's first two corners.
     depth: float32 [B,H,W], z/w. uv: float32 [B,H,W,2], (0,0) at the texture's lower left. uv_da: float32 [B,H,W,4],
-    (du/dX, du/dY, dv/dX, dv/dY) per pixel, Y down. mask: bool [B,H,W], whether the object is there.
+    (du/dX, du/dY, dv/dX, dv/dY) per pixel, Y down. mask: bool [B,H,W], whether the object is there. backend: the
+    drawing functions that they are for.
     """
 
     face_id: Tensor
@@ -31,28 +32,34 @@ class Fragments:
     uv: Tensor
     uv_da: Tensor
     mask: Tensor
+    backend: Backend = backends.CPU
 
 
 class Scene:
-    """A mesh made ready to be drawn many times: in the unit sphere, as tensors."""
+    """A mesh made ready to be drawn many times: in the unit sphere, as tensors.
 
-    def __init__(self, mesh: Mesh, device: torch.device | str = "cpu") -> None:
+    Fragments are on `device`; `raster` is which functions draw, see texopt.raster.backends.select.
+    """
+
+    def __init__(self, mesh: Mesh, device: torch.device | str = "cpu", raster: str = "auto") -> None:
         self.device = torch.device(device)
+        self.backend = backends.select(raster, self.device)
         self.vertices = mesh.unit_vertices()
-        self.faces = torch.from_numpy(mesh.faces)
-        self.uvs = torch.from_numpy(mesh.uvs.astype(np.float32))[None]
-        self.face_uvs = torch.from_numpy(mesh.face_uvs)
-        self.context = raster.RasterizeContext()
+        self.faces = torch.from_numpy(mesh.faces).to(self.backend.geometry)
+        self.uvs = torch.from_numpy(mesh.uvs.astype(np.float32))[None].to(self.backend.geometry)
+        self.face_uvs = torch.from_numpy(mesh.face_uvs).to(self.backend.geometry)
 
     def rasterize(self, cameras: Cameras, height: int, width: int | None = None) -> Fragments:
-        """Draw the scene from every camera. It runs on the CPU; the fragments are on the scene's device."""
+        """Draw the scene from every camera."""
+        draw = self.backend
         clip = cameras.project(self.vertices.double())
         clip[..., 1].neg_()  # the drawing operations' row 0 is y = -w, an image's is the top
-        rast, rast_db = raster.rasterize(self.context, clip.float().contiguous(), self.faces, (height, width or height))
-        uv, uv_da = raster.interpolate(self.uvs, rast, self.face_uvs, rast_db, diff_attrs="all")
+        pos = clip.float().contiguous().to(draw.geometry)
+        rast, rast_db = draw.rasterize(draw.context, pos, self.faces, (height, width or height))
+        uv, uv_da = draw.interpolate(self.uvs, rast, self.face_uvs, rast_db, diff_attrs="all")
         rast, uv, uv_da = (x.to(self.device) for x in (rast, uv, uv_da))
         face = rast[..., 3].int() - 1
-        return Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, face >= 0)
+        return Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, face >= 0, draw)
 
 
 def rasterize(mesh: Mesh, cameras: Cameras, height: int, width: int | None = None) -> Fragments:
@@ -64,9 +71,9 @@ def look_up(image: Tensor, fragments: Fragments) -> Tensor:
     """Colours [B,C,H,W] that an image [C,h,w], row 0 on top, gives the fragments: trilinear mipmaps, repeating."""
     tex = image.permute(1, 2, 0)[None].contiguous()
     uv = torch.stack([fragments.uv[..., 0], 1 - fragments.uv[..., 1]], -1)
-    draw = raster.texture if tex.device.type == "cpu" else portable.texture
-    levels = raster.mip_levels(*image.shape[1:])
-    return draw(tex, uv, fragments.uv_da, max_mip_level=levels).permute(0, 3, 1, 2)
+    levels = mip_levels(*image.shape[1:])
+    colors: Tensor = fragments.backend.texture(tex, uv, fragments.uv_da, max_mip_level=levels)
+    return colors.permute(0, 3, 1, 2)
 
 
 def composite(color: Tensor, mask: Tensor, background: Tensor | float) -> Tensor:

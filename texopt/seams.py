@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Generator, Tensor
@@ -66,11 +68,15 @@ class Seams:
         uv, bary = between(self.uvs), between(self.barys)[..., :2]
         face = self.faces[edge].T.reshape(batch, rows, width).to(fragments.face_id)
         flat = uv.new_zeros(batch, rows, width, 4)  # no footprint: mip level 0
-        pairs = (
-            (fragments.face_id, face), (fragments.bary, bary), (fragments.depth, flat[..., 0]), (fragments.uv, uv),
-            (fragments.uv_da, flat), (fragments.mask, torch.ones_like(face, dtype=torch.bool)),
+
+        def more(seen: Tensor, added: Tensor) -> Tensor:
+            return torch.cat([seen, added], 1)
+
+        return replace(
+            fragments, face_id=more(fragments.face_id, face), bary=more(fragments.bary, bary),
+            depth=more(fragments.depth, flat[..., 0]), uv=more(fragments.uv, uv), uv_da=more(fragments.uv_da, flat),
+            mask=more(fragments.mask, torch.ones_like(face, dtype=torch.bool)),
         )  # fmt: skip
-        return Fragments(*(torch.cat([seen, added], 1) for seen, added in pairs))
 
     def split(self, colors: Tensor, height: int) -> tuple[Tensor, Tensor]:
         """Colours [B,3,H+rows,W] of extended fragments -> of the images [B,3,H,W], of the points' two sides [2,N,3]."""

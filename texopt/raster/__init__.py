@@ -13,10 +13,14 @@ See docs/raster.md.
 from texopt.raster.antialiasing import antialias, antialias_construct_topology_hash
 from texopt.raster.interpolation import interpolate
 from texopt.raster.mipmap import mip_levels
-from texopt.raster.rasterization import DepthPeeler, RasterizeContext, rasterize
+from texopt.raster.rasterization import (
+    DepthPeeler,
+    RasterizeContext,
+    RasterizeCudaContext,
+    RasterizeGLContext,
+    rasterize,
+)
 from texopt.raster.sampling import texture, texture_construct_mip
-
-RasterizeCudaContext = RasterizeGLContext = RasterizeContext  # programs for nvdiffrast make one of these
 
 __all__ = [
     "DepthPeeler",

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
-from texopt.raster.kernels import array, at, for_each_block, inlined, kernel, zero_parts
+from texopt.raster.kernels import array, at, check_drawn, for_each_block, inlined, kernel, zero_parts
 
 BAND = 16  # rows a block of work treats
 TOLERANCE = 1.0 / 16.0  # pixels by which a crossing may miss the segment between two centres
@@ -129,7 +129,7 @@ def _find(block, height, width, pos, tri, opposite, rast, alphas, edges):
                 if (row + 1 == height) if down else (column + 1 == width):
                     continue
                 q = at(p + (width if down else 1))
-                if rast[p, 3] != rast[q, 3]:
+                if max(np.int64(rast[p, 3]), 0) != max(np.int64(rast[q, 3]), 0):
                     alpha, edge = _pair(own, tri, opposite, rast, p, q, row, column, down, height, width)
                     alphas[p, at(down)], edges[p, at(down)] = alpha, edge
 
@@ -268,10 +268,10 @@ def antialias(
     array("tri", tri, torch.int32, "[F,3]", tri.ndim == 2 and tri.shape[-1] == 3)
     if tri.numel() and not (int(tri.min()) >= 0 and int(tri.max()) < pos.shape[-2]):
         raise OptionError(f"tri has to index the {pos.shape[-2]} vertices of pos")
-    if rast.numel() and int(rast[..., 3].max()) > len(tri):
-        raise OptionError(f"tri has {len(tri)} triangles, rast was drawn with {int(rast[..., 3].max())} or more")
+    check_drawn(rast, tri)
     topology = antialias_construct_topology_hash(tri) if topology_hash is None else topology_hash
-    if not isinstance(topology, Topology) or len(topology.opposite) != len(tri):
+    fits = isinstance(topology, Topology) and len(topology.opposite) == len(tri)
+    if not fits or int(topology.opposite.max(initial=-1)) >= pos.shape[-2]:
         raise OptionError("topology_hash has to be what antialias_construct_topology_hash made of this tri")
     pos = pos[None] if pos.ndim == 2 else pos
     return _Antialias.apply(  # type: ignore[no-any-return]

@@ -140,4 +140,4 @@ def gradient(
     grad_db = np.empty((0, 4), np.float32) if grad_db is None else grad_db.reshape(-1, 4)
     pixels = (rast.reshape(-1, 4), grad.reshape(-1, 4), grad_db)
     for_each_block(_gradient, len(sums), len(sums), height, width, pos, tri, *pixels, sums)
-    return sums.sum(0).astype(np.float32)
+    return np.asarray(sums.sum(0), np.float32)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
-from texopt.raster.kernels import array, at, expanded, for_each_block, kernel, zero_parts
+from texopt.raster.kernels import array, at, check_drawn, expanded, for_each_block, kernel, zero_parts
 
 BAND = 32  # rows a block of work draws
 
@@ -150,8 +150,7 @@ def interpolate(
     array("tri", tri, torch.int32, "[F,3]", tri.ndim == 2 and tri.shape[-1] == 3)
     if tri.numel() and not (int(tri.min()) >= 0 and int(tri.max()) < attr.shape[-2]):
         raise OptionError(f"tri has to index the {attr.shape[-2]} vertices of attr")
-    if rast.numel() and int(rast[..., 3].max()) > len(tri):
-        raise OptionError(f"tri has {len(tri)} triangles, rast was drawn with {int(rast[..., 3].max())} or more")
+    check_drawn(rast, tri)
     channels = attr.shape[-1]
     chosen = range(channels) if isinstance(diff_attrs, str) and diff_attrs == "all" else diff_attrs or []
     if isinstance(chosen, str) or not all(0 <= int(c) < channels for c in chosen):

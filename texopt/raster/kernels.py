@@ -66,3 +66,10 @@ def array(name: str, tensor: torch.Tensor, dtype: torch.dtype, shape: str, fits:
         got = f"{tensor.dtype} {list(tensor.shape)} on {tensor.device}"
         raise OptionError(f"{name} has to be a {dtype} tensor {shape} on the CPU, not {got}")
     return tensor.detach().contiguous().numpy()
+
+
+def check_drawn(rast: torch.Tensor, tri: torch.Tensor) -> None:
+    """OptionError if rast [B,H,W,4] names triangles that tri [F,3] has not."""
+    last = float(rast[..., 3].detach().max()) if rast.numel() else 0.0
+    if not last <= len(tri):
+        raise OptionError(f"tri has {len(tri)} triangles, rast was drawn with triangle {last:g}")

@@ -394,16 +394,17 @@ class LookUp:
     Args:
         layout: of the texture, whose images are its textures (1 or B) times the faces of a cube (or 1).
         tex, stack: flat float32 texels of level 0, and of the others.
-        uv: float32 [P,2 or 3]. uv_da: [P,4 or 6], or [0,...] if there are none. bias: [P], or [0].
+        coordinates: float32, of P pixels: uv [P,2 or 3]; uv_da [P,4 or 6], or [0,...] if there are none; the bias of
+            their levels [P], or [0].
         per_image: pixels of an image. mode, boundary: indices into FILTER_MODES and BOUNDARY_MODES.
     """
 
     def __init__(
-        self, layout: Layout, tex: np.ndarray, stack: np.ndarray, uv: np.ndarray, uv_da: np.ndarray, bias: np.ndarray,
+        self, layout: Layout, tex: np.ndarray, stack: np.ndarray, coordinates: tuple[np.ndarray, ...],
         per_image: int, mode: int, boundary: int,
     ) -> None:  # fmt: skip
         self.layout, self.mode = layout, mode
-        self.blocks = -(-len(uv) // BLOCK)
+        self.blocks = -(-len(coordinates[0]) // BLOCK)
         self.owners = 1 << (torch.get_num_threads() - 1).bit_length()  # of stripes of the texture; a power of two
         faces = 6 if boundary == CUBE else 1
         stripes = [  # log2 of the texels of one: some 16 rows, but less of small levels, so that each owner has some
@@ -413,9 +414,9 @@ class LookUp:
         self.table = np.column_stack([layout.starts(), layout.sizes, stripes])  # first texel, height, width, stripe
         self.textures = (tex, stack, self.table)
         self.images = (per_image, layout.images > faces, faces)  # pixels of one, whether each has a texture, its faces
-        self.coordinates = (uv, uv_da, bias)
+        self.coordinates = coordinates
         self.boundary = boundary
-        self.levels = np.empty(len(uv), np.float32)
+        self.levels = np.empty(len(coordinates[0]), np.float32)
 
     def forward(self) -> np.ndarray:
         """Colours float32 [P,C]."""
@@ -440,8 +441,9 @@ class LookUp:
     def coordinate_gradient(self, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Gradients to uv, uv_da and bias, shaped as they are; not for nearest."""
         uv, uv_da, bias = self.coordinates
-        by_level = self.mode == MIPMAP_LINEAR
-        grads = np.zeros_like(uv), *(np.zeros_like(x if by_level else x[:0]) for x in (uv_da, bias))
+        if self.mode != MIPMAP_LINEAR:  # they have no gradient then
+            uv_da, bias = uv_da[:0], bias[:0]
+        grads = np.zeros_like(uv), np.zeros_like(uv_da), np.zeros_like(bias)
         pixels = (self.textures, self.images, self.coordinates, self.boundary, self.levels, cotangent)
         for_each_block(_coordinate_gradient, self.blocks, *pixels, *grads)
         return grads

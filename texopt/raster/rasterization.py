@@ -19,23 +19,36 @@ EMPTY = np.empty(0), np.empty(0, np.int32)
 
 
 class RasterizeContext:
-    """Stands where nvdiffrast's RasterizeCudaContext and RasterizeGLContext do.
+    """Stands where nvdiffrast's contexts do.
 
     Args:
         output_db: whether `rasterize` returns the derivatives of the barycentrics.
-        mode: ignored; nvdiffrast's GL context has it.
         device: None or the CPU.
 
     The CPU kernels keep nothing between calls; one context may be used by several threads, except for depth peeling.
     """
 
+    def __init__(self, output_db: bool = True, device: torch.device | str | None = None) -> None:
+        if device is not None and torch.device(device).type != "cpu":
+            raise OptionError(f"device has to be the CPU, where texopt.raster draws, not {device}")
+        self.output_db = output_db
+        self.active_depth_peeler: DepthPeeler | None = None
+
+
+class RasterizeCudaContext(RasterizeContext):
+    """A RasterizeContext that is made as nvdiffrast's of that name is."""
+
+    def __init__(self, device: torch.device | str | None = None) -> None:
+        super().__init__(device=device)
+
+
+class RasterizeGLContext(RasterizeContext):
+    """A RasterizeContext that is made as nvdiffrast's of that name is; `mode` means nothing here."""
+
     def __init__(
         self, output_db: bool = True, mode: str = "automatic", device: torch.device | str | None = None
     ) -> None:
-        if device is not None and torch.device(device).type != "cpu":
-            raise OptionError(f"device has to be the CPU for texopt's own rasteriser, not {device}")
-        self.output_db = output_db
-        self.active_depth_peeler: DepthPeeler | None = None
+        super().__init__(output_db, device)
 
 
 class _Rasterize(torch.autograd.Function):
@@ -54,8 +67,9 @@ class _Rasterize(torch.autograd.Function):
         pos, tri, rast = ctx.saved_tensors
         derivatives = grad_db.contiguous().numpy() if ctx.grad_db and grad_db.shape[-1] else None
         vertices = pos[None] if pos.ndim == 2 else pos
-        arrays = [x.numpy() for x in (vertices, tri, rast, grad.contiguous())]
-        grad_pos = barycentrics.gradient(*arrays, derivatives)
+        grad_pos = barycentrics.gradient(
+            vertices.numpy(), tri.numpy(), rast.numpy(), grad.contiguous().numpy(), derivatives
+        )
         return torch.from_numpy(grad_pos.reshape(pos.shape)), None, None, None, None
 
 

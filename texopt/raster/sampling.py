@@ -72,8 +72,8 @@ def check_boundary(boundary_mode: str) -> str:
     return boundary_mode
 
 
-def check_levels(tex: Tensor, mip: list[Tensor]) -> None:
-    """OptionError if a list of mip levels does not fit a texture [N,H,W,C] or [N,6,S,S,C]."""
+def check_levels(tex: Tensor, mip: Any) -> list[Tensor]:
+    """`mip`, or an OptionError if it is no list of mip levels for a texture [N,H,W,C] or [N,6,S,S,C]."""
     height, width = tex.shape[-3:-1]
     if not isinstance(mip, list) or not all(isinstance(level, Tensor) for level in mip):
         raise OptionError("mip has to be a list of tensors, or what texture_construct_mip made of tex")
@@ -86,6 +86,7 @@ def check_levels(tex: Tensor, mip: list[Tensor]) -> None:
         if tuple(level.shape) != expected or level.dtype != tex.dtype or level.device != tex.device:
             got = f"{level.dtype} {list(level.shape)} on {level.device}"
             raise OptionError(f"mip has level {number} as {got}, not {tex.dtype} {list(expected)} on {tex.device}")
+    return mip
 
 
 class _Texture(torch.autograd.Function):
@@ -97,8 +98,10 @@ class _Texture(torch.autograd.Function):
         ctx.own_stack = stack is None
         if stack is None:
             stack = np.concatenate([_flat(level) for level in mip]) if mip else np.empty(0, np.float32)
-        flat = [x.detach().numpy() for x in (uv.flatten(0, 2), uv_da.reshape(-1, uv_da.shape[-1]), bias.flatten())]
-        ctx.look_up = LookUp(layout, _flat(tex), stack, *flat, uv.shape[1] * uv.shape[2], mode, boundary)
+        coordinates = (
+            uv.detach().flatten(0, 2).numpy(), uv_da.detach().reshape(-1, uv_da.shape[-1]).numpy(), _flat(bias)
+        )  # fmt: skip
+        ctx.look_up = LookUp(layout, _flat(tex), stack, coordinates, uv.shape[1] * uv.shape[2], mode, boundary)
         ctx.save_for_backward(tex, uv, uv_da, bias, *mip)  # so that changing them in between is noticed
         return torch.from_numpy(ctx.look_up.forward().reshape(*uv.shape[:3], -1))
 
@@ -170,8 +173,8 @@ def texture(
         if mip.shape != tuple(tex.shape):
             raise OptionError(f"mip was made of a tex of {list(mip.shape)}, not {list(tex.shape)}")
         layout, stack = mip.layout, mip.texels
-    elif mipmaps and mip is not None:
-        check_levels(tex, mip)
+    elif mipmaps:
+        mip = check_levels(tex, mip)
         levels, stack = [level.contiguous() for level in mip], None
         sizes = [(tex.shape[-3], tex.shape[-2]), *((level.shape[-3], level.shape[-2]) for level in mip)]
         layout = Layout(sizes, layout.images, layout.channels)

@@ -279,7 +279,7 @@ def draw(
     count = stop - start
     screen, codes = np.empty((len(pos), 2), np.int32), np.empty(len(pos), np.uint8)
     for_each_block(_project, -(-len(pos) // BLOCK), pos, height, width, screen, codes)
-    triangles = (
+    triangles: tuple[np.ndarray, ...] = (
         np.empty((count, 6), np.int32), np.empty((count, 3)), np.empty((count, 2), np.int32), np.empty(count, np.int32)
     )  # fmt: skip
     clipped = np.empty(count, np.bool_)
@@ -288,7 +288,7 @@ def draw(
     todo = start + np.flatnonzero(clipped)
     if len(todo):
         extra = len(todo) * MAX_PIECES
-        pieces = (
+        pieces: tuple[np.ndarray, ...] = (
             np.empty((extra, 6), np.int32), np.empty((extra, 3)),
             np.tile(np.array([[0, -1]], np.int32), (extra, 1)), np.empty(extra, np.int32),
         )  # fmt: skip
