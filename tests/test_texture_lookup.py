@@ -71,8 +71,8 @@ def test_values_and_gradients_agree_with_the_oracle_where_derivatives_or_bias_ar
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("textures", [1, 3])
 def test_kernel_and_portable_agree_in_values_and_gradients(mode: str, boundary: str, textures: int) -> None:
-    for size, top in SIZES:
-        arguments = random_arguments(2, size, boundary, textures, batch=3, shape=(20, 30))
+    for size, top in SIZES[1:3]:
+        arguments = random_arguments(2, size, boundary, textures, batch=3, shape=(12, 15), channels=2 + textures)
         arguments |= {"filter_mode": mode, "max_mip_level": top}
         cotangent = random_cotangent(arguments)
         expected = outcome(portable.texture, arguments, cotangent, torch.float64)
@@ -81,7 +81,7 @@ def test_kernel_and_portable_agree_in_values_and_gradients(mode: str, boundary: 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-@pytest.mark.parametrize("size", [(8, 8), (4, 16)])
+@pytest.mark.parametrize("size", [(4, 4), (2, 8)])
 def test_kernel_and_portable_agree_exactly_on_borders_corners_and_centres(
     mode: str, boundary: str, size: tuple[int, int]
 ) -> None:
@@ -90,7 +90,7 @@ def test_kernel_and_portable_agree_exactly_on_borders_corners_and_centres(
     expected = portable.texture(**{k: v.double() if isinstance(v, Tensor) else v for k, v in arguments.items()})
     for texture in TEXTURES:
         torch.testing.assert_close(texture(**arguments), expected, rtol=0, atol=1e-5, check_dtype=False)
-    some = torch.randperm(uv.shape[1] * uv.shape[2], generator=seeded(1))[:60]
+    some = torch.randperm(uv.shape[1] * uv.shape[2], generator=seeded(1))[:25]
     for name in ("uv", "uv_da", "mip_level_bias"):
         arguments[name] = arguments[name].flatten(1, 2)[:, None, some].double()
     few = oracle.texture(**(arguments | {"tex": arguments["tex"].double()}))
@@ -152,20 +152,14 @@ def test_what_is_not_finite_gives_zero_or_the_finest_level_and_no_gradient(mode:
 
 
 @pytest.mark.parametrize("texture", TEXTURES)
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("boundary", ["wrap", "cube"])
-def test_footprints_of_extreme_sizes_take_the_finest_or_the_coarsest_level(texture, boundary: str) -> None:  # type: ignore[no-untyped-def]
-    arguments = random_arguments(7, (8, 8), boundary)
-    direction = arguments["uv_da"] / arguments["uv_da"].norm(dim=-1, keepdim=True)
-    if boundary == "cube":
-        arguments["uv"] /= arguments["uv"].norm(dim=-1, keepdim=True)
-    del arguments["mip_level_bias"]
-    for magnitude, top in ((0.0, 0), (1e-30, 0), (1e15, None)):
-        arguments["uv_da"] = magnitude * direction
-        results = outcome(texture, arguments, random_cotangent(arguments))
-        bias = torch.full(direction.shape[:3], 0.0 if top == 0 else 3.0)
-        expected = texture(arguments["tex"], arguments["uv"], None, bias, boundary_mode=boundary)
-        torch.testing.assert_close(results["out"], expected, rtol=0, atol=1e-6)
-        assert not results["uv_da"].any()
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0)])
+def test_looking_up_nothing_gives_nothing(texture, mode: str, boundary: str, shape: tuple[int, int]) -> None:  # type: ignore[no-untyped-def]
+    arguments = random_arguments(8, (8, 8), boundary, shape=shape) | {"filter_mode": mode}
+    results = outcome(texture, arguments, random_cotangent(arguments))
+    assert results["out"].shape == (1, *shape, 3)
+    assert not results["tex"].any()
 
 
 @pytest.mark.parametrize("texture", TEXTURES)
@@ -298,12 +292,12 @@ def test_minified_checkerboard_is_grey_with_mipmaps_and_aliases_without(texture)
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("boundary", [*BOUNDARIES, "cube"])
-@pytest.mark.parametrize("textures", [1, 2])
-def test_bits_do_not_depend_on_threads_or_run(mode: str, boundary: str, textures: int) -> None:
+def test_bits_do_not_depend_on_threads_or_run(mode: str, boundary: str) -> None:
+    """Of more pixels than one thread takes at a time."""
     size = (32, 32) if boundary == "cube" else (32, 64)
-    arguments = random_arguments(10, size, boundary, textures, batch=2, shape=(90, 70)) | {"filter_mode": mode}
+    arguments = random_arguments(10, size, boundary, batch=2, shape=(150, 150)) | {"filter_mode": mode}
     cotangent = random_cotangent(arguments)
-    if textures == 1:
+    if boundary in ("zero", "cube"):
         arguments["mip"] = custom_stack(0, arguments["tex"], 3)
     results = []
     for threads in (1, 2, 3, 5, 5):
@@ -357,6 +351,7 @@ def test_arguments_that_are_not_contiguous_are_read_rightly(boundary: str) -> No
         ({"filter_mode": "linear-mipmap-linear", "uv_da": None}, "filter_mode"),
         ({"filter_mode": "linear-mipmap-nearest", "uv_da": None}, "filter_mode"),
         ({"boundary_mode": "mirror"}, "boundary_mode"),
+        ({"max_mip_level": -1}, "max_mip_level"),
     ],
 )
 def test_texture_names_the_argument_that_is_wrong(changed: dict[str, object], named: str) -> None:

@@ -34,10 +34,11 @@ def random_arguments(
     textures: int = 1,
     batch: int = 1,
     shape: tuple[int, int] = (9, 13),
+    channels: int = 3,
 ) -> Arguments:
     """A texture, points in it and around it, and footprints from a hundredth of a texel to beyond all of it."""
     generator, cube = seeded(seed), boundary_mode == "cube"
-    tex = torch.rand(textures, *([6] if cube else []), *size, 3, generator=generator) * 2 - 1
+    tex = torch.rand(textures, *([6] if cube else []), *size, channels, generator=generator) * 2 - 1
     uv = torch.rand(batch, *shape, 2, generator=generator) * (4 if boundary_mode == "wrap" else 1.6)
     uv -= 1.5 if boundary_mode == "wrap" else 0.3
     magnitude = 10 ** (3 * torch.rand(batch, *shape, 1, generator=generator) - 2.5)
