@@ -216,7 +216,7 @@ class _Antialias(torch.autograd.Function):
         vertices, faces, seen = pos.detach().numpy(), tri.numpy(), rast.detach().numpy().reshape(-1, 4)
         for_each_block(_find, blocks, height, width, vertices, faces, opposite, seen, alphas, edges)
         out = np.empty((pixels, color.shape[-1]), np.float32)
-        values = color.detach().numpy().reshape(pixels, -1)
+        values = color.detach().numpy().reshape(pixels, color.shape[-1])
         for_each_block(_apply, blocks, height, width, alphas, values, False, out)
         ctx.save_for_backward(color, rast, pos, tri)
         ctx.found, ctx.boost = (alphas, edges), boost
@@ -228,14 +228,14 @@ class _Antialias(torch.autograd.Function):
         color, rast, pos, tri = ctx.saved_tensors
         height, width = rast.shape[1:3]
         pixels, (alphas, edges) = rast.numel() // 4, ctx.found
-        cotangent = grad.contiguous().numpy().reshape(pixels, -1)
+        cotangent = grad.contiguous().numpy().reshape(pixels, grad.shape[-1])
         g_color = np.empty_like(cotangent)
         for_each_block(_apply, -(-len(rast) * height // BAND), height, width, alphas, cotangent, True, g_color)
         g_pos = None
         if ctx.needs_input_grad[2]:
             sums = zero_parts(pixels, tuple(pos.shape))
             arrays = [x.detach().numpy() for x in (pos, tri, rast.reshape(-1, 4))]
-            values = color.detach().numpy().reshape(pixels, -1)
+            values = color.detach().numpy().reshape(pixels, color.shape[-1])
             for_each_block(
                 _gradient, len(sums), len(sums), height, width, *arrays, alphas, edges, values, cotangent, sums
             )

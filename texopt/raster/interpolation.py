@@ -105,7 +105,9 @@ class _Interpolate(torch.autograd.Function):
         ctx.save_for_backward(attr, rast, tri, rast_db)
         ctx.chosen = chosen
         shape = (batch, height, width)
-        return torch.from_numpy(out.reshape(*shape, -1)), torch.from_numpy(out_da.reshape(*shape, 2 * len(chosen)))
+        return torch.from_numpy(out.reshape(*shape, channels)), torch.from_numpy(
+            out_da.reshape(*shape, 2 * len(chosen))
+        )
 
     @staticmethod
     @once_differentiable
@@ -116,7 +118,7 @@ class _Interpolate(torch.autograd.Function):
         g_rast, g_db = np.zeros((pixels, 4), np.float32), np.zeros((len(rast_db.reshape(-1, 4)), 4), np.float32)
         sums = zero_parts(pixels, tuple(attr.shape))
         arrays = [x.detach().numpy() for x in (attr, rast.reshape(-1, 4), tri, rast_db.reshape(-1, 4))]
-        cotangents = (grad.contiguous().numpy().reshape(pixels, -1), grad_da.contiguous().numpy().reshape(pixels, -1))
+        cotangents = [x.contiguous().numpy().reshape(pixels, x.shape[-1]) for x in (grad, grad_da)]
         for_each_block(
             _backward, len(sums), len(sums), height, width, *arrays, ctx.chosen, *cotangents, sums, g_rast, g_db
         )

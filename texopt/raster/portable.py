@@ -63,11 +63,13 @@ def _cube_texel(face: Tensor, row: Tensor, column: Tensor, size: Tensor) -> tupl
     dtype = torch.get_default_dtype()
     major, i, j, s_sign, t_sign = _cube_axes(face, row.to(dtype))
     direction = torch.zeros(*face.shape, 3, device=face.device, dtype=dtype)
-    direction = direction.scatter(-1, major, (1 - 2 * (face % 2)).to(dtype)[..., None])
-    for sign, k, index in ((s_sign, i, column), (t_sign, j, row)):
-        direction = direction.scatter(-1, k, (sign * ((2 * index + 1) / size - 1))[..., None])
-    other, s, t, _ = _cube_locate(direction)
     out = outside_row | outside_column
+    depth = (1 - 2 * (face % 2)) * (size - out.long())  # of the centre folded around the edge, in half texels
+    direction = direction.scatter(-1, major, depth.to(dtype)[..., None])
+    for sign, k, index in ((s_sign, i, column), (t_sign, j, row)):
+        folded = (2 * index + 1 - size).maximum(-size).minimum(size)
+        direction = direction.scatter(-1, k, (sign * folded)[..., None])
+    other, s, t, _ = _cube_locate(direction)
     last = size - 1
     row = torch.where(out, torch.minimum((t * size).long(), last), row)
     column = torch.where(out, torch.minimum((s * size).long(), last), column)
@@ -78,13 +80,17 @@ def _level(slopes: Tensor | None, bias: Tensor | None, height: int, width: int, 
     """log2 of the major axis of every pixel's footprint, in texels, plus the bias: [B,h,w] in [0, top]."""
     level: Tensor | float = 0.0
     if slopes is not None:
-        s_x, s_y, t_x, t_y = (slopes * slopes.new_tensor([width, width, height, height])).unbind(-1)
+        texels = slopes * slopes.new_tensor([width, width, height, height])
+        largest = texels.detach().abs().amax(-1)  # squares of what is divided by it neither overflow nor vanish
+        known = (largest > 0) & largest.isfinite()
+        largest = torch.where(known, largest, 1.0)
+        s_x, s_y, t_x, t_y = (torch.where(known[..., None], texels, 1.0) / largest[..., None]).unbind(-1)
         a, b, c = s_x * s_x + t_x * t_x, s_y * s_y + t_y * t_y, s_x * s_y + t_x * t_y
         squared = 0.25 * (a - b) ** 2 + c * c
         round_footprint = squared == 0  # there the root has no slope, and the mean of the axes stands for it
         difference = torch.where(round_footprint, 0.0, torch.where(round_footprint, 1.0, squared).sqrt())
         major = 0.5 * (a + b) + difference
-        level = torch.where(major > 0, 0.5 * torch.log2(torch.where(major > 0, major, 1.0)), -torch.inf)
+        level = torch.where(known, largest.log2() + 0.5 * major.log2(), -torch.inf)
     if bias is not None:
         level = level + bias
     assert isinstance(level, Tensor)

@@ -104,7 +104,7 @@ class _Texture(torch.autograd.Function):
         )  # fmt: skip
         ctx.look_up = LookUp(layout, _flat(tex), stack, coordinates, uv.shape[1] * uv.shape[2], mode, boundary)
         ctx.save_for_backward(tex, uv, uv_da, bias, *mip)  # so that changing them in between is noticed
-        return torch.from_numpy(ctx.look_up.forward().reshape(*uv.shape[:3], -1))
+        return torch.from_numpy(ctx.look_up.forward().reshape(*uv.shape[:3], tex.shape[-1]))
 
     @staticmethod
     @once_differentiable
