@@ -94,6 +94,15 @@ def complete(i00, i01, i10, i11, w00, w01, w10, w11, boundary):
 
 
 @inlined
+def weighted_quad(u, v, face, height, width, share, boundary):
+    """The four texels that a level blends at (u, v), and their weights, which add up to `share`."""
+    i00, i01, i10, i11, fx, fy = find_quad(u, v, face, height, width, boundary)
+    gx, gy = np.float32(1.0) - fx, (np.float32(1.0) - fy) * share
+    fy *= share
+    return complete(i00, i01, i10, i11, gx * gy, fx * gy, gx * fy, fx * fy, boundary)
+
+
+@inlined
 def nearest_texel(u, v, face, height, width, boundary):
     """The texel that holds (u, v); -1 outside of a texture that is zero there."""
     x, y = int(math.floor(u * width)), int(math.floor(v * height))

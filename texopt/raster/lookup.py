@@ -24,7 +24,8 @@ from texopt.raster.addressing import (
     nearest_texel,
     pixel_level,
     pixel_slopes,
-)  # fmt: skip
+    weighted_quad,
+)
 from texopt.raster.kernels import at, expanded, for_each_block, inlined, kernel
 from texopt.raster.mipmap import Layout, spread
 
@@ -47,6 +48,7 @@ def _repeats(uv, uv_da, p, boundary):
 
 @inlined
 def _blend(texels, start, quad, out, p, channels, adding):
+    """Write a weighted sum of four texels to a pixel, or add it."""
     i00, i01, i10, i11, w00, w01, w10, w11 = quad
     i00, i01, i10, i11 = start + i00, start + i01, start + i10, start + i11
     for c in range(channels):
@@ -85,11 +87,8 @@ def _look_up_pixels(first, last, textures, images, coordinates, boundary, mode, 
         blend = level - np.float32(low)
         for step in range(2 if blend > 0.0 else 1):
             start, h, w = table[at(low + step), 0], table[at(low + step), 1], table[at(low + step), 2]
-            i00, i01, i10, i11, fx, fy = find_quad(u, v, face, h, w, boundary)
-            gx, gy = np.float32(1.0) - fx, np.float32(1.0) - fy
             share = blend if step else np.float32(1.0) - blend
-            gy, fy = gy * share, fy * share
-            quad = complete(i00, i01, i10, i11, gx * gy, fx * gy, gx * fy, fx * fy, boundary)
+            quad = weighted_quad(u, v, face, h, w, share, boundary)
             start += n * faces * h * w
             if low + step == 0:
                 _blend(tex, start, quad, out, p, channels, False)
@@ -110,6 +109,7 @@ def _look_up(block, textures, images, coordinates, boundary, mode, out, levels):
 
 @inlined
 def _some(values, p, channels):
+    """Whether a pixel has anything but zeros."""
     for c in range(channels):
         if values[p, at(c)] != 0.0:
             return True
@@ -118,8 +118,14 @@ def _some(values, p, channels):
 
 @inlined
 def _give(grad, start, index, weight, cotangent, p, channels):
+    """Add a pixel's gradient to a texel's."""
     for c in range(channels):
         grad[at((start + index) * channels + c)] += weight * cotangent[p, at(c)]
+
+
+@inlined
+def _owns(block, blocks, stripe, index):
+    return (index >> stripe) & (blocks - 1) == block
 
 
 @expanded
@@ -137,7 +143,7 @@ def _scatter_pixels(block, blocks, fine, grad, table, images, uv, boundary, mode
         n = pixel // per_image if many else 0
         if mode == NEAREST:
             index = nearest_texel(u, v, face, table[0, 1], table[0, 2], boundary)
-            if index >= 0 and (index >> table[0, 3]) & (blocks - 1) == block:
+            if index >= 0 and _owns(block, blocks, table[0, 3], index):
                 start = n * faces * table[0, 1] * table[0, 2]
                 _give(grad, start, index, np.float32(1.0), cotangent, p, channels)
             continue
@@ -146,21 +152,16 @@ def _scatter_pixels(block, blocks, fine, grad, table, images, uv, boundary, mode
             if (low + step == 0) != fine:
                 continue
             h, w, stripe = table[level, 1], table[level, 2], table[level, 3]
-            i00, i01, i10, i11, fx, fy = find_quad(u, v, face, h, w, boundary)
-            gx, gy = np.float32(1.0) - fx, np.float32(1.0) - fy
             share = blend if step else np.float32(1.0) - blend
-            gy, fy = gy * share, fy * share
-            i00, i01, i10, i11, w00, w01, w10, w11 = complete(
-                i00, i01, i10, i11, gx * gy, fx * gy, gx * fy, fx * fy, boundary
-            )
+            i00, i01, i10, i11, w00, w01, w10, w11 = weighted_quad(u, v, face, h, w, share, boundary)
             start = table[level, 0] + n * faces * h * w
-            if (i00 >> stripe) & (blocks - 1) == block:
+            if _owns(block, blocks, stripe, i00):
                 _give(grad, start, i00, w00, cotangent, p, channels)
-            if (i01 >> stripe) & (blocks - 1) == block:
+            if _owns(block, blocks, stripe, i01):
                 _give(grad, start, i01, w01, cotangent, p, channels)
-            if (i10 >> stripe) & (blocks - 1) == block:
+            if _owns(block, blocks, stripe, i10):
                 _give(grad, start, i10, w10, cotangent, p, channels)
-            if (i11 >> stripe) & (blocks - 1) == block:
+            if _owns(block, blocks, stripe, i11):
                 _give(grad, start, i11, w11, cotangent, p, channels)
 
 
