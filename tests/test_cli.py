@@ -78,6 +78,7 @@ BAD = [
     (["style", KNOT, KNOT], "not an image"),
     (["style", KNOT, WOODCUT, "--backbone", "vgg99"], "unknown backbone"),
     (["style", KNOT, WOODCUT, "--device", "cuda:99"], "device"),
+    (["style", KNOT, WOODCUT, "--device", "cpu", "--raster", "nvdiffrast"], "CUDA devices only"),
     (["style", KNOT, WOODCUT, "--texture-size", "0"], "texture size"),
     (["style", KNOT, WOODCUT, "--texture-size", "100000"], "texture size"),
     (["style", KNOT, WOODCUT, "--texture-size", "1000"], "try 512 or 1024"),
