@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
+from texopt.raster.barycentrics import corner, cross
 from texopt.raster.kernels import array, at, check_drawn, for_each_block, inlined, kernel, zero_parts
 
 BAND = 16  # rows a block of work treats
@@ -42,39 +43,35 @@ def antialias_construct_topology_hash(tri: Tensor) -> Topology:
     faces = array("tri", tri, torch.int32, "[F,3]", tri.ndim == 2 and tri.shape[-1] == 3)
     opposite = np.full(faces.shape, -1, np.int32)
     usable = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
-    corner = np.flatnonzero(np.repeat(usable, 3))  # 3 * face + corner
-    own = faces.reshape(-1)[corner]
-    ends = np.stack([faces.reshape(-1)[corner - corner % 3 + (corner + k) % 3] for k in (1, 2)])
+    place = np.flatnonzero(np.repeat(usable, 3))  # 3 * face + corner
+    own = faces.reshape(-1)[place]
+    ends = np.stack([faces.reshape(-1)[place - place % 3 + (place + k) % 3] for k in (1, 2)])
     ends = np.sort(ends.astype(np.int64), axis=0)
     key = ends[0] << 32 | ends[1]
     order = np.argsort(key, kind="stable")
-    key, own, corner = key[order], own[order], corner[order]
+    key, own, place = key[order], own[order], place[order]
     first = np.flatnonzero(np.diff(key, prepend=-1))  # where each edge begins
     edge = np.cumsum(np.diff(key, prepend=-1) != 0) - 1
     one = own[first]
     two = np.full(len(first), -1, own.dtype)
     others = np.flatnonzero(own != one[edge])[::-1]
     two[edge[others]] = own[others]  # reversed, so that the first is written last
-    opposite.reshape(-1)[corner] = np.where(own == one[edge], two[edge], np.where(own == two[edge], one[edge], -1))
+    opposite.reshape(-1)[place] = np.where(own == one[edge], two[edge], np.where(own == two[edge], one[edge], -1))
     return Topology(opposite)
 
 
 @inlined
 def _pixel(pos, vertex, height, width):
     """(x, y) of a vertex in pixels; its w has to be positive."""
-    i = at(vertex)
-    x, y, w = np.float64(pos[i, 0]), np.float64(pos[i, 1]), np.float64(pos[i, 3])
+    x, y, w = corner(pos, vertex)
     return (0.5 * x / w + 0.5) * width, (0.5 * y / w + 0.5) * height
 
 
 @inlined
 def _facing(pos, a, b, c):
     """Sign of which way the triangle of three vertices faces; right also for vertices behind the eye."""
-    i, j, k = at(a), at(b), at(c)
-    x0, y0, w0 = np.float64(pos[i, 0]), np.float64(pos[i, 1]), np.float64(pos[i, 3])
-    x1, y1, w1 = np.float64(pos[j, 0]), np.float64(pos[j, 1]), np.float64(pos[j, 3])
-    x2, y2, w2 = np.float64(pos[k, 0]), np.float64(pos[k, 1]), np.float64(pos[k, 3])
-    return x0 * (y1 * w2 - w1 * y2) - y0 * (x1 * w2 - w1 * x2) + w0 * (x1 * y2 - y1 * x2) >= 0.0
+    p, n = corner(pos, a), cross(corner(pos, b), corner(pos, c))
+    return p[0] * n[0] + p[1] * n[1] + p[2] * n[2] >= 0.0
 
 
 @inlined
@@ -108,9 +105,9 @@ def _pair(pos, tri, opposite, rast, p, q, row, column, down, height, width):
             chosen, furthest, steep = edge, reach, abs(rise) >= abs(run)
     if chosen < 0 or not steep or not -TOLERANCE < furthest < 1.0 + TOLERANCE:
         return 0.0, 0
-    a, b, corner = tri[face, at((chosen + 1) % 3)], tri[face, at((chosen + 2) % 3)], tri[face, at(chosen)]
+    a, b, own = tri[face, at((chosen + 1) % 3)], tri[face, at((chosen + 2) % 3)], tri[face, at(chosen)]
     across = opposite[face, at(chosen)]
-    if across >= 0 and _facing(pos, across, a, b) != _facing(pos, corner, a, b):
+    if across >= 0 and _facing(pos, across, a, b) != _facing(pos, own, a, b):
         return 0.0, 0  # the surface goes on
     return direction * (0.5 - min(max(furthest, 0.0), 1.0)), chosen + (1 if nearer else 5)
 

@@ -16,12 +16,14 @@ NOTHING = 2147483647  # as in visibility.py
 
 
 @inlined
-def _cross(a, b):
+def cross(a, b):
+    """Cross product of two tuples."""
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
 @inlined
-def _corner(pos, vertex):
+def corner(pos, vertex):
+    """Clip-space (x, y, w) of a vertex."""
     i = at(vertex)
     return np.float64(pos[i, 0]), np.float64(pos[i, 1]), np.float64(pos[i, 3])
 
@@ -47,10 +49,10 @@ def shade(top, bottom, height, width, visible, pos, tri, rast, rast_db):
             if face != last:
                 last = face
                 i, j, k = at(tri[at(face), 0]), at(tri[at(face), 1]), at(tri[at(face), 2])
-                p0, p1, p2 = _corner(pos, i), _corner(pos, j), _corner(pos, k)
+                p0, p1, p2 = corner(pos, i), corner(pos, j), corner(pos, k)
                 z0, z1, z2 = np.float64(pos[i, 2]), np.float64(pos[j, 2]), np.float64(pos[k, 2])
                 w0, w1, w2 = p0[2], p1[2], p2[2]
-                n0, n1, n2 = _cross(p1, p2), _cross(p2, p0), _cross(p0, p1)
+                n0, n1, n2 = cross(p1, p2), cross(p2, p0), cross(p0, p1)
                 s = n0[0] + n1[0] + n2[0], n0[1] + n1[1] + n2[1], n0[2] + n1[2] + n2[2]
             x = step_x * column + (1.0 / width - 1.0)
             scale = 1.0 / (s[0] * x + s[1] * y + s[2])
@@ -99,8 +101,8 @@ def _gradient(part, parts, height, width, pos, tri, rast, grad, grad_db, sums):
                 if g_u == 0.0 and g_v == 0.0 and g_ux == 0.0 and g_uy == 0.0 and g_vx == 0.0 and g_vy == 0.0:
                     continue
                 i, j, k = tri[at(face), 0], tri[at(face), 1], tri[at(face), 2]
-                p0, p1, p2 = _corner(vertices, i), _corner(vertices, j), _corner(vertices, k)
-                n0, n1, n2 = _cross(p1, p2), _cross(p2, p0), _cross(p0, p1)
+                p0, p1, p2 = corner(vertices, i), corner(vertices, j), corner(vertices, k)
+                n0, n1, n2 = cross(p1, p2), cross(p2, p0), cross(p0, p1)
                 s = n0[0] + n1[0] + n2[0], n0[1] + n1[1] + n2[1], n0[2] + n1[2] + n2[2]
                 x = step_x * column + (1.0 / width - 1.0)
                 scale = 1.0 / (s[0] * x + s[1] * y + s[2])
@@ -119,9 +121,9 @@ def _gradient(part, parts, height, width, pos, tri, rast, grad, grad_db, sums):
                 g2 = s_x, s_y, common
 
                 # N_0 = P_1 x P_2: the gradient of P_1 is P_2 x g_0 and that of P_2 is g_0 x P_1
-                a, b = _cross(p2, g0), _cross(g0, p1)
-                c, d = _cross(p0, g1), _cross(g1, p2)
-                e, f = _cross(p1, g2), _cross(g2, p0)
+                a, b = cross(p2, g0), cross(g0, p1)
+                c, d = cross(p0, g1), cross(g1, p2)
+                e, f = cross(p1, g2), cross(g2, p0)
                 x0, y0, w0 = d[0] + e[0], d[1] + e[1], d[2] + e[2]
                 x1, y1, w1 = a[0] + f[0], a[1] + f[1], a[2] + f[2]
                 x2, y2, w2 = b[0] + c[0], b[1] + c[1], b[2] + c[2]
