@@ -39,7 +39,7 @@ def locate(uv, p, boundary):
 
 
 @inlined
-def _taps(position, size, boundary):
+def taps(position, size, boundary):
     """The two texels around a position along one axis, -1 where there is none, and the weight of the second."""
     if boundary == CLAMP:
         position = min(max(position, 0.0), size - 1.0)
@@ -66,8 +66,8 @@ def _tap(row, column, width):
 @inlined
 def find_quad(u, v, face, height, width, boundary):
     """The four texels around (u, v) on a level, -1 for those that are not there, and the fractions between them."""
-    x0, x1, fx = _taps(u * width - 0.5, width, boundary)
-    y0, y1, fy = _taps(v * height - 0.5, height, boundary)
+    x0, x1, fx = taps(u * width - 0.5, width, boundary)
+    y0, y1, fy = taps(v * height - 0.5, height, boundary)
     if boundary == WRAP or boundary == CLAMP:
         return y0 * width + x0, y0 * width + x1, y1 * width + x0, y1 * width + x1, fx, fy
     if boundary == ZERO:

@@ -24,6 +24,7 @@ from texopt.raster.addressing import (
     nearest_texel,
     pixel_level,
     pixel_slopes,
+    taps,
     weighted_quad,
 )
 from texopt.raster.kernels import at, expanded, for_each_block, inlined, kernel
@@ -119,13 +120,15 @@ def _some(values, p, channels):
 @inlined
 def _give(grad, start, index, weight, cotangent, p, channels):
     """Add a pixel's gradient to a texel's."""
-    for c in range(channels):
-        grad[at((start + index) * channels + c)] += weight * cotangent[p, at(c)]
+    if weight != 0.0:
+        for c in range(channels):
+            grad[at((start + index) * channels + c)] += weight * cotangent[p, at(c)]
 
 
 @inlined
-def _owns(block, blocks, stripe, index):
-    return (index >> stripe) & (blocks - 1) == block
+def _owns(row, block, blocks, stripe):
+    """Whether a row of a level is in one of the stripes that a block owns."""
+    return (row >> stripe) & (blocks - 1) == block
 
 
 @expanded
@@ -142,26 +145,32 @@ def _scatter_pixels(block, blocks, fine, grad, table, images, uv, boundary, mode
             continue
         n = pixel // per_image if many else 0
         if mode == NEAREST:
-            index = nearest_texel(u, v, face, table[0, 1], table[0, 2], boundary)
-            if index >= 0 and _owns(block, blocks, table[0, 3], index):
-                start = n * faces * table[0, 1] * table[0, 2]
-                _give(grad, start, index, np.float32(1.0), cotangent, p, channels)
+            h, w, stripe = table[0, 1], table[0, 2], table[0, 3]
+            index = nearest_texel(u, v, face, h, w, boundary)
+            if index >= 0 and _owns(index // w, block, blocks, stripe):
+                _give(grad, n * faces * h * w, index, np.float32(1.0), cotangent, p, channels)
             continue
         for step in range(2 if blend > 0.0 else 1):
             level = at(low + step)
             if (low + step == 0) != fine:
                 continue
             h, w, stripe = table[level, 1], table[level, 2], table[level, 3]
+            upper = lower = True
+            if boundary != CUBE:
+                y0, y1, _ = taps(v * h - 0.5, h, boundary)
+                upper, lower = _owns(y0, block, blocks, stripe), _owns(y1, block, blocks, stripe)
+                if not (upper or lower):
+                    continue
             share = blend if step else np.float32(1.0) - blend
             i00, i01, i10, i11, w00, w01, w10, w11 = weighted_quad(u, v, face, h, w, share, boundary)
             start = table[level, 0] + n * faces * h * w
-            if _owns(block, blocks, stripe, i00):
+            if _owns(i00 // w, block, blocks, stripe) if boundary == CUBE else upper:
                 _give(grad, start, i00, w00, cotangent, p, channels)
-            if _owns(block, blocks, stripe, i01):
+            if _owns(i01 // w, block, blocks, stripe) if boundary == CUBE else upper:
                 _give(grad, start, i01, w01, cotangent, p, channels)
-            if _owns(block, blocks, stripe, i10):
+            if _owns(i10 // w, block, blocks, stripe) if boundary == CUBE else lower:
                 _give(grad, start, i10, w10, cotangent, p, channels)
-            if _owns(block, blocks, stripe, i11):
+            if _owns(i11 // w, block, blocks, stripe) if boundary == CUBE else lower:
                 _give(grad, start, i11, w11, cotangent, p, channels)
 
 
@@ -295,11 +304,11 @@ class LookUp:
         self.blocks = -(-len(coordinates[0]) // BLOCK)
         self.owners = 1 << (torch.get_num_threads() - 1).bit_length()  # of stripes of the texture; a power of two
         faces = 6 if boundary == CUBE else 1
-        stripes = [  # log2 of the texels of one: some 16 rows, but less of small levels, so that each owner has some
-            min((16 * width).bit_length(), max((height * width // self.owners).bit_length() - 3, 0))
-            for height, width in layout.sizes
-        ]
-        self.table = np.column_stack([layout.starts(), layout.sizes, stripes])  # first texel, height, width, stripe
+        rows = [max(min(16, height // (4 * self.owners)), 1) for height, _ in layout.sizes]  # about, of a stripe
+        stripes = [n.bit_length() - 1 for n in rows]
+        self.table = np.column_stack(
+            [layout.starts(), layout.sizes, stripes]
+        )  # first texel, height, width, log2 of stripe
         self.textures = (tex, stack, self.table)
         self.images = (per_image, layout.images > faces, faces)  # pixels of one, whether each has a texture, its faces
         self.coordinates = coordinates

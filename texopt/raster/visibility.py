@@ -19,7 +19,7 @@ GUARD = 2.0**20  # largest screen coordinate, in pixels, that is drawn without c
 SMALLEST_W = 1e-20
 DEPTH_LIMIT = 1.0 + 1e-7  # of |z/w|: surfaces exactly on the near or far plane survive rounding
 BAND = 64  # rows a block of work draws
-BLOCK = 8192  # vertices or triangles that a block of work sets up
+BLOCK = 2048  # vertices or triangles that a block of work sets up
 MAX_PIECES = 8  # a triangle clipped by the six planes has at most nine corners, hence seven pieces
 NOTHING = 2147483647  # the triangle that a pixel sees which sees none: more than any index
 
