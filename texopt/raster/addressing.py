@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from texopt.raster import cube
-from texopt.raster.kernels import inlined, kernel
+from texopt.raster.kernels import called, inlined
 
 FILTER_MODES = ("nearest", "linear", "linear-mipmap-nearest", "linear-mipmap-linear")
 NEAREST, LINEAR, MIPMAP_NEAREST, MIPMAP_LINEAR = range(4)
@@ -111,7 +111,7 @@ def nearest_texel(u, v, face, height, width, boundary):
     return (face * height + min(max(y, 0), height - 1)) * width + min(max(x, 0), width - 1)
 
 
-@kernel
+@called
 def footprint(d, height, width):
     """Squared axes of a pixel's footprint in texels, as mean and half difference, and the matrix they are of."""
     s_x, s_y, t_x, t_y = d[0] * width, d[1] * width, d[2] * height, d[3] * height

@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
 from texopt.raster.barycentrics import corner, cross
-from texopt.raster.kernels import array, at, check_drawn, for_each_block, inlined, kernel, zero_parts
+from texopt.raster.kernels import array, at, called, check_drawn, for_each_block, inlined, kernel, zero_parts
 
 BAND = 16  # rows a block of work treats
 TOLERANCE = 1.0 / 16.0  # pixels by which a crossing may miss the segment between two centres
@@ -83,7 +83,7 @@ def _ends(pos, tri, face, edge, height, width, row, column, down):
     return (ay, ax, by, bx) if down else (ax, ay, bx, by)
 
 
-@kernel
+@called
 def _pair(pos, tri, opposite, rast, p, q, row, column, down, height, width):
     """(alpha, which edge of which pixel's triangle: edge + 4 * second + 1) of a pair of pixels; (0, 0) for none."""
     first, second = np.int64(rast[p, 3]) - 1, np.int64(rast[q, 3]) - 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from texopt.raster.kernels import at, for_each_block, inlined, kernel, zero_parts
+from texopt.raster.kernels import at, called, for_each_block, inlined, kernel, zero_parts
 
 NOTHING = 2147483647  # as in visibility.py
 
@@ -28,7 +28,7 @@ def corner(pos, vertex):
     return np.float64(pos[i, 0]), np.float64(pos[i, 1]), np.float64(pos[i, 3])
 
 
-@kernel
+@called
 def shade(top, bottom, height, width, visible, pos, tri, rast, rast_db):
     """Write rows [top, bottom) of rast and rast_db [H*W,4], float32, from the triangle index that each pixel sees."""
     step_x, step_y = 2.0 / width, 2.0 / height

@@ -11,14 +11,14 @@ import math
 
 import numpy as np
 
-from texopt.raster.kernels import inlined, kernel
+from texopt.raster.kernels import called, inlined
 
 MAJOR = np.array([0, 0, 1, 1, 2, 2])
 S_AXIS, S_SIGN = np.array([2, 2, 0, 0, 0, 0]), np.array([-1.0, 1.0, 1.0, 1.0, 1.0, -1.0])
 T_AXIS, T_SIGN = np.array([1, 1, 2, 2, 1, 1]), np.array([-1.0, -1.0, 1.0, -1.0, -1.0, -1.0])
 
 
-@kernel
+@called
 def locate(x, y, z):
     """Face of a direction and (s, t) in [0,1] on it; face -1 where the direction is none."""
     ax, ay, az = abs(x), abs(y), abs(z)
@@ -34,7 +34,7 @@ def locate(x, y, z):
     return face, min(max(s, 0.0), 1.0), min(max(t, 0.0), 1.0)
 
 
-@kernel
+@called
 def neighbour(face, row, column, size):
     """Index, among the 6*size*size texels, of a texel that may lie one beyond an edge; -1 beyond a corner."""
     inside_row, inside_column = 0 <= row < size, 0 <= column < size
@@ -57,7 +57,7 @@ def _quotient_gradient(sign, a, c, g):
     return scale, -scale * a / c
 
 
-@kernel
+@called
 def gradient(direction, face, g_s, g_t, out):
     """Write to `out` [3] the gradient to the direction from those to s and t."""
     m, i, j = MAJOR[face], S_AXIS[face], T_AXIS[face]
@@ -72,7 +72,7 @@ def _slope(sign, a, c, da, dc):
     return 0.5 * sign * (da - a * dc / c) / abs(c)
 
 
-@kernel
+@called
 def derivatives(direction, face, da):
     """(ds/dX, ds/dY, dt/dX, dt/dY) from (dx/dX, dx/dY, dy/dX, dy/dY, dz/dX, dz/dY)."""
     m, i, j = MAJOR[face], S_AXIS[face], T_AXIS[face]
@@ -93,7 +93,7 @@ def _slope_gradient(sign, a, c, da, dc, g, i, m, axis, out, out_da):
     out_da[2 * m + axis] -= scale * a / c
 
 
-@kernel
+@called
 def derivatives_gradient(direction, face, da, g, out, out_da):
     """Add to `out` [3] and `out_da` [6] the gradients from g [4], those of what `derivatives` returns."""
     m, i, j = MAJOR[face], S_AXIS[face], T_AXIS[face]

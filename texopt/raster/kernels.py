@@ -35,9 +35,10 @@ def _forget_stale() -> None:
 
 _forget_stale()
 
-kernel = njit(nogil=True, cache=True, error_model="numpy")
-inlined = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)  # by LLVM
-expanded = njit(nogil=True, cache=True, error_model="numpy", inline="always")  # by numba, so that constants reach it
+kernel = njit(nogil=True, cache=True, error_model="numpy")  # called from Python
+called = njit(nogil=True, error_model="numpy")  # called by kernels
+inlined = njit(nogil=True, error_model="numpy", forceinline=True)  # a part of kernels, put in its place by LLVM
+expanded = njit(nogil=True, error_model="numpy", inline="always")  # the same by numba: constants reach its loops
 
 
 @inlined

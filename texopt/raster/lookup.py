@@ -27,7 +27,7 @@ from texopt.raster.addressing import (
     taps,
     weighted_quad,
 )
-from texopt.raster.kernels import at, expanded, for_each_block, inlined, kernel
+from texopt.raster.kernels import at, called, expanded, for_each_block, inlined, kernel
 from texopt.raster.mipmap import Layout, spread
 
 BLOCK = 16384  # pixels that a block of work draws
@@ -202,7 +202,7 @@ def _dot(texels, start, quad, cotangent, p):
     return total
 
 
-@kernel
+@called
 def _by_coordinates(texels, start, u, v, face, height, width, boundary, cotangent, p):
     """Value of a level under the cotangent, and its derivatives by u and v."""
     i00, i01, i10, i11, fx, fy = find_quad(u, v, face, height, width, boundary)
@@ -216,7 +216,7 @@ def _by_coordinates(texels, start, u, v, face, height, width, boundary, cotangen
     )  # fmt: skip
 
 
-@kernel
+@called
 def _level_gradient(d, height, width, g, out):
     """Write to `out` [4] the gradient g * d level / d slopes. Where both axes are one length, it is their mean's."""
     mean, difference, a, b, c = footprint(d, height, width)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from texopt.raster.barycentrics import shade
-from texopt.raster.kernels import at, for_each_block, kernel
+from texopt.raster.kernels import at, called, for_each_block, inlined, kernel
 
 SUBPIXEL = 256  # steps a pixel is divided into
 GUARD = 2.0**20  # largest screen coordinate, in pixels, that is drawn without clipping: int64 edge functions hold it
@@ -46,7 +46,7 @@ def _project(block, pos, height, width, screen, codes):
         codes[i] = code
 
 
-@kernel
+@called
 def _order(p, i, j):
     """Swap corners i and j if they are not in lexicographic order."""
     for c in range(4):
@@ -57,7 +57,7 @@ def _order(p, i, j):
             return
 
 
-@kernel
+@called
 def _depth_plane(p, out):
     """z/w as an affine function of normalised device x, y. False if the triangle is seen edge-on.
 
@@ -90,14 +90,14 @@ def _depth_plane(p, out):
     return np.isfinite(out[0]) and np.isfinite(out[1]) and np.isfinite(out[2])
 
 
-@kernel
+@inlined
 def _pixels(low, high, size):
     """First and last pixel whose centre can be between two snapped coordinates."""
     half = SUBPIXEL // 2
     return max((low + half - 1) // SUBPIXEL, 0), min((high - half) // SUBPIXEL, size - 1)
 
 
-@kernel
+@called
 def _store(slot, x0, y0, x1, y1, x2, y2, height, width, corners, rows):
     """Write one screen triangle, wound so that its area is positive. False if it has no pixels to draw."""
     area = np.int64(x1 - x0) * np.int64(y2 - y0) - np.int64(y1 - y0) * np.int64(x2 - x0)
@@ -140,7 +140,7 @@ def _set_up(block, pos, tri, start, screen, codes, height, width, corners, plane
         faces[slot] = face
 
 
-@kernel
+@called
 def _distance(p, plane, guard_x, guard_y):
     """Signed homogeneous distance of a clip-space point to a clipping plane; negative is outside."""
     if plane == 0:
@@ -197,7 +197,7 @@ def _clip(pos, tri, todo, height, width, corners, planes, rows, faces):
             faces[slot] = face
 
 
-@kernel
+@inlined
 def _edge(ax, ay, bx, by, px, py):
     """Edge function at (px, py), minus one where the edge is not a top or left one: inside is >= 0."""
     dx, dy = bx - ax, by - ay
@@ -205,13 +205,13 @@ def _edge(ax, ay, bx, by, px, py):
     return dx * (py - ay) - dy * (px - ax) - (0 if top_left else 1)
 
 
-@kernel
+@inlined
 def _peeled(z, face, pixel, peeled_depth, peeled_face):
     """Whether a surface is in the last layer or before it."""
     return z < peeled_depth[pixel] or (z == peeled_depth[pixel] and face <= peeled_face[pixel])
 
 
-@kernel
+@called
 def _fill(top, bottom, height, width, corners, planes, rows, faces, peeled_depth, peeled_face, depth, visible):
     """Find what the pixels of rows [top, bottom) see: the first by (depth, face), behind what has been peeled."""
     peeling = len(peeled_depth) > 0
@@ -256,12 +256,14 @@ def _draw(block, height, width, corners, planes, rows, faces, peeled_depth, peel
     """Draw the rows of one band: visibility first, then the barycentrics of what is visible."""
     top, bottom = block * BAND, min((block + 1) * BAND, height)
     pixels = (bottom - top) * width
-    depth, visible = np.full(pixels, np.inf), np.full(pixels, np.int32(NOTHING))
+    depth, visible = np.empty(pixels), np.empty(pixels, np.int32)
+    for i in range(pixels):
+        depth[at(i)], visible[at(i)] = np.inf, NOTHING
     _fill(top, bottom, height, width, corners, planes, rows, faces, peeled_depth, peeled_face, depth, visible)
     shade(top, bottom, height, width, visible, pos, tri, rast, rast_db)
     if len(peeled_depth) > 0:
-        peeled_depth[top * width : bottom * width] = depth
-        peeled_face[top * width : bottom * width] = visible
+        for i in range(pixels):
+            peeled_depth[at(top * width + i)], peeled_face[at(top * width + i)] = depth[at(i)], visible[at(i)]
 
 
 def draw(
