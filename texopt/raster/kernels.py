@@ -87,6 +87,6 @@ def array(name: str, tensor: torch.Tensor, dtype: torch.dtype, shape: str, fits:
 
 def check_drawn(rast: torch.Tensor, tri: torch.Tensor) -> None:
     """OptionError if rast [B,H,W,4] names triangles that tri [F,3] has not."""
-    last = float(rast[..., 3].detach().max()) if rast.numel() else 0.0
+    last = float(rast.detach().numpy()[..., 3].max(initial=0.0))
     if not last <= len(tri):
         raise OptionError(f"tri has {len(tri)} triangles, rast was drawn with triangle {last:g}")
