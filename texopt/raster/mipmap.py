@@ -15,7 +15,7 @@ import numpy as np
 from texopt.errors import OptionError
 from texopt.raster.kernels import at, expanded, for_each_block, kernel
 
-BAND = 32  # rows of a level that a block of work makes
+BLOCK = 1 << 15  # numbers of a level that a block of work makes, about
 
 
 def mip_levels(height: int, width: int) -> int:
@@ -82,10 +82,10 @@ def _halve_rows(fine, coarse, first, last, channels, step_y, step_x):
 
 
 @kernel
-def _halve(block, fine, coarse, channels):
+def _halve(block, rows, fine, coarse, channels):
     """Rows of the next level: the mean of two by two texels (of two where a side is 1)."""
     step_y, step_x = fine.shape[0] // coarse.shape[0], fine.shape[1] // coarse.shape[1]
-    first, last = block * BAND, min((block + 1) * BAND, len(coarse))
+    first, last = block * rows, min((block + 1) * rows, len(coarse))
     if channels == 3 and step_y == 2 and step_x == 2:  # with constants the loops are unrolled
         _halve_rows(fine, coarse, first, last, 3, 2, 2)
     else:
@@ -107,10 +107,10 @@ def _spread_rows(coarse, fine, first, last, channels, step_y, step_x, keep):
 
 
 @kernel
-def _spread(block, coarse, fine, channels, keep):
+def _spread(block, rows, coarse, fine, channels, keep):
     """The adjoint of `_halve`: give each texel's gradient to those that it is the mean of, or add it to theirs."""
     step_y, step_x = fine.shape[0] // coarse.shape[0], fine.shape[1] // coarse.shape[1]
-    first, last = block * BAND, min((block + 1) * BAND, len(coarse))
+    first, last = block * rows, min((block + 1) * rows, len(coarse))
     if channels == 3 and step_y == 2 and step_x == 2:
         if keep:
             _spread_rows(coarse, fine, first, last, 3, 2, 2, True)
@@ -124,7 +124,8 @@ def build(tex: np.ndarray, layout: Layout) -> np.ndarray:
     """The stack of a texture."""
     stack = layout.empty_stack()
     for fine, coarse in pairwise(layout.rows(tex, stack)):
-        for_each_block(_halve, -(-len(coarse) // BAND), fine, coarse, layout.channels)
+        rows = max(BLOCK // coarse.shape[1], 1)
+        for_each_block(_halve, -(-len(coarse) // rows), rows, fine, coarse, layout.channels)
     return stack
 
 
@@ -133,7 +134,9 @@ def spread(stack: np.ndarray, layout: Layout) -> np.ndarray:
     if len(layout.sizes) == 1:
         return np.zeros(layout.texels(0) * layout.channels, np.float32)
     grad = np.empty(layout.texels(0) * layout.channels, np.float32)
-    rows = layout.rows(grad, stack)
-    for level in range(len(rows) - 1, 0, -1):
-        for_each_block(_spread, -(-len(rows[level]) // BAND), rows[level], rows[level - 1], layout.channels, level > 1)
+    levels = layout.rows(grad, stack)
+    for level in range(len(levels) - 1, 0, -1):
+        fine, coarse = levels[level - 1], levels[level]
+        rows = max(BLOCK // coarse.shape[1], 1)
+        for_each_block(_spread, -(-len(coarse) // rows), rows, coarse, fine, layout.channels, level > 1)
     return grad
