@@ -99,13 +99,16 @@ def _look_up_pixels(first, last, textures, images, coordinates, boundary, mode, 
 
 @kernel
 def _look_up(block, textures, images, coordinates, boundary, mode, out, levels):
-    """Colours and mip levels of a block of pixels. The usual case has constants, from which the compiler makes
-    a loop of its own that is twice as fast."""
+    """Colours and mip levels of a block of pixels."""
     first, last = block * BLOCK, min((block + 1) * BLOCK, len(out))
-    if out.shape[1] == 3 and boundary == WRAP and mode == MIPMAP_LINEAR:
-        _look_up_pixels(first, last, textures, images, coordinates, WRAP, MIPMAP_LINEAR, 3, out, levels)
-    else:
-        _look_up_pixels(first, last, textures, images, coordinates, boundary, mode, out.shape[1], out, levels)
+    _look_up_pixels(first, last, textures, images, coordinates, boundary, mode, out.shape[1], out, levels)
+
+
+@kernel
+def _look_up_usual(block, textures, images, coordinates, _boundary, _mode, out, levels):
+    """`_look_up` in the usual case, whose constants make it twice as fast, and the other one needless to compile."""
+    first, last = block * BLOCK, min((block + 1) * BLOCK, len(out))
+    _look_up_pixels(first, last, textures, images, coordinates, WRAP, MIPMAP_LINEAR, 3, out, levels)
 
 
 @inlined
@@ -182,10 +185,13 @@ def _scatter(block, blocks, fine, grad, table, images, uv, boundary, mode, level
     sum is the same to the bit however many blocks there are.
     """
     channels = cotangent.shape[1]
-    if channels == 3 and boundary == WRAP and mode == MIPMAP_LINEAR:  # the usual case, as in `_look_up`
-        _scatter_pixels(block, blocks, fine, grad, table, images, uv, WRAP, MIPMAP_LINEAR, 3, levels, cotangent)
-    else:
-        _scatter_pixels(block, blocks, fine, grad, table, images, uv, boundary, mode, channels, levels, cotangent)
+    _scatter_pixels(block, blocks, fine, grad, table, images, uv, boundary, mode, channels, levels, cotangent)
+
+
+@kernel
+def _scatter_usual(block, blocks, fine, grad, table, images, uv, _boundary, _mode, levels, cotangent):
+    """`_scatter` in the usual case."""
+    _scatter_pixels(block, blocks, fine, grad, table, images, uv, WRAP, MIPMAP_LINEAR, 3, levels, cotangent)
 
 
 @inlined
@@ -313,13 +319,14 @@ class LookUp:
         self.images = (per_image, layout.images > faces, faces)  # pixels of one, whether each has a texture, its faces
         self.coordinates = coordinates
         self.boundary = boundary
+        self.usual = layout.channels == 3 and boundary == WRAP and mode == MIPMAP_LINEAR
         self.levels = np.empty(len(coordinates[0]), np.float32)
 
     def forward(self) -> np.ndarray:
         """Colours float32 [P,C]."""
         out = np.empty((len(self.levels), self.layout.channels), np.float32)
         arrays = (self.textures, self.images, self.coordinates, self.boundary, self.mode, out, self.levels)
-        for_each_block(_look_up, self.blocks, *arrays)
+        for_each_block(_look_up_usual if self.usual else _look_up, self.blocks, *arrays)
         return out
 
     def texture_gradient(self, cotangent: np.ndarray, own_stack: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -328,11 +335,12 @@ class LookUp:
         If the stack is not its own, but was built from tex, its gradient becomes a part of that of tex.
         """
         pixels = (self.table, self.images, self.coordinates[0], self.boundary, self.mode, self.levels, cotangent)
+        scatter = _scatter_usual if self.usual else _scatter
         grad_stack = self.layout.empty_stack(zero=True)
         if len(grad_stack):
-            for_each_block(_scatter, self.owners, self.owners, False, grad_stack, *pixels)
+            for_each_block(scatter, self.owners, self.owners, False, grad_stack, *pixels)
         grad = np.zeros(len(self.textures[0]), np.float32) if own_stack else spread(grad_stack, self.layout)
-        for_each_block(_scatter, self.owners, self.owners, True, grad, *pixels)
+        for_each_block(scatter, self.owners, self.owners, True, grad, *pixels)
         return grad, grad_stack
 
     def coordinate_gradient(self, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
