@@ -20,7 +20,17 @@ from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
 from texopt.raster.barycentrics import corner, cross
-from texopt.raster.kernels import array, at, called, check_drawn, for_each_block, inlined, kernel, zero_parts
+from texopt.raster.kernels import (
+    array,
+    at,
+    called,
+    check_drawn,
+    check_triangles,
+    for_each_block,
+    inlined,
+    kernel,
+    zero_parts,
+)
 
 BAND = 16  # rows a block of work treats
 TOLERANCE = 1.0 / 16.0  # pixels by which a crossing may miss the segment between two centres
@@ -262,9 +272,7 @@ def antialias(
     array("color", color, torch.float32, "[B,H,W,C], as rast", color.ndim == 4 and color.shape[:3] == rast.shape[:3])
     fits = (pos.ndim == 2 or (pos.ndim == 3 and len(pos) == len(rast))) and pos.shape[-1] == 4
     array("pos", pos, torch.float32, "[B,V,4] or [V,4]", fits)
-    array("tri", tri, torch.int32, "[F,3]", tri.ndim == 2 and tri.shape[-1] == 3)
-    if tri.numel() and not (int(tri.min()) >= 0 and int(tri.max()) < pos.shape[-2]):
-        raise OptionError(f"tri has to index the {pos.shape[-2]} vertices of pos")
+    check_triangles(tri, pos.shape[-2], "pos")
     check_drawn(rast, tri)
     topology = antialias_construct_topology_hash(tri) if topology_hash is None else topology_hash
     fits = isinstance(topology, Topology) and len(topology.opposite) == len(tri)

@@ -12,7 +12,7 @@ import numpy as np
 
 from texopt.raster.kernels import at, called, for_each_block, inlined, kernel, zero_parts
 
-NOTHING = 2147483647  # as in visibility.py
+NOTHING = 2147483647  # the triangle that a pixel sees which sees none: more than any index
 
 
 @inlined

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
-from texopt.raster.kernels import array, at, check_drawn, expanded, for_each_block, kernel, zero_parts
+from texopt.raster.kernels import array, at, check_drawn, check_triangles, expanded, for_each_block, kernel, zero_parts
 
 BAND = 32  # rows a block of work draws
 
@@ -149,9 +149,7 @@ def interpolate(
     array("rast", rast, torch.float32, "[B,H,W,4]", rast.ndim == 4 and rast.shape[-1] == 4)
     shared = attr.ndim == 2 or (attr.ndim == 3 and len(attr) == 1)
     array("attr", attr, torch.float32, "[1 or B,V,A] or [V,A]", shared or (attr.ndim == 3 and len(attr) == len(rast)))
-    array("tri", tri, torch.int32, "[F,3]", tri.ndim == 2 and tri.shape[-1] == 3)
-    if tri.numel() and not (int(tri.min()) >= 0 and int(tri.max()) < attr.shape[-2]):
-        raise OptionError(f"tri has to index the {attr.shape[-2]} vertices of attr")
+    check_triangles(tri, attr.shape[-2], "attr")
     check_drawn(rast, tri)
     channels = attr.shape[-1]
     chosen = range(channels) if isinstance(diff_attrs, str) and diff_attrs == "all" else diff_attrs or []

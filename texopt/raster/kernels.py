@@ -85,6 +85,14 @@ def array(name: str, tensor: torch.Tensor, dtype: torch.dtype, shape: str, fits:
     return tensor.detach().contiguous().numpy()
 
 
+def check_triangles(tri: torch.Tensor, vertices: int, of: str) -> np.ndarray:
+    """tri [F,3] as an array, or an OptionError if it does not index the vertices of `of`."""
+    triangles = array("tri", tri, torch.int32, "[F,3]", tri.ndim == 2 and tri.shape[-1] == 3)
+    if len(triangles) and not (triangles.min() >= 0 and triangles.max() < vertices):
+        raise OptionError(f"tri has to index the {vertices} vertices of {of}")
+    return triangles
+
+
 def check_drawn(rast: torch.Tensor, tri: torch.Tensor) -> None:
     """OptionError if rast [B,H,W,4] names triangles that tri [F,3] has not."""
     last = float(rast.detach().numpy()[..., 3].max(initial=0.0))

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
 from texopt.raster import barycentrics, visibility
-from texopt.raster.kernels import array
+from texopt.raster.kernels import array, check_triangles
 
 LARGEST_SIDE = 16384
 EMPTY = np.empty(0), np.empty(0, np.int32)
@@ -89,11 +89,9 @@ class _Images:
         self.output_db = ctx.output_db
         instanced = pos.ndim == 3
         array("pos", pos, torch.float32, "[B,V,4] or [V,4]", pos.ndim in (2, 3) and pos.shape[-1] == 4)
-        triangles = array("tri", tri, torch.int32, "[F,3]", tri.ndim == 2 and tri.shape[-1] == 3)
-        if len(triangles) and not (int(triangles.min()) >= 0 and int(triangles.max()) < pos.shape[-2]):
-            raise OptionError(f"tri has to index the {pos.shape[-2]} vertices of pos")
-        if len(triangles) >= 1 << 24:
-            raise OptionError(f"tri has {len(triangles)} triangles; rast holds indices as float32, fewer than 2^24")
+        check_triangles(tri, pos.shape[-2], "pos")
+        if len(tri) >= 1 << 24:
+            raise OptionError(f"tri has {len(tri)} triangles; rast holds indices as float32, fewer than 2^24")
         if instanced:
             self.triangles = [(0, len(tri))] * len(pos)
             return

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from texopt.raster.barycentrics import shade
+from texopt.raster.barycentrics import NOTHING, cross, shade
 from texopt.raster.kernels import at, called, for_each_block, inlined, kernel
 
 SUBPIXEL = 256  # steps a pixel is divided into
@@ -21,11 +21,16 @@ DEPTH_LIMIT = 1.0 + 1e-7  # of |z/w|: surfaces exactly on the near or far plane 
 BAND = 64  # rows a block of work draws
 BLOCK = 2048  # vertices or triangles that a block of work sets up
 MAX_PIECES = 8  # a triangle clipped by the six planes has at most nine corners, hence seven pieces
-NOTHING = 2147483647  # the triangle that a pixel sees which sees none: more than any index
 
 OUTSIDE = 63  # what `_project` says of a vertex: bits of the clipping planes that it is behind ...
 CLIPPED = 64  # ... whether the triangles at it have to be clipped before they can be snapped ...
 UNUSABLE = 128  # ... and whether it is not finite
+
+
+@inlined
+def _snap(x, w, size):
+    """A clip-space coordinate on the screen, in 1/256 pixels."""
+    return np.int64(np.rint((x / w * 0.5 + 0.5) * size * SUBPIXEL))
 
 
 @kernel
@@ -39,8 +44,7 @@ def _project(block, pos, height, width, screen, codes):
             continue
         code = (x < -w) | (x > w) << 1 | (y < -w) << 2 | (y > w) << 3 | (z < -w) << 4 | (z > w) << 5
         if w >= SMALLEST_W and z >= -w and max(abs(x) * width, abs(y) * height) <= GUARD * w:
-            screen[i, 0] = np.int32(np.rint((x / w * 0.5 + 0.5) * width * SUBPIXEL))
-            screen[i, 1] = np.int32(np.rint((y / w * 0.5 + 0.5) * height * SUBPIXEL))
+            screen[i, 0], screen[i, 1] = _snap(x, w, width), _snap(y, w, height)
         else:
             code |= CLIPPED
         codes[i] = code
@@ -66,27 +70,13 @@ def _depth_plane(p, out):
     _order(p, 0, 1)
     _order(p, 1, 2)
     _order(p, 0, 1)
-    a0, b0, c0 = (
-        p[1, 1] * p[2, 3] - p[1, 3] * p[2, 1],
-        p[1, 3] * p[2, 0] - p[1, 0] * p[2, 3],
-        p[1, 0] * p[2, 1] - p[1, 1] * p[2, 0],
-    )
-    a1, b1, c1 = (
-        p[2, 1] * p[0, 3] - p[2, 3] * p[0, 1],
-        p[2, 3] * p[0, 0] - p[2, 0] * p[0, 3],
-        p[2, 0] * p[0, 1] - p[2, 1] * p[0, 0],
-    )
-    a2, b2, c2 = (
-        p[0, 1] * p[1, 3] - p[0, 3] * p[1, 1],
-        p[0, 3] * p[1, 0] - p[0, 0] * p[1, 3],
-        p[0, 0] * p[1, 1] - p[0, 1] * p[1, 0],
-    )
-    det = p[0, 3] * c0 + p[1, 3] * c1 + p[2, 3] * c2
+    p0, p1, p2 = (p[0, 0], p[0, 1], p[0, 3]), (p[1, 0], p[1, 1], p[1, 3]), (p[2, 0], p[2, 1], p[2, 3])
+    n0, n1, n2 = cross(p1, p2), cross(p2, p0), cross(p0, p1)
+    det = p0[2] * n0[2] + p1[2] * n1[2] + p2[2] * n2[2]
     if det == 0.0 or not np.isfinite(det):
         return False
-    out[0] = (p[0, 2] * a0 + p[1, 2] * a1 + p[2, 2] * a2) / det
-    out[1] = (p[0, 2] * b0 + p[1, 2] * b1 + p[2, 2] * b2) / det
-    out[2] = (p[0, 2] * c0 + p[1, 2] * c1 + p[2, 2] * c2) / det
+    for i in range(3):
+        out[i] = (p[0, 2] * n0[i] + p[1, 2] * n1[i] + p[2, 2] * n2[i]) / det
     return np.isfinite(out[0]) and np.isfinite(out[1]) and np.isfinite(out[2])
 
 
@@ -100,7 +90,7 @@ def _pixels(low, high, size):
 @called
 def _store(slot, x0, y0, x1, y1, x2, y2, height, width, corners, rows):
     """Write one screen triangle, wound so that its area is positive. False if it has no pixels to draw."""
-    area = np.int64(x1 - x0) * np.int64(y2 - y0) - np.int64(y1 - y0) * np.int64(x2 - x0)
+    area = (x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0)
     first, last = _pixels(min(y0, y1, y2), max(y0, y1, y2), height)
     left, right = _pixels(min(x0, x1, x2), max(x0, x1, x2), width)
     if area == 0 or first > last or left > right:
@@ -187,8 +177,8 @@ def _clip(pos, tri, todo, height, width, corners, planes, rows, faces):
         if count < 3 or not _depth_plane(p, plane):
             continue
         for i in range(count):
-            snapped[i, 0] = np.int64(np.rint((polygon[i, 0] / polygon[i, 3] * 0.5 + 0.5) * width * SUBPIXEL))
-            snapped[i, 1] = np.int64(np.rint((polygon[i, 1] / polygon[i, 3] * 0.5 + 0.5) * height * SUBPIXEL))
+            snapped[i, 0] = _snap(polygon[i, 0], polygon[i, 3], width)
+            snapped[i, 1] = _snap(polygon[i, 1], polygon[i, 3], height)
         for i in range(1, count - 1):
             slot = index * MAX_PIECES + i - 1
             x0, y0, x1, y1 = snapped[0, 0], snapped[0, 1], snapped[i, 0], snapped[i, 1]
