@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from texopt import FeatureExtractor, Mesh
+from texopt import FeatureExtractor, Mesh, TextureMap
 
 MESHES = Path(__file__).parent.parent / "meshes"
 STYLES = MESHES / "styles"
@@ -37,7 +37,7 @@ def make_cube(original: np.ndarray | None = None) -> Mesh:
         face_uvs += [(4 * side, 4 * side + 1, 4 * side + 2), (4 * side, 4 * side + 2, 4 * side + 3)]
     return Mesh(
         "cube", signs, np.array(faces, np.int32), np.array(uvs), np.array(face_uvs, np.int32), None, None,
-        np.full((1, 1, 3), 128, np.uint8) if original is None else original,
+        (TextureMap(np.full((1, 1, 3), 128, np.uint8) if original is None else original),),
     )  # fmt: skip
 
 

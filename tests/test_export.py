@@ -20,11 +20,12 @@ from PIL import Image
 from torch import Tensor
 
 import texopt
-from texopt import Mesh, OptionError, OutputError, load_mesh
+from texopt import Mesh, OptionError, OutputError, TextureMap, load_mesh
 from texopt.cameras import fixed_views
 from texopt.export import export
 from texopt.export.atlas import fill
 from texopt.images import load_image, to_tensor
+from texopt.obj import ObjFile
 from texopt.render import look_up, rasterize
 from texopt.result import Result
 
@@ -79,33 +80,42 @@ def source(folder: Path, kind: str) -> Path:
         lines.append("vn {:.3f} {:.3f} {:.3f}".format(*box.face_normals[pair[0]]))
         uvs = ["", "", "", ""] if kind == "no uvs" else [4 * chart + i for i in (1, 2, 3, 4)]
         face = "f " + " ".join(f"{v + 1}/{t}/{chart + 1}" for v, t in zip(ring, uvs, strict=True))
-        material = {"materials": ("dark red", "blue")[chart % 2], "late": "" if chart < 2 else "blue"}.get(kind, "")
+        material = {"materials": ("dark red", "blue")[chart % 2], "late": "" if chart < 2 else "blue", "skinned": "blue"}.get(kind, "")
         lines += [f"g side {chart}", *([f"usemtl {material}"] if material else []), "s off", face]
     return write(folder / "a.obj", "\n".join(lines) + "\n")
 
 
-def read_by_trimesh(path: Path) -> tuple[Mesh, Tensor]:
-    """Another program's view of an exported file, and its texture."""
+def read_by_trimesh(path: Path) -> tuple[Mesh, list[Tensor]]:
+    """Another program's view of an exported file, and its textures, one a part."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy's, where trimesh splits vertices
         parts = list(trimesh.load_scene(path, process=False).dump())
-    vertices, faces, uvs = [], [], []
+    vertices, faces, uvs, pictures = [], [], [], []
     for part in parts:
         faces.append(part.faces + sum(map(len, vertices)))
         vertices.append(part.vertices)
         uvs.append(part.visual.uv)
+        material = part.visual.material
+        pictures.append(to_tensor(material.baseColorTexture if path.suffix == ".glb" else material.image))
     index = np.concatenate(faces).astype(np.int32)
-    material = parts[0].visual.material
-    picture = material.baseColorTexture if path.suffix == ".glb" else material.image
     mesh = Mesh(
-        "t", np.concatenate(vertices), index, np.concatenate(uvs), index, None, None, np.zeros((1, 1, 3), np.uint8)
-    )
-    return mesh, to_tensor(picture)
+        "t", np.concatenate(vertices), index, np.concatenate(uvs), index, None, None,
+        tuple(TextureMap(np.zeros((1, 1, 3), np.uint8)) for _ in parts),
+        np.repeat(np.arange(len(parts)), [len(part.faces) for part in parts]).astype(np.int32),
+    )  # fmt: skip
+    return mesh, pictures
 
 
-def rendering(mesh: Mesh, image: Tensor) -> Tensor:
+def rendering(mesh: Mesh, images: list[Tensor]) -> Tensor:
     fragments = rasterize(mesh, fixed_views(4), 96)
-    return look_up(image, fragments) * fragments.mask[:, None]
+    return look_up(images, fragments) * fragments.mask[:, None]
+
+
+def textured(mesh: Mesh, size: int = 64) -> Result:
+    """A result whose textures are noise, another one for every map."""
+    seeds = (torch.Generator().manual_seed(index) for index in mesh.painted)
+    textures = [texopt.PixelTexture(size, start=torch.rand(3, size, size, generator=seed)) for seed in seeds]
+    return Result(mesh, textures, [])
 
 
 def same(a: Tensor, b: Tensor) -> None:
@@ -121,14 +131,14 @@ def same(a: Tensor, b: Tensor) -> None:
 def test_reloaded_it_looks_as_it_did(tmp_path: Path, kind: str, ending: str) -> None:
     """The key property: by texopt's own reader and by trimesh's, the render of the file is the render of the result."""
     mesh = load_mesh(source(tmp_path / "in", kind))
-    result = Result(mesh, texopt.PixelTexture(64, start=noise()), [])
+    result = textured(mesh)
     path = tmp_path / "out dir" / f"my result.{ending}"
     files = result.export(path)
     assert sorted(files) == sorted(path.parent.iterdir())
-    expected = rendering(mesh, result.image)
+    expected = rendering(mesh, result.images)
     again = load_mesh(path)
     assert again.own_uvs
-    same(expected, rendering(again, to_tensor(Image.fromarray(again.original))))
+    same(expected, rendering(again, again.originals()))
     same(expected, rendering(*read_by_trimesh(path)))
 
 
@@ -170,15 +180,17 @@ def test_new_uvs_change_nothing_else(tmp_path: Path) -> None:
 
 
 def test_mtl(tmp_path: Path) -> None:
-    """Every name of the source, opaque, with the one texture by its relative name."""
-    export(load_mesh(source(tmp_path / "in", "materials")), noise(), tmp_path / "my b.obj")
+    """Every name of the source, opaque, each with its texture by its relative name."""
+    mesh = load_mesh(source(tmp_path / "in", "materials"))
+    export(mesh, [noise(), 1 - noise()], tmp_path / "my b.obj")
     lines = (tmp_path / "my b.mtl").read_text().splitlines()
     assert [line for line in lines if line.startswith("newmtl")] == ["newmtl dark red", "newmtl blue"]
-    assert [line for line in lines if line.startswith("map_Kd")] == ["map_Kd my b.png"] * 2
+    assert [line for line in lines if line.startswith("map_Kd")] == ["map_Kd my b_dark_red.png", "map_Kd my b_blue.png"]
     assert lines.count("d 1.0") == lines.count("Kd 1 1 1") == 2
     assert not any(line.startswith("Tr") for line in lines)
-    image = to_tensor(load_image(tmp_path / "my b.png"))
-    np.testing.assert_allclose(image, noise(), atol=0.5 / 255 + 1e-6)
+    for name, expected in (("dark_red", noise()), ("blue", 1 - noise())):
+        image = to_tensor(load_image(tmp_path / f"my b_{name}.png"))
+        np.testing.assert_allclose(image, expected, atol=0.5 / 255 + 1e-6)
 
 
 @pytest.mark.parametrize("kind", ["ply", "stl", "glb"])
@@ -188,14 +200,14 @@ def test_other_formats_keep_their_coordinates(tmp_path: Path, kind: str) -> None
     again = load_mesh(tmp_path / "b.obj")
     np.testing.assert_array_equal(again.vertices.astype(np.float32), mesh.vertices.astype(np.float32))
     np.testing.assert_array_equal(again.faces, mesh.faces)
-    assert again.obj is not None
-    assert again.obj.material_names == ["textured"]
+    assert isinstance(again.source, ObjFile)
+    assert again.source.material_names == ["textured"]
 
 
 def test_normals_of_other_formats_go_out(tmp_path: Path) -> None:
     mesh = load_mesh(source(tmp_path / "in", "plain"))
     assert mesh.normals is not None
-    export(replace(mesh, obj=None), noise(), tmp_path / "b.obj")
+    export(replace(mesh, source=None), noise(), tmp_path / "b.obj")
     again = load_mesh(tmp_path / "b.obj")
     assert again.normals is not None
     np.testing.assert_allclose(again.normals[again.face_normals], mesh.normals[mesh.face_normals], atol=1e-6)
@@ -232,12 +244,12 @@ def test_png_is_the_texture_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["a.obj", "./m.obj", "skin.obj", "skin.png", "link/a.obj"])
 def test_the_meshs_own_files_are_not_overwritten(tmp_path: Path, target: str) -> None:
-    folder = source(tmp_path / "in", "materials").parent
+    folder = source(tmp_path / "in", "skinned").parent
     (tmp_path / "in" / "link").symlink_to(folder)
     mesh = load_mesh(folder / "a.obj")
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     with pytest.raises(OutputError, match=r"would overwrite .*; choose another folder"):
-        Result(mesh, texopt.PixelTexture(8), []).export(folder / target)
+        textured(mesh, 8).export(folder / target)
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
@@ -371,4 +383,4 @@ def test_export_then_reload_is_the_identity(text: str) -> None:
         again = load_mesh(Path(name, "b.obj"))
     for field in ("vertices", "faces", "uvs", "face_uvs", "normals", "face_normals"):
         np.testing.assert_array_equal(getattr(again, field), getattr(mesh, field), err_msg=field)
-    np.testing.assert_array_equal(again.original, (noise(8) * 255).round().byte().permute(1, 2, 0))
+    np.testing.assert_array_equal(again.maps[0].original, (noise(8) * 255).round().byte().permute(1, 2, 0))

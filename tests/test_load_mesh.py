@@ -12,7 +12,6 @@ import trimesh
 from PIL import Image
 
 from texopt import ImageError, Mesh, MeshError, TexoptError, load_mesh
-from texopt.mesh import original_texture
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
 FACE = "f 1/1 2/2 3/3 4/4\n"
@@ -57,10 +56,12 @@ def glb(path: Path, *parts: trimesh.Trimesh) -> Path:
 
 
 def at_faces(mesh: Mesh) -> np.ndarray:
-    """The original texture's colours at the middle of every face, uint8 [F,3]."""
-    height, width = mesh.original.shape[:2]
-    u, v = mesh.uvs[mesh.face_uvs].mean(1).T
-    return mesh.original[((1 - v) * height).astype(int), (u * width).astype(int)]
+    """The original textures' colours at the middle of every face, uint8 [F,3]."""
+    colors = []
+    for index, (u, v) in zip(mesh.face_map, mesh.uvs[mesh.face_uvs].mean(1) % 1, strict=True):
+        image = mesh.maps[index].original
+        colors.append(image[int((1 - v) * image.shape[0]), int(u * image.shape[1])])
+    return np.array(colors)
 
 
 def test_obj_keeps_everything(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_obj_keeps_everything(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mesh.uvs, [[0, 0], [1, 0], [1, 1], [0, 1]])
     np.testing.assert_array_equal(mesh.normals, [[0, 0.6, 0.8]])
     np.testing.assert_array_equal(mesh.face_normals, [[0, 0, 0], [0, 0, -1]])
-    np.testing.assert_array_equal(mesh.original, values)
+    np.testing.assert_array_equal(mesh.maps[0].original, values)
     assert (mesh.vertices.dtype, mesh.faces.dtype, mesh.face_uvs.dtype) == (np.float64, np.int32, np.int32)
     assert mesh.own_uvs
     assert {file.name for file in mesh.files} == {"my square.obj", "my lib.mtl", "my skin.png"}
@@ -85,7 +86,7 @@ def test_obj_keeps_everything(tmp_path: Path) -> None:
 def test_meshes_that_come_with_texopt(name: str, caplog: pytest.LogCaptureFixture) -> None:
     mesh = load_mesh(str(MESHES / f"{name}.obj"))
     assert mesh.own_uvs
-    np.testing.assert_array_equal(mesh.original, np.asarray(Image.open(MESHES / f"{name}.png").convert("RGB")))
+    np.testing.assert_array_equal(mesh.maps[0].original, np.asarray(Image.open(MESHES / f"{name}.png").convert("RGB")))
     assert said(caplog) == []
 
 
@@ -106,7 +107,7 @@ def test_textures_are_found(tmp_path: Path, library: str, texture: str, where: s
     values = picture(tmp_path / where)
     write(tmp_path / library.split()[-1].replace("\\", "/"), f"newmtl a\nmap_Kd {texture}\n")
     mesh = load_mesh(write(tmp_path / "a.obj", f"mtllib {library}\n{SQUARE}usemtl a\n{FACE}"))
-    np.testing.assert_array_equal(mesh.original, values)
+    np.testing.assert_array_equal(mesh.maps[0].original, values)
 
 
 def test_missing_texture(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_texture_that_is_no_image(tmp_path: Path) -> None:
 
 def test_missing_library_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     mesh = load_mesh(write(tmp_path / "a.obj", f"mtllib m.mtl\n{SQUARE}usemtl a\n{FACE}"))
-    np.testing.assert_array_equal(mesh.original, [[[204, 204, 204]]])
+    np.testing.assert_array_equal(mesh.maps[0].original, [[[204, 204, 204]]])
     assert len(said(caplog)) == 1
     assert "m.mtl is missing" in said(caplog)[0]
 
@@ -132,9 +133,10 @@ def test_missing_library_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 def test_without_texture_the_material_has_the_colour(tmp_path: Path) -> None:
     write(tmp_path / "m.mtl", "newmtl a\nKd 1 0.5 0\n")
     mesh = load_mesh(write(tmp_path / "a.obj", f"mtllib m.mtl\n{SQUARE}usemtl a\n{FACE}"))
-    np.testing.assert_array_equal(mesh.original, [[[255, 128, 0]]])
-    np.testing.assert_allclose(original_texture(mesh, 8, 16)[:, 3, 5], [1, 128 / 255, 0], atol=1e-6)
-    assert original_texture(mesh, 8, 16).shape == (3, 8, 16)
+    np.testing.assert_array_equal(mesh.maps[0].original, [[[255, 128, 0]]])
+    original = mesh.maps[0].original_at(8, 16)
+    np.testing.assert_allclose(original[:, 3, 5], [1, 128 / 255, 0], atol=1e-6)
+    assert original.shape == (3, 8, 16)
 
 
 @pytest.mark.parametrize(("factor", "expected"), [(None, 255), ([0.0] * 3, 0), ([128 / 255] * 3, 188)])
@@ -142,14 +144,14 @@ def test_gltf_base_colours_are_linear(tmp_path: Path, factor: list[float] | None
     """glTF 2.0, 3.9.2: baseColorFactor is linear and white by default; 0.502 is 188 of 255 in sRGB."""
     color = None if factor is None else [*factor, 1.0]
     mesh = load_mesh(glb(tmp_path / "a.glb", quad(factor=color)))
-    np.testing.assert_allclose(mesh.original[0, 0].astype(int), expected, atol=1)
+    np.testing.assert_allclose(mesh.maps[0].original[0, 0].astype(int), expected, atol=1)
 
 
 def test_materials_with_one_texture_share_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     values = picture(tmp_path / "skin.png")
     write(tmp_path / "m.mtl", "newmtl a\nmap_Kd skin.png\nnewmtl b\nmap_Kd skin.png\n")
     mesh = load_mesh(write(tmp_path / "a.obj", f"mtllib m.mtl\n{SQUARE}usemtl a\n{FACE}usemtl b\n{FACE}"))
-    np.testing.assert_array_equal(mesh.original, values)
+    np.testing.assert_array_equal(mesh.maps[0].original, values)
     assert mesh.own_uvs
     assert not any("atlas" in line for line in said(caplog))
 
@@ -158,7 +160,7 @@ def test_parts_of_a_glb_with_one_texture_share_it(tmp_path: Path) -> None:
     image = Image.fromarray(picture(tmp_path / "skin.png"))
     mesh = load_mesh(glb(tmp_path / "a.glb", quad(0, image), quad(2, image)))
     assert mesh.own_uvs
-    np.testing.assert_array_equal(mesh.original, np.asarray(image))
+    np.testing.assert_array_equal(mesh.maps[0].original, np.asarray(image))
 
 
 def solid_materials(tmp_path: Path, kind: str) -> Path:
@@ -175,27 +177,23 @@ def solid_materials(tmp_path: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["obj", "glb"])
-def test_materials_on_shared_uvs_become_one_atlas(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_every_material_keeps_its_uvs_and_texture(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     mesh = load_mesh(solid_materials(tmp_path, kind))
-    assert not mesh.own_uvs
-    assert mesh.original.shape == (256, 256, 3)
+    assert mesh.own_uvs
+    assert [texture.original.shape[:2] for texture in mesh.maps] == [(35, 75), (1, 1) if kind == "obj" else (8, 8)]
+    np.testing.assert_array_equal(mesh.face_map, [0, 0, 1, 1])
     np.testing.assert_array_equal(mesh.faces, [[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]])
     np.testing.assert_array_equal(at_faces(mesh), [[255, 0, 0], [0, 0, 255], [0, 255, 0], [0, 255, 0]])
-    assert len(said(caplog)) == 1
-    assert "2 materials" in said(caplog)[0]
-    assert "xatlas" in said(caplog)[0]
-
-
-def test_materials_on_separate_uvs_keep_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for seed, name in enumerate(("one", "two")):
-        Image.new("RGB", (9, 5), ("red", "blue")[seed]).save(tmp_path / f"{name}.png")
-    write(tmp_path / "m.mtl", "newmtl one\nmap_Kd one.png\nnewmtl two\nmap_Kd two.png\n")
-    faces = "usemtl one\nf 1/1 2/2 3/3\nusemtl two\nf 1/1 3/3 4/4\n"
-    mesh = load_mesh(write(tmp_path / "a.obj", f"mtllib m.mtl\n{SQUARE}{faces}"))
-    assert mesh.own_uvs
-    np.testing.assert_array_equal(mesh.uvs, [[0, 0], [1, 0], [1, 1], [0, 1]])
-    np.testing.assert_array_equal(at_faces(mesh), [[255, 0, 0], [0, 0, 255]])
     assert said(caplog) == []
+
+
+@pytest.mark.parametrize("kind", ["obj", "glb"])
+def test_unwrapped_materials_become_one_atlas(tmp_path: Path, kind: str) -> None:
+    mesh = load_mesh(solid_materials(tmp_path, kind), unwrap=True)
+    assert not mesh.own_uvs
+    assert [texture.name for texture in mesh.maps] == ["atlas"]
+    assert mesh.maps[0].original.shape == (256, 256, 3)
+    np.testing.assert_array_equal(at_faces(mesh), [[255, 0, 0], [0, 0, 255], [0, 255, 0], [0, 255, 0]])
 
 
 def test_unwrap_on_demand_carries_the_texture_over(tmp_path: Path) -> None:
@@ -290,7 +288,7 @@ def test_glb_texture_uvs_and_transforms(tmp_path: Path) -> None:
     mesh = load_mesh(write(tmp_path / "a.glb", scene.export(file_type="glb", include_normals=True)))
     np.testing.assert_allclose(mesh.vertices, [[5, 0, 0], [5, 0, -2], [5, 2, -2], [5, 2, 0]], atol=1e-6)
     np.testing.assert_allclose(mesh.uvs[mesh.face_uvs[0]], [[0, 0], [1, 0], [1, 1]], atol=1e-6)
-    np.testing.assert_array_equal(mesh.original, np.asarray(image))
+    np.testing.assert_array_equal(mesh.maps[0].original, np.asarray(image))
     assert mesh.normals is not None
     np.testing.assert_allclose(mesh.normals[0], [0.8, 0.6, 0], atol=1e-6)
 
@@ -304,7 +302,7 @@ def test_gltf_knows_its_files(tmp_path: Path) -> None:
         write(tmp_path / name, data)
     path = write(tmp_path / "a.gltf", json.dumps(document))
     mesh = load_mesh(path)
-    np.testing.assert_array_equal(mesh.original, values)
+    np.testing.assert_array_equal(mesh.maps[0].original, values)
     used = {entry["uri"] for entry in document["buffers"]}
     assert {file.name for file in mesh.files} == {"a.gltf", "my skin.png", *used}
     (tmp_path / "my skin.png").unlink()

@@ -54,7 +54,7 @@ def test_preview_is_before_over_after(box: Mesh, monkeypatch: pytest.MonkeyPatch
     drawn = (np.abs(after - GREY) > 20).any(-1)
     np.testing.assert_allclose(np.median(after[drawn], 0), [230, 128, 26], atol=2)
     before = sheet[:CELL][drawn]
-    np.testing.assert_allclose(np.median(before, 0), box.original[0, 0], atol=1)
+    np.testing.assert_allclose(np.median(before, 0), box.maps[0].original[0, 0], atol=1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 50])

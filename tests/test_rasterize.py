@@ -485,7 +485,7 @@ def test_nearer_surface_hides_the_farther_one() -> None:
         faces = np.concatenate([one.faces, one.faces + 4])
         both = Mesh(
             name="two", vertices=vertices, faces=faces, uvs=one.uvs, face_uvs=np.concatenate([one.face_uvs] * 2),
-            normals=None, face_normals=None, original=one.original,
+            normals=None, face_normals=None, maps=one.maps,
         )  # fmt: skip
         front, back = (
             render_rasterize(both, orbit(torch.tensor([a]), torch.zeros(1)), 32).face_id for a in (0.0, 180.0)

@@ -66,7 +66,7 @@ def test_the_seam_objective_closes_seams(extractor: FeatureExtractor) -> None:
 
 def test_a_mesh_without_seams(extractor: FeatureExtractor) -> None:
     mesh = make_cube()
-    one_chart = replace(mesh, faces=mesh.faces[:2], face_uvs=mesh.face_uvs[:2])
+    one_chart = texopt.Mesh("one", mesh.vertices, mesh.faces[:2], mesh.uvs, mesh.face_uvs[:2], None, None, mesh.maps)
     assert len(seam_edges(one_chart)) == 0
     goal = texopt.objective(lambda view: view.image.mean(), "bright") + texopt.seam()
     result = texopt.optimize(one_chart, PixelTexture(16), goal, steps=2, view_size=32, backbone=extractor, device="cpu")

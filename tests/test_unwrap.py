@@ -11,10 +11,10 @@ import pytest
 import torch
 import trimesh
 
-from texopt import Mesh, MeshError
+from texopt import MeshError
 from texopt.original import transfer
 from texopt.readers import Material, RawMesh
-from texopt.unwrap import materials_overlap, report_uvs, unwrap_faces
+from texopt.unwrap import report_uvs, unwrap_faces
 from texopt.uvspace import covered, rasterize_uvs
 
 SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
@@ -86,12 +86,6 @@ def test_report(uvs: np.ndarray, faces: np.ndarray, says: str | None, caplog: py
         assert re.search(says, caplog.messages[0])
 
 
-def test_materials_overlap() -> None:
-    assert not materials_overlap(SQUARE, HALVES, np.array([0, 1]))
-    assert materials_overlap(SQUARE, HALVES[[0, 1, 1]], np.array([0, 0, 1]))
-    assert materials_overlap(np.concatenate([SQUARE, SQUARE + 3]), np.array([[0, 1, 2], [4, 5, 6]]), np.array([0, 1]))
-
-
 @pytest.mark.parametrize("offset", [(0, 0), (1, 0), (-3, 7)])
 def test_covered_is_the_upper_and_the_lower_half(offset: tuple[int, int]) -> None:
     """Row 0 is v = 1; whole repeats are the same texels."""
@@ -124,24 +118,24 @@ def plane(texture: np.ndarray, uvs: np.ndarray = SQUARE) -> RawMesh:
     """A unit square with one texture."""
     return RawMesh(
         np.pad(SQUARE, ((0, 0), (0, 1))), HALVES, uvs, HALVES, np.zeros((0, 3)), np.full((2, 3), -1),
-        [Material((1.0, 1.0, 1.0), texture)], np.zeros(2, np.int64), (),
+        [Material((1.0, 1.0, 1.0), texture)], ["a"], np.zeros(2, np.int64), (),
     )  # fmt: skip
 
 
-def with_uvs(raw: RawMesh, uvs: np.ndarray) -> Mesh:
-    return Mesh(
-        "a", raw.vertices, HALVES.astype(np.int32), uvs, HALVES.astype(np.int32), None, None, np.zeros((1, 1, 3))
-    )
+def carried(raw: RawMesh, uvs: np.ndarray) -> np.ndarray:
+    """The textures of all faces in another layout."""
+    return transfer(raw, uvs, HALVES.astype(np.int32), np.arange(2))
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (15, 9), (64, 128), (1, 1)])
 def test_transfer_to_the_same_layout_is_resampling(height: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ramp of colours, of any size (odd ones have no mip levels)."""
-    monkeypatch.setattr("texopt.original.SIZE", 32)
+    for name in ("SIZE", "LARGEST"):
+        monkeypatch.setattr(f"texopt.original.{name}", 32)
     x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
     ramp = (np.stack([x, y, np.full_like(x, 0.5)], -1) * 255).round().astype(np.uint8)
     raw = plane(ramp)
-    made = transfer(raw, with_uvs(raw, SQUARE)).astype(float)
+    made = carried(raw, SQUARE).astype(float)
     assert made.shape == (32, 32, 3)
     center = (np.arange(32) + 0.5) / 32 * 255
     margin = slice(32 // max(min(height, width), 2) + 1, -32 // max(min(height, width), 2) - 1)  # repeats blend there
@@ -157,7 +151,7 @@ def test_transfer_turns_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     colors = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
     image = colors.repeat(32, 0).repeat(32, 1)
     raw = plane(image, SQUARE + np.array([4, -2]))
-    made = transfer(raw, with_uvs(raw, SQUARE[[1, 2, 3, 0]]))
+    made = carried(raw, SQUARE[[1, 2, 3, 0]])
     expected = np.rot90(image, 1)
     inner = np.s_[3:29, 3:29]
     for block in (np.s_[:32, :32], np.s_[:32, 32:], np.s_[32:, :32], np.s_[32:, 32:]):

@@ -5,6 +5,7 @@ from .errors import OptionError as OptionError, OutputError as OutputError, Texo
 from .errors import WeightsError as WeightsError
 from .features import FeatureExtractor as FeatureExtractor, class_index as class_index, load_backbone as load_backbone
 from .loop import Step as Step, optimize as optimize
+from .maps import TextureMap as TextureMap
 from .mesh import Mesh as Mesh, load_mesh as load_mesh
 from .objectives import GramEMA as GramEMA, Objective as Objective, channel as channel, content as content
 from .objectives import direction as direction, gram_matrix as gram_matrix, logit as logit, neuron as neuron
@@ -12,6 +13,6 @@ from .objectives import objective as objective, seam as seam, style as style, to
 from .render import Fragments as Fragments, View as View, composite as composite, rasterize as rasterize
 from .result import Result as Result
 from .texture import FourierTexture as FourierTexture, ImageTexture as ImageTexture
-from .texture import PixelTexture as PixelTexture, PyramidTexture as PyramidTexture, palette as palette
+from .texture import PixelTexture as PixelTexture, PyramidTexture as PyramidTexture, Texture as Texture, palette as palette
 
 __version__: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,3 +22,13 @@ def from_rgb(image: Tensor) -> Tensor:
     """The inverse of to_valid_rgb; RGB is first brought into [0.01, 0.99], where the sigmoid has a slope."""
     matrix = torch.linalg.inv(COLOR_CORRELATION.double()).to(image)
     return torch.einsum("rc,...chw->...rhw", matrix, torch.logit(image.clamp(0.01, 0.99)))
+
+
+def srgb_to_linear(values: np.ndarray) -> np.ndarray:
+    """sRGB-encoded values in [0,1] -> linear light (IEC 61966-2-1)."""
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(values: np.ndarray) -> np.ndarray:
+    """The inverse of srgb_to_linear."""
+    return np.where(values <= 0.0031308, 12.92 * values, 1.055 * np.maximum(values, 0.0031308) ** (1 / 2.4) - 0.055)

@@ -119,10 +119,10 @@ def run(command: str, config: RunConfig) -> None:
     drawing = backends.select(config.raster, device).name
     generator = torch.Generator().manual_seed(config.seed)
     start = palette(config.style, generator) if isinstance(config, StyleConfig) else None
-    texture = TEXTURES[config.texture](config.texture_size, start, generator)
     cameras = sample_sphere(distance=config.distance, elevation=config.elevation)
     extractor = load_backbone(config.backbone, config.weights, device)
     mesh = load_mesh(config.mesh, unwrap=config.unwrap)  # type: ignore[attr-defined]
+    textures = [TEXTURES[config.texture](size, start, generator) for size in mesh.map_sizes(config.texture_size)]
     config.out = config.out or Path("outputs") / f"{mesh.name}_{name}"
     check_target(mesh, config.out / f"{mesh.name}.obj")
     _check_folder(config.out)
@@ -133,7 +133,7 @@ def run(command: str, config: RunConfig) -> None:
     )  # fmt: skip
     with _Bar(config.steps) as bar:
         result = optimize(
-            mesh, texture, objective, steps=config.steps, view_size=config.view_size,
+            mesh, textures, objective, steps=config.steps, view_size=config.view_size,
             views_per_step=config.views_per_step, learning_rate=config.learning_rate, cameras=cameras,
             transform=robust() if isinstance(config, FeatureConfig) else None,
             backbone=extractor, seed=config.seed, device=str(device), raster=config.raster, on_step=bar.show,

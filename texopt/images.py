@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import struct
 import tempfile
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -32,19 +35,32 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def load_image(path: str | os.PathLike[str], min_size: int = 1) -> Image.Image:
+def inside(path: Path, folder: Path) -> bool:
+    """Whether a path, after links are followed, lies in a folder or below it."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def load_image(source: str | os.PathLike[str] | bytes, min_size: int = 1, name: str = "") -> Image.Image:
     """The image in a file as 8-bit RGB: EXIF rotation applied, alpha over white, first frame of an animation.
 
-    Raises ImageError where the file is missing, is no image, is truncated, or has a side under `min_size` pixels.
+    Args:
+        source: a path, or the bytes of a file.
+        min_size: pixels that either side has to have.
+        name: for messages, where `source` is bytes.
+
+    Raises ImageError where the file is missing, is no image, is truncated, or is smaller than `min_size`.
     """
-    path = Path(path)
-    if not path.is_file():
-        what = "is a directory" if path.is_dir() else "does not exist"
-        raise ImageError(f"image {path} {what}; give the path of an image file")
+    if isinstance(source, bytes):
+        path, file = Path(name or "image"), io.BytesIO(source)
+    else:
+        path = file = Path(source)  # type: ignore[assignment]
+        if not path.is_file():
+            what = "is a directory" if path.is_dir() else "does not exist"
+            raise ImageError(f"image {path} {what}; give the path of an image file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with Image.open(file) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise ImageError(f"image {path} is {width}x{height}, too large; scale it down")
@@ -60,6 +76,17 @@ def load_image(path: str | os.PathLike[str], min_size: int = 1) -> Image.Image:
     return rgb
 
 
+def load_alpha(source: Path | bytes) -> np.ndarray | None:
+    """The opacity of an image that load_image has read: uint8 [H,W], or None where it is opaque."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            if "A" not in image.getbands() and "transparency" not in image.info:
+                return None
+            alpha = np.array(ImageOps.exif_transpose(image).convert("RGBA").getchannel("A"))
+    return alpha if alpha.min() < 255 else None
+
+
 def to_tensor(image: Image.Image) -> Tensor:
     """float32 [3,H,W] in [0,1]."""
     return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float() / 255.0
@@ -69,6 +96,38 @@ def to_image(values: Tensor) -> Image.Image:
     """[3,H,W] in [0,1] -> 8-bit image, rounded to nearest."""
     array = (values.detach().float().cpu().clamp(0, 1) * 255.0).round().byte().permute(1, 2, 0)
     return Image.fromarray(array.contiguous().numpy())
+
+
+def png_bytes(values: Tensor, alpha: np.ndarray | None = None, bits: int = 8) -> bytes:
+    """[3,H,W] in [0,1] as a PNG with 8 or 16 bits a channel, rounded to nearest.
+
+    alpha: opacity uint8 [h,w], resized to fit; 8 bits only.
+    """
+    if bits == 16:
+        array = (values.detach().double().cpu().clamp(0, 1) * 65535.0).round().permute(1, 2, 0).numpy()
+        return _png16(array.astype(">u2"))
+    picture = to_image(values)
+    if alpha is not None:
+        picture.putalpha(Image.fromarray(alpha).resize(picture.size, Image.Resampling.BILINEAR))
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _png16(array: np.ndarray) -> bytes:
+    """A PNG of big-endian uint16 [H,W,3], which Pillow does not write (PNG specification, W3C 2003, 5 and 9)."""
+    height, width, _ = array.shape
+    rows = array.view(np.uint8).reshape(height, width * 6)
+    up = rows.copy()
+    up[1:] -= rows[:-1]  # filter 2: the difference to the row above
+    lines = np.concatenate([np.full((height, 1), 2, np.uint8), up], 1)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines.tobytes(), 6)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -17,21 +16,15 @@ from texopt.cameras import Sampler, sample_sphere
 from texopt.errors import DependencyError, OptionError
 from texopt.features.backbones import DEFAULT, load_backbone
 from texopt.features.extractor import Activations, FeatureExtractor
-from texopt.mesh import Mesh, original_texture
+from texopt.mesh import Mesh
 from texopt.objectives.objective import Loss, Objective, as_objective
-from texopt.render import Fragments, Scene, View, composite, look_up
+from texopt.render import Scene, View, composite, look_up
 from texopt.result import Result
 from texopt.seams import Seams
+from texopt.texture.maps import Texture, TextureSet
 from texopt.transforms import Transform
 
 log = logging.getLogger("texopt")
-
-
-class Texture(Protocol):
-    """A parameterisation: an nn.Module with these two methods."""
-
-    def sample(self, fragments: Fragments) -> Tensor: ...
-    def bake(self, height: int | None = None, width: int | None = None) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -86,7 +79,7 @@ def mean_scale(sampler: Sampler) -> float:
 
 
 def optimize(
-    mesh: Mesh, texture: Texture, objective: Objective | Loss, *, steps: int = 300, view_size: int = 384,
+    mesh: Mesh, texture: Texture | Sequence[Texture], objective: Objective | Loss, *, steps: int = 300, view_size: int = 384,
     views_per_step: int = 1, learning_rate: float = 0.05, cameras: Sampler | None = None,
     background: Background | None = None, transform: Transform | None = None,
     backbone: str | FeatureExtractor = DEFAULT, seed: int = 0, device: str = "auto", raster: str = "auto",
@@ -97,7 +90,7 @@ def optimize(
     Args:
         mesh: what load_mesh returned.
         texture: PyramidTexture, FourierTexture, PixelTexture, or any nn.Module with their `sample` and `bake`; it is
-            changed in place.
+            changed in place. A mesh of several maps: a list of them, [PyramidTexture(n) for n in mesh.map_sizes(1024)].
         objective: texopt.style(...) + 6 * texopt.content(), or a function of a View that returns a scalar tensor.
         steps: of gradient descent.
         view_size: pixels a side of a rendering, a multiple of 32.
@@ -124,12 +117,16 @@ def optimize(
     extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone, device=target)
     sample_cameras, make_background = cameras or sample_sphere(), background or smooth_noise()
 
+    textures = TextureSet(mesh, texture).to(target)
     seams = Seams(mesh, target)
-    module = texture.to(target)  # type: ignore[attr-defined]
-    scene = Scene(mesh, target, raster)
-    original = original_texture(mesh, *texture.bake().shape[1:]).to(target)
+    scene = Scene(mesh, target, raster, painted=True)
+    sizes = [(image.shape[1], image.shape[2]) for image in textures.bake()]
+    originals = [image.to(target) for image in mesh.originals(sizes)]
+    paints = mesh.paints(sizes)
+    if paints is not None:
+        paints = [paint.to(target) for paint in paints]
     fused = target.type in ("cpu", "cuda")
-    adam = torch.optim.Adam(module.parameters(), lr=learning_rate, fused=fused)
+    adam = torch.optim.Adam(textures.parameters(), lr=learning_rate, fused=fused)
     generator = Generator().manual_seed(seed)
     layers: set[str] = set()  # that the objective asks for, of the view and of the original
     original_layers: set[str] = set()
@@ -144,11 +141,18 @@ def optimize(
             fragments = scene.rasterize(sample_cameras(generator, views_per_step, number * views_per_step), view_size)
             behind = make_background(generator, views_per_step, view_size).to(target)
             mask = fragments.mask[:, None].float()
-            colors, points = seams.split(texture.sample(seams.extend(fragments, generator)), view_size)
+            extended = seams.extend(fragments, generator)
+            before, colors = look_up(originals, extended), textures.sample(extended)
+            painted = mask
+            if paints is not None:
+                amount = look_up(paints, extended)
+                colors = torch.lerp(before, colors, amount)
+                painted = mask * (amount[:, :, :view_size] > 0.5)
+            colors, points = seams.split(colors, view_size)
             images = torch.cat([
                 composite(colors, mask, behind),
-                composite(look_up(original, fragments), mask, behind),
-                mask,
+                composite(before[:, :, :view_size], mask, behind),
+                painted,
             ], 1)  # fmt: skip
             if transform is not None:
                 images = transform(generator, images)
@@ -170,4 +174,4 @@ def optimize(
                 on_step(history[-1])
     except KeyboardInterrupt:
         interrupted = True
-    return Result(mesh, module, history, interrupted)
+    return Result(mesh, texture, history, interrupted)

@@ -1,28 +1,40 @@
-"""Mesh: geometry as the file has it, with one UV layout and one original texture."""
+"""Mesh: geometry as the file has it, with its UVs and original textures."""
 
 from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from texopt.errors import MeshError
+from texopt.errors import MeshError, OptionError
+from texopt.gltf import GltfFile
+from texopt.maps import TextureMap, check_masks, excluded, lay_out
 from texopt.obj import ObjFile
+from texopt.readers.raw import RawMesh
 
 log = logging.getLogger("texopt")
+
+SMALLEST_SHARE = 4  # no map is made smaller than the largest by more than this
+
+
+def power_of_two(side: int) -> int:
+    """The next power of two, from 8 to 4096: mip levels need sides that halve."""
+    return int(2 ** np.clip(np.ceil(np.log2(side)), 3, 12))
 
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """Triangles with texture coordinates and an original texture.
+    """Triangles with texture coordinates and original textures.
 
-    World space is right-handed with +Y up, coordinates are the file's own. UV (0,0) is the lower-left corner of the
-    texture, UVs outside [0,1] repeat it. Vertices, uvs and normals are indexed separately, as in OBJ.
+    World space is right-handed with +Y up, coordinates are the file's own (a glTF scene's are in world space). UV (0,0)
+    is the lower-left corner of a texture, UVs outside [0,1] repeat it. Vertices, uvs and normals are indexed
+    separately, as in OBJ.
 
     Attributes:
         name: of the mesh file without its ending; exported files are named after it.
@@ -32,9 +44,11 @@ class Mesh:
         face_uvs: int32 [F,3], into uvs.
         normals: float64 [N,3], or None: export then leaves them to the engine.
         face_normals: int32 [F,3], into normals, -1 for corners that have none, or None.
-        original: uint8 [H,W,3], the texture that the mesh came with, row 0 on top; [1,1,3] for a plain colour.
-        obj: the OBJ file that it was read from, if it was one.
-        own_uvs: whether the UVs are the file's own, not made by texopt.
+        maps: the textures; most meshes have one.
+        face_map: int32 [F], into maps. Default: all 0.
+        materials, face_material: names, and int32 [F] into them. All faces of a material have the same map.
+        objects, face_object: names, and int32 [F] into them.
+        source: the OBJ or glTF file that it was read from, for an export that keeps it.
         files: what it was read from: the mesh file, material libraries, textures.
     """
 
@@ -45,93 +59,178 @@ class Mesh:
     face_uvs: np.ndarray
     normals: np.ndarray | None
     face_normals: np.ndarray | None
-    original: np.ndarray
-    obj: ObjFile | None = None
-    own_uvs: bool = True
+    maps: tuple[TextureMap, ...]
+    face_map: np.ndarray | None = None
+    materials: tuple[str, ...] = ("",)
+    face_material: np.ndarray | None = None
+    objects: tuple[str, ...] = ("",)
+    face_object: np.ndarray | None = None
+    source: ObjFile | GltfFile | None = None
     files: tuple[Path, ...] = ()
 
-    def normalization(self) -> tuple[np.ndarray, float]:
-        """(centre of the bounding box [3], radius): x -> (x - centre) / radius puts the mesh into the unit sphere."""
-        used = self.vertices[np.unique(self.faces)]
+    def __post_init__(self) -> None:
+        for name in ("face_map", "face_material", "face_object"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.zeros(len(self.faces), np.int32))
+
+    @property
+    def own_uvs(self) -> bool:
+        """Whether all UVs are the file's own, not made by texopt."""
+        return all(texture.own_uvs for texture in self.maps)
+
+    def normalization(self, painted: bool = False) -> tuple[np.ndarray, float]:
+        """(centre of the bounding box [3], radius): x -> (x - centre) / radius puts the mesh into the unit sphere.
+
+        painted: the part of it that is optimised, if there is other.
+        """
+        faces = self.faces[np.isin(self.face_map, self.painted)] if painted else self.faces  # type: ignore[arg-type]
+        used = self.vertices[np.unique(faces)]
         center = (used.min(0) + used.max(0)) / 2
         return center, float(np.linalg.norm(used - center, axis=1).max())
 
-    def unit_vertices(self) -> Tensor:
-        """Vertices moved and scaled into the unit sphere, for rendering: float32 [V,3]."""
-        center, radius = self.normalization()
+    def unit_vertices(self, painted: bool = False) -> Tensor:
+        """Vertices moved and scaled by normalization(painted), for rendering: float32 [V,3]."""
+        center, radius = self.normalization(painted)
         return torch.from_numpy(((self.vertices - center) / radius).astype(np.float32))
 
+    @property
+    def painted(self) -> list[int]:
+        """The maps that are optimised: those that are not kept."""
+        return [index for index, texture in enumerate(self.maps) if not texture.kept]
+
+    def map_of(self, material: int) -> int:
+        """The map of a material; -1 of one that no face has."""
+        faces = self.face_material == material
+        return int(self.face_map[faces.argmax()]) if faces.any() else -1  # type: ignore[index]
+
+    def map_sizes(self, size: int = 1024) -> list[int]:
+        """A texture size for every map that is optimised: powers of two up to `size`, for even sharpness.
+
+        The map with the fewest texels for its surface gets `size`, the others what gives as many texels to a length on
+        the surface, but not less than a quarter of it.
+        """
+        corners, plane = self.vertices[self.faces], self.uvs[self.face_uvs]
+        area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        a, b = plane[:, 1] - plane[:, 0], plane[:, 2] - plane[:, 0]
+        share = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+        totals = [np.bincount(self.face_map, values, len(self.maps)) for values in (share, area)]  # type: ignore[arg-type]
+        density = np.sqrt(totals[0] / np.maximum(totals[1], 1e-300))[self.painted]  # texture sides a unit of length
+        wanted = density.min(initial=np.inf) / np.maximum(density, 1e-300)
+        exponent = np.ceil(np.log2(np.clip(wanted, 1 / SMALLEST_SHARE, 1.0)) - 1e-9)
+        return [max(int(size * 2.0**power), min(size, 8)) for power in exponent]
+
+    def originals(self, sizes: Sequence[tuple[int, int]] | None = None) -> list[Tensor]:
+        """The original textures of all maps, float32 [3,h,w] in [0,1], ready to be looked up.
+
+        sizes: (height, width) of those that are optimised; by default, and for the others, their own as powers of two.
+        """
+        shapes = [texture.original.shape[:2] for texture in self.maps]
+        chosen = [(power_of_two(height), power_of_two(width)) for height, width in shapes]
+        for index, size in zip(self.painted, sizes or (), strict=bool(sizes)):
+            chosen[index] = size
+        return [texture.original_at(*size) for texture, size in zip(self.maps, chosen, strict=True)]
+
+    def paints(self, sizes: Sequence[tuple[int, int]]) -> list[Tensor] | None:
+        """How far each texel of the maps may change, float32 [1,h,w]; None if all of all may. sizes: as of originals."""
+        if all(texture.mask is None and not texture.kept for texture in self.maps):
+            return None
+        chosen = dict(zip(self.painted, sizes, strict=True))
+        return [texture.paint_at(*chosen.get(index, (8, 8))) for index, texture in enumerate(self.maps)]
+
     def __repr__(self) -> str:
-        height, width = self.original.shape[:2]
-        return f"Mesh({self.name!r}, {len(self.faces)} triangles, original {width}x{height})"
+        sizes = ", ".join("{1}x{0}".format(*texture.original.shape) for texture in self.maps)
+        return f"Mesh({self.name!r}, {len(self.faces)} triangles, original {sizes})"
 
 
-def load_mesh(path: str | os.PathLike[str], unwrap: bool = False) -> Mesh:
+def load_mesh(
+    path: str | os.PathLike[str], unwrap: bool = False, *, only: Sequence[str] = (), skip: Sequence[str] = (),
+    mask: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None = None, texture_size: int = 1024,
+) -> Mesh:  # fmt: skip
     """Read a mesh: OBJ, glTF/GLB, PLY, STL, OFF and what else trimesh reads.
 
-    UVs are kept. Where a mesh has none, or where several materials with textures of their own share them, new ones
-    are made with xatlas and the original textures are carried over. Each such decision is logged in one line (logger
-    "texopt").
+    UVs are kept, and every material keeps its own texture. Materials whose faces have none get new UVs, made with
+    xatlas, in one atlas, and their looks are carried over: textures, vertex colours, plain colours. Each such decision,
+    and what is unusual about UVs, is logged in one line (logger "texopt").
 
     Args:
-        path: the mesh file; its materials and textures are looked for beside it.
+        path: the mesh file; its materials and textures are looked for beside it and below.
         unwrap: make new UVs even if the mesh has some.
+        only, skip: names of materials (with * and ?) to optimise alone, or to leave as they are.
+        mask: an image painted on the mesh's UVs: where it is black the original texture stays exactly, where it is
+            white it is optimised. Several maps: {name of the material: image}.
+        texture_size: texels a side that the space between new charts is meant for.
 
     Raises:
         MeshError: the file is missing, cannot be parsed, has no faces, no area, or values that are not finite.
-        ImageError: a texture of the mesh cannot be read.
+        ImageError: a texture of the mesh or a mask cannot be read.
+        OptionError: `only`, `skip` or `mask` names a material that is not there, or nothing is left to optimise.
     """
+    from texopt.original import original_texture
     from texopt.readers import read
-    from texopt.unwrap import report_uvs, unwrap_faces
+    from texopt.unwrap import report_uvs
 
     path = Path(path)
     raw = read(path)
-    vertices, faces = raw.vertices, raw.faces
-    if not len(faces):
+    _check_geometry(raw, path)
+    kept = excluded(raw, path.name, only, skip)
+    layout = lay_out(raw, path.name, unwrap, kept, texture_size)
+    masks = _load_masks(mask, layout.names, layout.own_uvs, layout.kept, path.name)
+    maps = []
+    for index, name in enumerate(layout.names):
+        faces = np.flatnonzero(layout.face_map == index)
+        if layout.own_uvs[index] and not layout.kept[index]:
+            first = faces if raw.copy_of is None else faces[raw.copy_of[faces] == faces]
+            label = f"{path.name}, {name or 'no material'}" if len(layout.names) > 1 else path.name
+            report_uvs(label, layout.uvs, layout.face_uvs[first])
+        original = original_texture(raw, layout.uvs, layout.face_uvs, faces, layout.own_uvs[index])
+        alpha = raw.materials[raw.face_material[faces[0]]].alpha if layout.own_uvs[index] else None
+        maps.append(TextureMap(original, name, layout.own_uvs[index], layout.kept[index], masks.get(index), alpha))
+    normals = raw.normals if len(raw.normals) else None
+    return Mesh(
+        path.stem, raw.vertices, raw.faces.astype(np.int32), layout.uvs, layout.face_uvs, normals,
+        None if normals is None else raw.face_normals.astype(np.int32), tuple(maps), layout.face_map,
+        tuple(raw.names), raw.face_material.astype(np.int32), tuple(raw.objects),
+        None if raw.face_object is None else raw.face_object.astype(np.int32), raw.source, raw.files,
+    )  # fmt: skip
+
+
+def _check_geometry(raw: RawMesh, path: Path) -> None:
+    if not len(raw.faces):
         raise MeshError(f"{path} has no faces; texopt needs a surface, not points or lines")
-    if not np.isfinite(vertices[np.unique(faces)]).all():
+    used = np.zeros(len(raw.vertices), bool)
+    used[raw.faces] = True
+    if not np.isfinite(raw.vertices[used]).all():
         raise MeshError(f"{path} has vertices that are not finite (NaN or infinity); mend it in a mesh editor")
-    if np.abs(vertices[np.unique(faces)]).max() > 1e30:
+    if np.abs(raw.vertices[used]).max() > 1e30:
         raise MeshError(f"{path} is too large: its coordinates go beyond 1e30; scale it down in a mesh editor")
-    corners = vertices[faces]
+    corners = raw.vertices[raw.faces]
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
     if not areas.any():
         raise MeshError(f"{path} has no area: every face is degenerate; check its scale and its export")
 
-    has_uvs = len(raw.uvs) > 0 and bool((raw.face_uvs >= 0).all())
-    if has_uvs and not np.isfinite(raw.uvs[np.unique(raw.face_uvs)]).all():
-        log.warning("%s: UVs that are not finite are ignored", path.name)
-        has_uvs = False
-    if unwrap or not has_uvs:
-        if not unwrap:
-            partly = len(raw.uvs) > 0 and bool((raw.face_uvs >= 0).any())
-            some = "some faces without UVs" if partly else "no UVs"
-            log.info("%s has %s: making them with xatlas (%d triangles)", path.name, some, len(faces))
-    elif raw.needs_atlas():
-        log.info(
-            "%s has %d materials with textures of their own on shared UVs: making one atlas for them with xatlas",
-            path.name, len(raw.materials),
-        )  # fmt: skip
-        unwrap = True
-    if unwrap or not has_uvs:
-        uvs, face_uvs = unwrap_faces(vertices, faces)
-    else:
-        uvs, face_uvs = raw.uvs, raw.face_uvs.astype(np.int32)
-        report_uvs(path.name, uvs, face_uvs)
 
-    mesh = Mesh(
-        name=path.stem, vertices=vertices, faces=faces.astype(np.int32), uvs=uvs, face_uvs=face_uvs,
-        normals=raw.normals if len(raw.normals) else None,
-        face_normals=raw.face_normals.astype(np.int32) if len(raw.normals) else None,
-        original=np.zeros((1, 1, 3), np.uint8), obj=raw.obj, own_uvs=has_uvs and not unwrap,
-        files=raw.files,
-    )  # fmt: skip
-    return replace(mesh, original=raw.original_for(mesh))
+def _load_masks(
+    mask: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None, names: list[str], own_uvs: list[bool],
+    kept: list[bool], file: str,
+) -> dict[int, np.ndarray]:  # fmt: skip
+    """The masks by map, uint8 [h,w]."""
+    from texopt.images import load_image
 
-
-def original_texture(mesh: Mesh, height: int, width: int) -> Tensor:
-    """The original texture as float32 [3,height,width] in [0,1]: resampled, as mip levels need sides that halve."""
-    from texopt.texture.image import resized
-
-    image = torch.from_numpy(mesh.original).permute(2, 0, 1).float() / 255.0
-    return resized(image, height, width)
+    if mask is None:
+        return {}
+    free = [index for index in range(len(names)) if not kept[index]]
+    if not isinstance(mask, Mapping):
+        if len(free) > 1:
+            listed = ", ".join(names[index] for index in free)
+            raise OptionError(f"{file} has {len(free)} textures; say which the mask is for: NAME=IMAGE ({listed})")
+        mask = {names[free[0]]: mask}
+    masks = {}
+    for name, image in mask.items():
+        if name not in names:
+            raise OptionError(f"{file} has no texture {name!r} that could be masked; it has {', '.join(names)}")
+        index = names.index(name)
+        check_masks([name], [own_uvs[index]], file)
+        masks[index] = np.asarray(load_image(image).convert("L"))
+    if all(not masks[index].any() for index in masks) and set(masks) == set(free):
+        raise OptionError(f"{file}: the mask is black everywhere, so nothing would change; white is what is optimised")
+    return masks

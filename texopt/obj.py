@@ -30,6 +30,10 @@ class ObjFile:
     triangle_material: np.ndarray  # int64 [F]: index into material_names
     material_names: list[str]
     libraries: list[str] = field(default_factory=list)  # MTL files, as written
+    colors: np.ndarray | None = None
+    object_names: list[str] = field(default_factory=lambda: [""])
+    triangle_object: np.ndarray | None = None
+    materials: dict[str, MtlMaterial] = field(default_factory=dict)
 
 
 def _corner(text: str, counts: tuple[int, int, int], where: str) -> list[int]:
@@ -125,6 +129,8 @@ class MtlMaterial:
 
     color: tuple[float, float, float] = (0.8, 0.8, 0.8)
     texture: str | None = None
+    lines: list[str] = field(default_factory=list, compare=False)
+    maps: dict[str, str] = field(default_factory=dict, compare=False)
     folder: Path | None = field(default=None, compare=False)  # of the MTL file, which texture is relative to
 
 

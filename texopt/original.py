@@ -1,40 +1,63 @@
-"""Carry the textures of a mesh over to another UV layout of the same triangles."""
+"""The original texture of a map: as the file has it, or made of materials, vertex colours and textures on other UVs."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from texopt import raster
+from texopt.color import linear_to_srgb, srgb_to_linear
 from texopt.export.atlas import fill
+from texopt.readers.raw import RawMesh
 from texopt.uvspace import rasterize_uvs
 
-if TYPE_CHECKING:
-    from texopt.mesh import Mesh
-    from texopt.readers import RawMesh
-
-SIZE = 2048  # texels a side of the texture that is made
+SIZE = 2048  # texels a side of a texture that is made
+LARGEST = 4096  # of one that is made of larger textures
 
 
-def transfer(raw: RawMesh, mesh: Mesh) -> np.ndarray:
-    """The colours of all materials of `raw` in the UV layout of `mesh`: uint8 [SIZE,SIZE,3], row 0 on top."""
-    rast, rast_db = rasterize_uvs(mesh.uvs, mesh.face_uvs, SIZE, SIZE)
+def original_texture(
+    raw: RawMesh, uvs: np.ndarray, face_uvs: np.ndarray, faces: np.ndarray, own_uvs: bool
+) -> np.ndarray:
+    """What the given faces (indices) show, as a texture on their UVs: uint8 [H,W,3]; [1,1,3] for one colour."""
+    materials = [raw.materials[index] for index in np.unique(raw.face_material[faces])]
+    one = all(material is materials[0] for material in materials)
+    painted = raw.colors is not None and bool((raw.colors[np.unique(raw.faces[faces])] < 1).any())
+    if one and not painted and (own_uvs or materials[0].texture is None):
+        return materials[0].image()
+    if len(np.unique(face_uvs[faces])) == 1:  # a single place, as of what is kept without UVs
+        colors = raw.colors[raw.faces[faces]].mean((0, 1)) if raw.colors is not None else np.ones(3)
+        return (np.array([[colors * materials[0].color]]) * 255).round().astype(np.uint8)
+    return transfer(raw, uvs, face_uvs, faces)
+
+
+def transfer(raw: RawMesh, uvs: np.ndarray, face_uvs: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """The colours of materials and vertices of some faces in a new UV layout: uint8 [S,S,3], row 0 on top."""
+    used = [int(index) for index in np.unique(raw.face_material[faces])]
+    largest = max(max(raw.materials[index].image().shape[:2]) for index in used)
+    size = SIZE if largest <= SIZE else LARGEST
+    rast, rast_db = rasterize_uvs(uvs, face_uvs[faces], size, size)
     face = rast[0, ..., 3].long() - 1
-    material = torch.from_numpy(raw.face_material)[face.clamp(min=0)]
-    image = torch.zeros(SIZE, SIZE, 3)
-    source = raw.face_uvs.clip(min=0).astype(np.int32)
-    if len(raw.uvs):
+    valid = face >= 0
+    material = torch.from_numpy(raw.face_material[faces])[face.clamp(min=0)]
+    image = torch.zeros(size, size, 3)
+    has_uvs = bool((raw.face_uvs[faces] >= 0).any())
+    if has_uvs:
         flipped = np.stack([raw.uvs[:, 0], 1 - raw.uvs[:, 1]], 1).astype(np.float32)
+        source = raw.face_uvs[faces].clip(min=0).astype(np.int32)
         uv, uv_da = raster.interpolate(torch.from_numpy(flipped), rast, torch.from_numpy(source), rast_db, "all")
-    for index in raw.used_materials():
-        here = (material == index) & (face >= 0)
-        texture = torch.from_numpy(raw.materials[index].image().astype(np.float32))
-        if raw.materials[index].texture is None or not len(raw.uvs):
+    for index in used:
+        here = (material == index) & valid
+        texture = torch.from_numpy(raw.materials[index].image().astype(np.float32)) / 255.0
+        if raw.materials[index].texture is None or not has_uvs:
             image[here] = texture[0, 0]
         else:
             levels = raster.mip_levels(*texture.shape[:2])
             image[here] = raster.texture(texture[None], uv, uv_da, max_mip_level=levels)[0][here]
-    filled = fill(image.permute(2, 0, 1) / 255.0, face >= 0)
+    if raw.colors is not None:
+        colors = torch.from_numpy(raw.colors.astype(np.float32))
+        index = torch.from_numpy(raw.faces[faces].astype(np.int32))
+        tint, _ = raster.interpolate(colors, rast, index)
+        product = srgb_to_linear(image[valid].numpy()) * srgb_to_linear(tint[0][valid].numpy())
+        image[valid] = torch.from_numpy(linear_to_srgb(product)).float()
+    filled = fill(image.permute(2, 0, 1), valid)
     return np.asarray((filled.permute(1, 2, 0) * 255.0).round().clamp(0, 255).byte())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,8 +35,8 @@ def _cameras(mesh: Mesh) -> Cameras:
     return orbit(azimuth, elevation, distance=max(fit_distance(10.0) * reach / 0.96, 1.5))
 
 
-def contact_sheet(mesh: Mesh, *textures: Tensor) -> Image.Image:
-    """Eight views of a mesh, a row for each texture [3,H,W]."""
+def contact_sheet(mesh: Mesh, *textures: Tensor | Sequence[Tensor]) -> Image.Image:
+    """Eight views of a mesh, a row for each texture: [3,H,W], or a list of them, one a map."""
     fragments = Scene(mesh).rasterize(_cameras(mesh), CELL * SUPERSAMPLE)
     mask = fragments.mask[:, None].float()
     rows = []

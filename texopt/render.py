@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,14 +17,19 @@ from texopt.raster import backends, mip_levels
 from texopt.raster.backends import Backend
 
 
+ROW = 256  # pixels; the look-up divides its work by rows
+
+Sample = Callable[["Fragments"], Tensor]
+
+
 @dataclass(frozen=True, eq=False)
 class Fragments:
     """What the rasteriser finds at every pixel, row 0 on top. Zeros where nothing is, but for face_id.
 
     face_id: int32 [B,H,W], -1 where nothing is. bary: float32 [B,H,W,2], weights of a face's first two corners.
     depth: float32 [B,H,W], z/w. uv: float32 [B,H,W,2], (0,0) at the texture's lower left. uv_da: float32 [B,H,W,4],
-    (du/dX, du/dY, dv/dX, dv/dY) per pixel, Y down. mask: bool [B,H,W], whether the object is there. backend: the
-    drawing functions that they are for.
+    (du/dX, du/dY, dv/dX, dv/dY) per pixel, Y down. mask: bool [B,H,W], whether the object is there. map_id: int32
+    [B,H,W], which of the mesh's textures is seen. backend: the drawing functions that they are for.
     """
 
     face_id: Tensor
@@ -32,22 +38,42 @@ class Fragments:
     uv: Tensor
     uv_da: Tensor
     mask: Tensor
+    map_id: Tensor
     backend: Backend = backends.CPU
+
+    def pick(self, pixels: Tensor) -> Fragments:
+        """Some pixels (flat indices int64 [N], N at least 1) as one image; its last row repeats the last of them."""
+        width = min(ROW, len(pixels))
+        padded = torch.cat([pixels, pixels[-1:].expand(-len(pixels) % width)]).reshape(1, -1, width)
+
+        def of(values: Tensor) -> Tensor:
+            return values.flatten(0, 2)[padded]
+
+        return Fragments(
+            of(self.face_id), of(self.bary), of(self.depth), of(self.uv), of(self.uv_da), of(self.mask),
+            of(self.map_id), self.backend,
+        )  # fmt: skip
 
 
 class Scene:
     """A mesh made ready to be drawn many times: in the unit sphere, as tensors.
 
-    Fragments are on `device`; `raster` is which functions draw, see texopt.raster.backends.select.
+    Fragments are on `device`; `raster` is which functions draw, see texopt.raster.backends.select. With `painted` the
+    part of the mesh that is optimised fills the unit sphere; the rest may lie outside, and views cut off what of it
+    would stand in between.
     """
 
-    def __init__(self, mesh: Mesh, device: torch.device | str = "cpu", raster: str = "auto") -> None:
+    def __init__(
+        self, mesh: Mesh, device: torch.device | str = "cpu", raster: str = "auto", painted: bool = False
+    ) -> None:
         self.device = torch.device(device)
         self.backend = backends.select(raster, self.device)
-        self.vertices = mesh.unit_vertices()
+        self.vertices = mesh.unit_vertices(painted)
         self.faces = torch.from_numpy(mesh.faces).to(self.backend.geometry)
         self.uvs = torch.from_numpy(mesh.uvs.astype(np.float32))[None].to(self.backend.geometry)
         self.face_uvs = torch.from_numpy(mesh.face_uvs).to(self.backend.geometry)
+        self.face_map = torch.from_numpy(mesh.face_map).to(self.device)
+        self.maps = len(mesh.maps)
 
     def rasterize(self, cameras: Cameras, height: int, width: int | None = None) -> Fragments:
         """Draw the scene from every camera."""
@@ -59,7 +85,8 @@ class Scene:
         uv, uv_da = draw.interpolate(self.uvs, rast, self.face_uvs, rast_db, diff_attrs="all")
         rast, uv, uv_da = (x.to(self.device) for x in (rast, uv, uv_da))
         face = rast[..., 3].int() - 1
-        return Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, face >= 0, draw)
+        maps = self.face_map[face.clamp(min=0)] if self.maps > 1 else torch.zeros_like(face)
+        return Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, face >= 0, maps, draw)
 
 
 def rasterize(mesh: Mesh, cameras: Cameras, height: int, width: int | None = None) -> Fragments:
@@ -67,8 +94,39 @@ def rasterize(mesh: Mesh, cameras: Cameras, height: int, width: int | None = Non
     return Scene(mesh).rasterize(cameras, height, width)
 
 
-def look_up(image: Tensor, fragments: Fragments) -> Tensor:
-    """Colours [B,C,H,W] that an image [C,h,w], row 0 on top, gives the fragments: trilinear mipmaps, repeating."""
+def sample_maps(samplers: Sequence[Sample | None], fragments: Fragments) -> Tensor:
+    """Colours [B,C,H,W] that every texture gives the fragments that show it; zeros where a sampler is None.
+
+    samplers: one a map of the mesh, each from Fragments to [B,C,H,W].
+    """
+    if len(samplers) == 1 and samplers[0] is not None:
+        return samplers[0](fragments)
+    batch, height, width = fragments.mask.shape
+    shown = torch.where(fragments.mask, fragments.map_id, -1).flatten()
+    pixels, colors = [], []
+    for index, sample in enumerate(samplers):
+        found = (shown == index).nonzero()[:, 0]
+        if sample is not None and len(found):
+            sampled = sample(fragments.pick(found))
+            pixels.append(found)
+            colors.append(sampled[0].flatten(1)[:, : len(found)])
+    if not colors:
+        return fragments.uv.new_zeros(batch, 3, height, width)
+    out = colors[0].new_zeros(len(colors[0]), batch * height * width)
+    return out.index_copy(1, torch.cat(pixels), torch.cat(colors, 1)).reshape(-1, batch, height, width).transpose(0, 1)
+
+
+def look_up(images: Tensor | Sequence[Tensor | None], fragments: Fragments) -> Tensor:
+    """Colours [B,C,H,W] that images [C,h,w], row 0 on top, give the fragments: trilinear mipmaps, repeating.
+
+    images: one for all fragments, or one a map of the mesh (None gives zeros).
+    """
+    if isinstance(images, Tensor):
+        return _look_up(images, fragments)
+    return sample_maps([None if image is None else partial(_look_up, image) for image in images], fragments)
+
+
+def _look_up(image: Tensor, fragments: Fragments) -> Tensor:
     tex = image.permute(1, 2, 0)[None].contiguous()
     uv = torch.stack([fragments.uv[..., 0], 1 - fragments.uv[..., 1]], -1)
     levels = mip_levels(*image.shape[1:])
@@ -86,7 +144,7 @@ class View:
     """What an objective is given: one step's renderings.
 
     image: float32 [B,3,H,W] in [0,1], sRGB: the textured object over the step's background; differentiable.
-    mask: float32 [B,1,H,W], 1 where the object is.
+    mask: float32 [B,1,H,W], 1 where the object is, without what of it is kept (materials, or a painted mask).
     original: as image, with the mesh's original texture, over the same background.
     features, original_features: activations by layer name, [B,C,h,w]. One forward pass of the network gives all the
         layers that the objective uses; the first use of a layer makes it one of them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,14 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from texopt.cameras import fixed_views
+from texopt.errors import OptionError
 from texopt.export import export
 from texopt.export.atlas import fill
 from texopt.images import write_file
-from texopt.mesh import Mesh, original_texture
+from texopt.mesh import Mesh
 from texopt.preview import contact_sheet, loss_plot
 from texopt.render import Scene, look_up
+from texopt.texture.maps import TextureSet
 from texopt.uvspace import covered
 
 if TYPE_CHECKING:
@@ -29,52 +32,76 @@ if TYPE_CHECKING:
 COVERAGE_VIEWS, COVERAGE_SIZE = 48, 512
 
 
-def reached_texels(mesh: Mesh, height: int, width: int) -> Tensor:
-    """bool [H,W]: texels that views from all around look at, at whatever mip level."""
-    scene, cameras = Scene(mesh), fixed_views(COVERAGE_VIEWS)
-    reached = torch.zeros(1, height, width, requires_grad=True)
+def reached_texels(mesh: Mesh, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
+    """bool [H,W], one a map that is optimised: texels that views from all around look at, at whatever mip level.
+
+    sizes: (height, width) of those maps.
+    """
+    scene, cameras = Scene(mesh, painted=True), fixed_views(COVERAGE_VIEWS)
+    reached: list[Tensor | None] = [None] * len(mesh.maps)
+    for index, size in zip(mesh.painted, sizes, strict=True):
+        reached[index] = torch.zeros(1, *size, requires_grad=True)
     for start in range(0, COVERAGE_VIEWS, 8):  # eight at a time bound the memory
         fragments = scene.rasterize(cameras[start : start + 8], COVERAGE_SIZE)
-        (look_up(reached, fragments)[:, 0] * fragments.mask).sum().backward()  # type: ignore[no-untyped-call]
-    assert reached.grad is not None
-    return reached.grad[0] > 0
+        seen = look_up(reached, fragments)[:, 0] * fragments.mask
+        if seen.requires_grad:
+            seen.sum().backward()  # type: ignore[no-untyped-call]
+    found = (image for image in reached if image is not None)
+    return [image.detach()[0] > 0 if image.grad is None else image.grad[0] > 0 for image in found]
 
 
 class Result:
     """A textured mesh.
 
-    mesh: as it was given. texture: the optimised nn.Module. history: a Step for every step. interrupted: whether Ctrl-C
-    ended the run early.
+    mesh: as it was given. texture: the optimised nn.Module, or a list of them, one a map. history: a Step for every
+    step. interrupted: whether Ctrl-C ended the run early.
     """
 
     def __init__(self, mesh: Mesh, texture: Any, history: list[Step], interrupted: bool = False) -> None:
         self.mesh, self.texture, self.history, self.interrupted = mesh, texture, history, interrupted
 
     @cached_property
-    def image(self) -> Tensor:
-        """The texture to export: float32 [3,H,W] in [0,1] on the CPU, row 0 on top.
+    def images(self) -> list[Tensor]:
+        """The textures to export, one a map: float32 [3,H,W] in [0,1] on the CPU, row 0 on top.
 
-        Texels that no face uses or no view sees are filled from those around them.
+        Texels that no face uses or no view sees are filled from those around them. What is kept is the original.
         """
+        mesh = self.mesh
         with torch.no_grad():
-            baked = self.texture.bake().cpu()
-        height, width = baked.shape[1:]
-        used = covered(self.mesh.uvs, self.mesh.face_uvs, height, width)[None].float()
-        used = max_pool2d(used, 3, 1, 1)[0] > 0  # a bilinear look-up at the edge of a chart reaches one texel out of it
-        valid = used & reached_texels(self.mesh, height, width)
-        return fill(baked, valid)
+            baked = [image.cpu() for image in TextureSet(mesh, self.texture).bake()]
+        sizes = [(image.shape[1], image.shape[2]) for image in baked]
+        images, paints = mesh.originals(sizes), mesh.paints(sizes)
+        for index, image, reached in zip(mesh.painted, baked, reached_texels(mesh, sizes), strict=True):
+            height, width = image.shape[1:]
+            used = covered(mesh.uvs, mesh.face_uvs[mesh.face_map == index], height, width)[None].float()
+            used = max_pool2d(used, 3, 1, 1)[0] > 0  # a bilinear look-up at a chart's edge reaches one texel out of it
+            filled = fill(image, used & reached)
+            images[index] = filled if paints is None else torch.lerp(images[index], filled, paints[index])
+        return images
 
-    def export(self, path: str | os.PathLike[str]) -> list[Path]:
-        """Write the textured mesh as .obj (with .mtl and .png beside it), .glb, or only the texture as .png.
+    @property
+    def image(self) -> Tensor:
+        """The texture of a mesh that has only one, as of `images`."""
+        if len(self.mesh.painted) > 1:
+            raise OptionError(f"{self.mesh.name} has {len(self.mesh.painted)} textures; use images")
+        return self.images[self.mesh.painted[0]]
+
+    def export(self, path: str | os.PathLike[str], bits: int = 8, unlit: bool = False) -> list[Path]:
+        """Write the textured mesh as .obj (with .mtl and .png beside it), .glb, or only its textures as .png.
+
+        Args:
+            path: of the file; its ending says what is written.
+            bits: 8 or 16 a channel, of .png.
+            unlit: have engines show a .glb's colours without light (KHR_materials_unlit).
 
         Returns the files. OutputError where they cannot be written, or would overwrite what the mesh came from.
         """
-        return export(self.mesh, self.image, path)
+        return export(self.mesh, self.images, path, bits=bits, unlit=unlit)
 
     def preview(self) -> Image.Image:
         """The contact sheet: eight views, before over after."""
-        before = original_texture(self.mesh, *self.image.shape[1:])
-        return contact_sheet(self.mesh, before, self.image)
+        sizes = [(self.images[index].shape[1], self.images[index].shape[2]) for index in self.mesh.painted]
+        return contact_sheet(self.mesh, self.mesh.originals(sizes), self.images)
 
     def history_csv(self) -> str:
         """step, seconds since the start, then every named term before weighting and the weighted sum, `loss`."""

@@ -14,13 +14,21 @@ from texopt.render import Fragments
 POINTS = 4096  # on seams, every step
 
 
+def same_places(vertices: np.ndarray) -> np.ndarray:
+    """For every vertex [V,3] the number of its place: int64 [V], equal where all coordinates are."""
+    order = np.lexsort(vertices.T)
+    ordered = vertices[order]
+    place = np.empty(len(vertices), np.int64)
+    place[order] = np.cumsum(np.r_[False, (ordered[1:] != ordered[:-1]).any(1)])
+    return place
+
+
 def seam_edges(mesh: Mesh) -> np.ndarray:
     """int64 [E,2,3]: for the two sides of every seam edge its face and the corners (0 to 2) that it goes from and to.
 
     Vertices at the same place count as one: formats with one index for everything split them along seams.
     """
-    _, place = np.unique(mesh.vertices, axis=0, return_inverse=True)
-    place = place.reshape(-1)
+    place = same_places(mesh.vertices)
     face = np.tile(np.arange(len(mesh.faces)), 3)
     start = np.repeat(np.arange(3), len(mesh.faces))
     end = (start + 1) % 3
@@ -33,8 +41,10 @@ def seam_edges(mesh: Mesh) -> np.ndarray:
     first = np.flatnonzero((a[1:] == a[:-1]) & (b[1:] == b[:-1]))
     sides = np.stack([np.stack([values[first + side] for values in (face, start, end)], 1) for side in (0, 1)], 1)
     uvs = mesh.uvs[mesh.face_uvs[sides[..., 0, None], sides[..., 1:]]]  # [E, side, end, 2]
-    apart: np.ndarray = np.abs(uvs[:, 0] - uvs[:, 1]).max((1, 2)) > 1e-6
-    return np.asarray(sides[apart])
+    maps = mesh.face_map[sides[..., 0]]  # type: ignore[index]
+    apart = (np.abs(uvs[:, 0] - uvs[:, 1]).max((1, 2)) > 1e-6) | (maps[:, 0] != maps[:, 1])
+    free = np.isin(maps, mesh.painted).all(1)  # next to what is kept, the original's own border stays
+    return np.asarray(sides[apart & free])
 
 
 class Seams:
@@ -48,6 +58,7 @@ class Seams:
         self.faces = torch.from_numpy(edges[..., 0])  # [E, side]
         self.uvs = torch.from_numpy(mesh.uvs[mesh.face_uvs[edges[..., 0, None], edges[..., 1:]]].astype(np.float32))
         self.barys = torch.eye(3)[torch.from_numpy(edges[..., 1:])]  # [E, side, end, 3]
+        self.maps = torch.from_numpy(mesh.face_map[edges[..., 0]])  # type: ignore[index]
         self.device = device
 
     def extend(self, fragments: Fragments, generator: Generator) -> Fragments:
@@ -67,6 +78,7 @@ class Seams:
 
         uv, bary = between(self.uvs), between(self.barys)[..., :2]
         face = self.faces[edge].T.reshape(batch, rows, width).to(fragments.face_id)
+        maps = self.maps[edge].T.reshape(batch, rows, width).to(fragments.map_id)
         flat = uv.new_zeros(batch, rows, width, 4)  # no footprint: mip level 0
 
         def more(seen: Tensor, added: Tensor) -> Tensor:
@@ -75,7 +87,7 @@ class Seams:
         return replace(
             fragments, face_id=more(fragments.face_id, face), bary=more(fragments.bary, bary),
             depth=more(fragments.depth, flat[..., 0]), uv=more(fragments.uv, uv), uv_da=more(fragments.uv_da, flat),
-            mask=more(fragments.mask, torch.ones_like(face, dtype=torch.bool)),
+            mask=more(fragments.mask, torch.ones_like(face, dtype=torch.bool)), map_id=more(fragments.map_id, maps),
         )  # fmt: skip
 
     def split(self, colors: Tensor, height: int) -> tuple[Tensor, Tensor]:

@@ -19,16 +19,29 @@ from texopt.errors import MeshError
 
 log = logging.getLogger("texopt")
 
-RESOLUTION = 1024  # texture size the padding is meant for
-PADDING = 4  # texels between charts at that size
+LONG = 200_000  # triangles from which on it takes minutes
 OVERLAP_TOLERANCE = 0.02  # share of the UV area; less is rounding of texels
 
 
-def unwrap_faces(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def padding_for(size: int) -> int:
+    """Texels between charts in a texture of that size: 4 up to 2048², so that bilinear look-ups stay apart to level 1
+    of the mipmaps and the filled space does the rest; then in proportion."""
+    return max(4, size // 512)
+
+
+def unwrap_faces(vertices: np.ndarray, faces: np.ndarray, size: int = 1024) -> tuple[np.ndarray, np.ndarray]:
     """New UVs without overlap, in [0,1], with space between charts.
 
-    vertices float64 [V,3], faces int [F,3] -> uvs float64 [T,2], face_uvs int32 [F,3]; faces keep their order.
-    MeshError if xatlas cannot do it.
+    Args:
+        vertices: float64 [V,3].
+        faces: int [F,3].
+        size: texels a side of the texture that the space is meant for.
+
+    Returns:
+        uvs float64 [T,2], face_uvs int32 [F,3]; faces keep their order.
+
+    Raises:
+        MeshError: xatlas cannot do it.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -38,7 +51,7 @@ def unwrap_faces(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, n
     unit = ((vertices[used] - center) / scale).astype(np.float32)  # float32 resolves it wherever the mesh stands
     with tempfile.TemporaryDirectory(prefix="texopt-") as folder:
         given, made = Path(folder, "given.npz"), Path(folder, "made.npz")
-        np.savez(given, vertices=unit, faces=inverse.reshape(-1, 3).astype(np.uint32))
+        np.savez(given, vertices=unit, faces=inverse.reshape(-1, 3).astype(np.uint32), size=size)
         worker = subprocess.Popen(
             [sys.executable, "-m", "texopt.unwrap", given, made], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
@@ -82,27 +95,16 @@ def report_uvs(name: str, uvs: np.ndarray, face_uvs: np.ndarray) -> None:
         )  # fmt: skip
 
 
-def materials_overlap(uvs: np.ndarray, face_uvs: np.ndarray, face_material: np.ndarray) -> bool:
-    """Whether faces of different materials claim the same texels."""
-    from texopt.uvspace import covered
-
-    size = 1024
-    claims = [covered(uvs, face_uvs[face_material == m], size, size) for m in np.unique(face_material)]
-    total = sum(claim.sum() for claim in claims)
-    union = sum(claim.int() for claim in claims).clamp(max=1).sum()  # type: ignore[union-attr]
-    return bool(total > union * (1 + OVERLAP_TOLERANCE))
-
-
 def _worker(given: str, made: str) -> None:
     import xatlas
 
     with np.load(given) as mesh:
-        vertices, faces = mesh["vertices"], mesh["faces"]
+        vertices, faces, size = mesh["vertices"], mesh["faces"], int(mesh["size"])
     atlas = xatlas.Atlas()
     atlas.add_mesh(vertices, faces)
     charts, packing = xatlas.ChartOptions(), xatlas.PackOptions()
     charts.max_cost = 8.0  # fewer, larger charts than the default of 2
-    packing.resolution, packing.padding, packing.bilinear = RESOLUTION, PADDING, True
+    packing.resolution, packing.padding, packing.bilinear = size, padding_for(size), True
     atlas.generate(charts, packing)
     _, face_uvs, uvs = atlas[0]
     if atlas.atlas_count > 1 or len(face_uvs) != len(faces) or not np.isfinite(uvs).all():

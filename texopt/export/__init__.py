@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from texopt.errors import OptionError, OutputError
-from texopt.export.gltf import glb_files
+from texopt.export.gltf import glb_bytes
+from texopt.export.names import texture_files
 from texopt.export.obj import obj_files
-from texopt.images import to_image, write_file
+from texopt.images import png_bytes, write_file
 from texopt.mesh import Mesh
 
 FORMATS = (".obj", ".glb", ".png")
@@ -22,31 +23,50 @@ def check_target(mesh: Mesh, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise OptionError(f"cannot export to {path.name!r}: the ending has to be one of {', '.join(FORMATS)}")
-    written = {path.resolve()}
+    written = {path} if path.suffix.lower() == ".glb" else set(texture_files(mesh, path).values())
     if path.suffix.lower() == ".obj":
-        written |= {path.with_suffix(ending).resolve() for ending in (".mtl", ".png")}
+        written |= {path, path.with_suffix(".mtl")}
+    resolved = {target.resolve() for target in written}
     for source in mesh.files:
-        if source.resolve() in written:
+        if source.resolve() in resolved:
             raise OutputError(
                 f"exporting to {path} would overwrite {source}, which the mesh came from; choose another folder"
             )
     return path
 
 
-def export(mesh: Mesh, image: Tensor, path: str | os.PathLike[str]) -> list[Path]:
-    """Write the mesh with its texture [3,H,W] to PATH.obj (with .mtl and .png), PATH.glb, or the texture to PATH.png.
+def export(
+    mesh: Mesh, images: Tensor | Sequence[Tensor], path: str | os.PathLike[str], bits: int = 8, unlit: bool = False
+) -> list[Path]:
+    """Write the mesh with its textures to PATH.obj (with .mtl and .png), PATH.glb, or only the textures to PATH.png.
 
-    Returns the files written; each is written whole or not at all. OutputError where that is impossible.
+    Args:
+        mesh: its materials that are kept go out as they came in.
+        images: [3,H,W] in [0,1], one a map of the mesh (those of kept maps are not looked at); or the only one.
+        path: its ending says what is written. Several textures are named PATH_MATERIAL.png.
+        bits: 8 or 16 a channel, of .png.
+        unlit: mark the materials of a .glb as KHR_materials_unlit.
+
+    Returns:
+        the files written; each is written whole or not at all.
+
+    Raises:
+        OptionError, OutputError: where that is impossible.
     """
     path = check_target(mesh, path)
-    picture = to_image(image)
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
     ending = path.suffix.lower()
-    if ending == ".obj":
-        files = obj_files(mesh, path, buffer.getvalue())
-    else:
-        files = glb_files(mesh, path, picture) if ending == ".glb" else {path: buffer.getvalue()}
+    if bits not in (8, 16) or (bits == 16 and ending != ".png"):
+        raise OptionError(f"a texture has 8 or 16 bits a channel, and 16 only as .png; not {bits} in {path.name}")
+    given = [images] * len(mesh.maps) if isinstance(images, Tensor) else images
+    targets = texture_files(mesh, path)
+    if ending == ".png" and len(targets) == 1:
+        targets = {index: path for index in targets}  # as it was written, .PNG too
+    pngs = {index: png_bytes(given[index], mesh.maps[index].alpha, bits) for index in mesh.painted}
+    files = {target: pngs[index] for index, target in targets.items()}
+    if ending == ".glb":
+        files = {path: glb_bytes(mesh, pngs, unlit)}
+    elif ending == ".obj":
+        files |= obj_files(mesh, path, targets)
     for target, data in files.items():
         write_file(target, data)
     return list(files)

@@ -1,4 +1,4 @@
-"""Write OBJ, MTL and PNG as game engines read them."""
+"""Write OBJ as game engines read it."""
 
 from __future__ import annotations
 
@@ -7,83 +7,96 @@ from pathlib import Path
 
 import numpy as np
 
+from texopt.export.mtl import MtlWriter
+from texopt.export.objtext import face_lines, normal_lines, uv_lines, vertex_lines
 from texopt.mesh import Mesh
 from texopt.obj import ObjFile
+from texopt.readers.wavefront import UDIM
 
-MATERIAL = "textured"
-
-
-def mtl_text(materials: list[str], texture: str) -> str:
-    """All of the mesh's materials, under their own names, with the one texture."""
-    lines = ["# texopt"]
-    for name in materials:
-        lines += ["", f"newmtl {name}", "Ka 0 0 0", "Kd 1 1 1", "Ks 0 0 0", "d 1.0", "illum 1", f"map_Kd {texture}"]
-    return "\n".join(lines) + "\n"
-
-
-def _uv_lines(uvs: np.ndarray) -> list[str]:
-    return [f"vt {u:.7g} {v:.7g}" for u, v in uvs.tolist()]
-
-
-def _corner(vertex: int, uv: int, normal: int) -> str:
-    return f"{vertex + 1}/{uv + 1}/{normal + 1}" if normal >= 0 else f"{vertex + 1}/{uv + 1}"
-
-
-def _face_line(mesh: Mesh, face: int) -> str:
-    normals = mesh.face_normals[face] if mesh.face_normals is not None else (-1, -1, -1)
-    corners = zip(mesh.faces[face], mesh.face_uvs[face], normals, strict=True)
-    return "f " + " ".join(_corner(int(v), int(t), int(n)) for v, t, n in corners)
+MATERIAL = "textured"  # of faces that have none
 
 
 def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
     """The file's own lines with the new library; where UVs are new, also with new vt lines and triangulated faces."""
-    triangles: dict[int, list[int]] = defaultdict(list)
-    for face, line in enumerate(obj.triangle_line.tolist()):
-        triangles[line].append(face)
-    first_face = min(triangles)
+    new = ~np.array([texture.own_uvs for texture in mesh.maps])[mesh.face_map]
+    rewritten: dict[int, list[str]] = defaultdict(list)
+    if new.any():
+        # lines with relative indices count what stands before them, and that changes
+        relative = [line for line in np.unique(obj.triangle_line[~new]).tolist() if "-" in obj.lines[line]]
+        faces = np.flatnonzero(new | np.isin(obj.triangle_line, relative))
+        normals = None if mesh.face_normals is None else mesh.face_normals[faces]
+        texts = face_lines(mesh.faces[faces], mesh.face_uvs[faces], normals)
+        for line, text in zip(obj.triangle_line[faces].tolist(), texts, strict=True):
+            rewritten[line].append(text)
+    first_face = int(obj.triangle_line.min())
     first_has_material = bool(obj.material_names[obj.triangle_material[0]])
     out = [f"mtllib {library}"]
     for number, line in enumerate(obj.lines):
         key = line.split(None, 1)[0] if line.strip() else ""
         if number == first_face:
-            out += [] if mesh.own_uvs else _uv_lines(mesh.uvs)
+            if new.any():
+                out += uv_lines(mesh.uvs)
             out += [] if first_has_material else [f"usemtl {MATERIAL}"]
-        if key == "mtllib" or (key == "vt" and not mesh.own_uvs):
+        if key == "mtllib" or (key == "vt" and new.any()):
             continue
         if key == "usemtl" and line.split() == ["usemtl"]:
             out.append(f"usemtl {MATERIAL}")
-        elif key == "f" and not mesh.own_uvs:
-            out += [_face_line(mesh, face) for face in triangles[number]]
+        elif number in rewritten:
+            out += rewritten[number]
         else:
             out.append(line)
     return out
 
 
 def _from_arrays(mesh: Mesh, library: str) -> list[str]:
-    out = ["# texopt", f"mtllib {library}", f"o {mesh.name}"]
-    out += [f"v {x:.9g} {y:.9g} {z:.9g}" for x, y, z in mesh.vertices.tolist()]
-    out += _uv_lines(mesh.uvs)
+    out = ["# texopt", f"mtllib {library}", *vertex_lines(mesh.vertices), *uv_lines(mesh.uvs)]
     if mesh.normals is not None:
-        out += [f"vn {x:.6g} {y:.6g} {z:.6g}" for x, y, z in mesh.normals.tolist()]
-    out.append(f"usemtl {MATERIAL}")
-    out += [_face_line(mesh, face) for face in range(len(mesh.faces))]
+        out += normal_lines(mesh.normals)
+    texts = face_lines(mesh.faces, mesh.face_uvs, mesh.face_normals)
+    pairs = np.stack([mesh.face_object, mesh.face_material], 1)  # type: ignore[list-item]
+    starts = np.flatnonzero(np.r_[True, (pairs[1:] != pairs[:-1]).any(1)])
+    shown = -1
+    for start, end in zip(starts, [*starts[1:], len(texts)], strict=True):
+        item, material = pairs[start].tolist()
+        if item != shown:
+            out.append(f"o {mesh.objects[item] or mesh.name}")
+            shown = item
+        out += [f"usemtl {mesh.materials[material] or MATERIAL}", *texts[start:end]]
     return out
 
 
-def obj_files(mesh: Mesh, path: Path, png: bytes) -> dict[Path, bytes]:
-    """The contents of the OBJ, its MTL and its PNG beside it; the OBJ last, so that it never names what is not there.
+def _write_materials(mesh: Mesh, textures: dict[int, Path], writer: MtlWriter) -> None:
+    obj = mesh.source if isinstance(mesh.source, ObjFile) else None
+    for index, name in enumerate(obj.material_names if obj else mesh.materials):
+        faces = (obj.triangle_material if obj else mesh.face_material) == index
+        if not np.any(faces):
+            continue
+        maps = [int(i) for i in np.unique(mesh.face_map[faces])]  # type: ignore[index]
+        mtl = obj.materials.get(name) if obj else None
+        free = [i for i in maps if i in textures]
+        texture = textures[free[0]].name if free else None
+        if texture is not None and len(maps) > 1:  # UDIM tiles
+            texture = UDIM.sub("<UDIM>", texture)
+        writer.add(name or MATERIAL, mtl, texture, all(mesh.maps[i].own_uvs for i in maps))
+
+
+def obj_files(mesh: Mesh, path: Path, textures: dict[int, Path]) -> dict[Path, bytes]:
+    """The contents of an OBJ and its MTL, and of the textures of other channels that the source's materials have.
 
     An OBJ that came in goes out line by line as it was: coordinates, vertex order, polygons, normals, groups, names.
+
+    textures: the file of every map that is optimised.
+
+    The OBJ is the last, so that it never names what is not there.
     """
-    library, texture = path.with_suffix(".mtl"), path.with_suffix(".png")
-    obj = mesh.obj
-    lines = _from_source(mesh, obj, library.name) if obj else _from_arrays(mesh, library.name)
-    materials = [name for name in obj.material_names if name] if obj else []
-    if obj is None or not materials or not all(obj.material_names):
-        materials.append(MATERIAL)
+    library = path.with_suffix(".mtl")
+    source = mesh.source if isinstance(mesh.source, ObjFile) else None
+    folder = mesh.files[0].parent if mesh.files else path.parent
+    writer = MtlWriter(path.parent, folder, {file.name for file in textures.values()})
+    _write_materials(mesh, textures, writer)
+    lines = _from_source(mesh, source, library.name) if source else _from_arrays(mesh, library.name)
     text = "\n".join(lines) + "\n"
-    return {
-        texture: png,
-        library: mtl_text(materials, texture.name).encode("utf-8", "surrogateescape"),
+    return writer.files() | {
+        library: writer.text().encode("utf-8", "surrogateescape"),
         path: text.encode("utf-8", "surrogateescape"),
     }

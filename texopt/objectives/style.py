@@ -100,6 +100,8 @@ class Style:
     def __call__(self, view: View) -> Tensor:
         if not self.target:
             self.prepare(view)
+        if not view.mask.any():  # nothing to be styled is seen from there
+            return view.image.sum() * 0.0
         grams = {}
         for layer in self.target:
             features = view.features[layer]

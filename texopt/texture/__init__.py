@@ -2,7 +2,8 @@
 
 from texopt.texture.fourier import FourierTexture
 from texopt.texture.image import ImageTexture, palette
+from texopt.texture.maps import Texture, TextureSet
 from texopt.texture.pixel import PixelTexture
 from texopt.texture.pyramid import PyramidTexture
 
-__all__ = ["FourierTexture", "ImageTexture", "PixelTexture", "PyramidTexture", "palette"]
+__all__ = ["FourierTexture", "ImageTexture", "PixelTexture", "PyramidTexture", "Texture", "TextureSet", "palette"]

@@ -1,0 +1,25 @@
+"""From mesh files to arrays: OBJ and glTF by our own readers, for exports that keep the file, the rest by trimesh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from texopt.errors import MeshError
+from texopt.readers import other, scene, wavefront
+from texopt.readers.raw import Material, RawMesh
+
+__all__ = ["Material", "RawMesh", "read"]
+
+READERS = {".obj": wavefront.read, ".gltf": scene.read, ".glb": scene.read}
+
+
+def read(path: Path) -> RawMesh:
+    """Read any mesh file. MeshError where that cannot be done."""
+    if not path.exists():
+        raise MeshError(f"mesh {path} does not exist; check the path")
+    if path.is_dir():
+        raise MeshError(f"{path} is a directory; give the path of a mesh file")
+    try:
+        return READERS.get(path.suffix.lower(), other.read)(path)
+    except OSError as error:
+        raise MeshError(f"mesh {path} cannot be read: {error.strerror or error}") from None

@@ -1,0 +1,62 @@
+"""What a mesh file holds, whatever its format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from texopt.gltf import GltfFile
+from texopt.obj import ObjFile
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """A plain colour, or a texture. Materials that share a texture share the object."""
+
+    color: tuple[float, float, float]  # sRGB in [0,1]
+    texture: np.ndarray | None = None  # uint8 [H,W,3]
+    alpha: np.ndarray | None = None  # uint8 [H,W], the texture's opacity where it is not opaque
+
+    def image(self) -> np.ndarray:
+        """uint8 [H,W,3]; one texel for a plain colour."""
+        if self.texture is None:
+            return (np.array([[self.color]]) * 255).round().astype(np.uint8)
+        return self.texture
+
+
+GREY = (0.8, 0.8, 0.8)
+
+
+@dataclass(frozen=True, eq=False)
+class RawMesh:
+    """What a file holds, triangulated. Indices are -1 where a corner has no uv or normal.
+
+    copy_of is, for a face of an object that a scene shows again, the same face where it is shown first, and else the
+    face itself. source is the file for an export that keeps it.
+    """
+
+    vertices: np.ndarray  # float64 [V,3]
+    faces: np.ndarray  # int64 [F,3]
+    uvs: np.ndarray  # float64 [T,2]
+    face_uvs: np.ndarray  # int64 [F,3]
+    normals: np.ndarray  # float64 [N,3]
+    face_normals: np.ndarray  # int64 [F,3]
+    materials: list[Material]
+    names: list[str]  # of the materials
+    face_material: np.ndarray  # int64 [F]
+    files: tuple[Path, ...]  # that it was read from
+    colors: np.ndarray | None = None  # float64 [V,3] sRGB in [0,1], multiplies the materials
+    objects: list[str] = field(default_factory=lambda: [""])
+    face_object: np.ndarray | None = None  # int64 [F]
+    copy_of: np.ndarray | None = None  # int64 [F]
+    source: ObjFile | GltfFile | None = None
+
+    def used_materials(self) -> list[int]:
+        return [int(index) for index in np.unique(self.face_material)]
+
+
+def stacked(arrays: list[np.ndarray], width: int, kind: type = np.float64) -> np.ndarray:
+    """Rows of several arrays as one, also of none."""
+    return np.concatenate(arrays).astype(kind) if arrays else np.zeros((0, width), kind)

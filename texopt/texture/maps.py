@@ -1,0 +1,54 @@
+"""The textures of a whole mesh: one a map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from texopt.errors import OptionError
+from texopt.mesh import Mesh
+from texopt.render import Fragments, sample_maps
+
+
+class Texture(Protocol):
+    """A parameterisation: an nn.Module with these two methods."""
+
+    def sample(self, fragments: Fragments) -> Tensor:
+        """Colours [B,3,H,W] in [0,1] at the drawn pixels."""
+
+    def bake(self, height: int | None = None, width: int | None = None) -> Tensor:
+        """The texture as an image [3,height,width] in [0,1], row 0 on top."""
+
+
+class TextureSet(nn.Module):
+    """The textures of a mesh's maps, each seen by the pixels that show its map.
+
+    Args:
+        mesh: with its maps.
+        textures: one for every map that is optimised (mesh.painted), in their order; or only one, if that is all.
+    """
+
+    def __init__(self, mesh: Mesh, textures: Texture | Sequence[Texture]) -> None:
+        super().__init__()
+        given = list(textures) if isinstance(textures, (list, tuple)) else [textures]
+        if len(given) != len(mesh.painted):
+            raise OptionError(
+                f"{mesh.name} has {len(mesh.painted)} textures to optimise, not {len(given)}; "
+                "give one each, as in [texopt.PyramidTexture(size) for size in mesh.map_sizes(1024)]"
+            )
+        self.textures = nn.ModuleList(given)  # type: ignore[arg-type]
+        self.map_of_texture = mesh.painted
+        self.maps = len(mesh.maps)
+
+    def sample(self, fragments: Fragments) -> Tensor:
+        """Colours [B,3,H,W] at the drawn pixels; zeros where a map is kept."""
+        samplers = [None] * self.maps
+        for index, texture in zip(self.map_of_texture, self.textures, strict=True):
+            samplers[index] = texture.sample  # type: ignore[call-overload]
+        return sample_maps(samplers, fragments)
+
+    def bake(self) -> list[Tensor]:
+        """The textures as images [3,H,W] in [0,1], each at its own size, in the order of mesh.painted."""
+        return [texture.bake() for texture in self.textures]  # type: ignore[operator]
