@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,7 +160,7 @@ def test_mp4_shows_the_frames(tmp_path: Path, size: tuple[int, int]) -> None:
 
 
 def test_mp4_needs_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(DependencyError, match=r"pip install 'texopt\[video\]'; or write a .gif"):
         write_video(tmp_path / "a.mp4", never())
     write_video(tmp_path / "a.gif", moving(2))
@@ -215,7 +216,7 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert not list(scratch.iterdir())
 
 
-@pytest.mark.parametrize(("program", "reason"), [("/bin/false", "ffmpeg failed"), ("/no/such/program", "No such file")])
+@pytest.mark.parametrize(("program", "reason"), [(sys.executable, "ffmpeg failed"), ("no-such-program", "cannot make")])
 def test_an_ffmpeg_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, reason: str) -> None:
     monkeypatch.setattr("texopt.video._ffmpeg", lambda: program)
     with pytest.raises(OutputError, match=reason):
