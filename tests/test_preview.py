@@ -13,7 +13,7 @@ from PIL import Image
 
 import texopt
 from texopt import Mesh, load_mesh
-from texopt.preview import BACKGROUND, CELL, VIEWS, contact_sheet, loss_plot
+from texopt.preview import BACKGROUND, CELL, VIEWS, _smooth, contact_sheet, loss_plot
 from texopt.result import Result
 
 GREY = round(BACKGROUND * 255)
@@ -61,9 +61,37 @@ def test_preview_is_before_over_after(box: Mesh, monkeypatch: pytest.MonkeyPatch
 def test_loss_plot_is_a_png(count: int) -> None:
     steps = [texopt.Step(n + 1, 50, 0.1 * n, {"style": 1 / (n + 1), "loss": 2 / (n + 1)}) for n in range(count)]
     image = Image.open(io.BytesIO(loss_plot(steps)))
-    assert (image.format, image.size) == ("PNG", (910, 520))
+    assert (image.format, image.width) == ("PNG", 910)
     colors = np.asarray(image.convert("RGB")).reshape(-1, 3)
-    lines = sum(
-        int((np.abs(colors.astype(int) - color).max(1) < 40).sum()) for color in ([31, 119, 180], [255, 127, 14])
-    )
-    assert (lines > 50) == (count > 0), "matplotlib's first two colours are there where terms are"
+    drawn = int((np.abs(colors.astype(int) - [31, 119, 180]).max(1) < 40).sum())
+    assert (drawn > 50) == (count > 0), "matplotlib's first colour is there where a term is"
+
+
+@pytest.mark.parametrize(("terms", "shape"), [(1, (1, 1)), (2, (1, 3)), (3, (2, 2)), (4, (3, 2)), (5, (2, 3))])
+def test_every_term_and_their_sum_have_a_panel(
+    monkeypatch: pytest.MonkeyPatch, terms: int, shape: tuple[int, int]
+) -> None:
+    from matplotlib.figure import Figure
+
+    figures: list[Figure] = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: figures.append(self) or save(self, *a, **k))
+    named = {f"term{k}": 10.0**k for k in range(terms)}
+    loss_plot([texopt.Step(n, 9, 0.1, {**named, "loss": sum(named.values())}) for n in range(1, 10)])
+    panels = figures[0].axes
+    assert (panels[0].get_subplotspec().get_gridspec().get_geometry()) == shape
+    shown = [axes.get_title(loc="left") for axes in panels if axes.get_visible()]
+    assert shown == [*named, *(["weighted sum"] if terms > 1 else [])]
+    for axes, value in zip(panels, named.values(), strict=False):
+        assert axes.get_ylim()[0] == 0 < value < axes.get_ylim()[1] <= 1.2 * value
+
+
+@pytest.mark.parametrize("count", [1, 2, 19, 20, 300])
+def test_smoothing_keeps_the_level_and_lessens_noise(count: int) -> None:
+    np.testing.assert_allclose(_smooth(np.full(count, 2.5)), np.full(count, 2.5))
+    noisy = np.random.default_rng(0).normal(1.0, 0.1, count)
+    smooth = _smooth(noisy)
+    assert smooth.shape == noisy.shape
+    assert noisy.min() <= smooth.min() <= smooth.max() <= noisy.max()
+    if count == 300:
+        assert smooth.std() < 0.4 * noisy.std()

@@ -1,11 +1,12 @@
-"""Pictures of a result: the contact sheet and the plot of the losses."""
+"""Pictures of a result: views over a plain background, the contact sheet, and the plot of the losses."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -19,48 +20,102 @@ from texopt.render import Scene, composite, look_up
 if TYPE_CHECKING:
     from texopt.loop import Step
 
+Render = Callable[[Cameras], Tensor]  # cameras -> pictures [B,3,H,W] in [0,1]
+
 # azimuth, elevation: once around, then from above and from below
 VIEWS = ((0, 10), (60, 15), (120, 15), (180, 10), (240, 15), (300, 15), (30, 65), (210, -55))
 CELL = 288  # pixels a side
 SUPERSAMPLE = 2
 BACKGROUND = 0.72
+FILL = 0.96  # of a picture's half height that the mesh may reach
 
 
-def _cameras(mesh: Mesh) -> Cameras:
-    """The views of the sheet, so close that the mesh fills the cells as far as one scale for all allows."""
-    azimuth, elevation = torch.tensor(VIEWS, dtype=torch.float64).T
-    far = orbit(azimuth, elevation)
-    clip = far.project(mesh.unit_vertices().double()[torch.from_numpy(mesh.faces).unique().long()])
-    reach = float((clip[..., :2] / clip[..., 3:]).abs().max())
-    return orbit(azimuth, elevation, distance=max(fit_distance(10.0) * reach / 0.96, 1.5))
+def framed(mesh: Mesh, azimuth: Sequence[float] | Tensor, elevation: Sequence[float] | Tensor) -> Cameras:
+    """Cameras around the mesh that all see the whole of it, as large as one distance and one centre for all allow.
+
+    Azimuth and elevation in degrees, [B] both, as texopt.orbit has them.
+    """
+    angles = torch.as_tensor(azimuth).double(), torch.as_tensor(elevation).double()
+    cameras = orbit(*angles)
+    corners = mesh.unit_vertices().double()[torch.from_numpy(mesh.faces).unique().long()]
+    eye = corners @ cameras.view[:, :3, :3].transpose(1, 2)  # [B,V,3], from the centre; +Z is towards the camera
+    x, z = eye[..., :2] * cameras.projection[0, 1, 1], eye[..., 2:]
+    distance = fit_distance(10.0)
+    for _ in range(4):  # the two depend on each other a little, as perspective is
+        seen = (x / (distance - z)).flatten(0, 1)
+        shift = (seen.amin(0) + seen.amax(0)) / 2
+        # a corner is in the picture where |x / (distance - z) - shift| <= FILL
+        distance = max(float((z + torch.maximum(x / (FILL + shift), -x / (FILL - shift))).max()), 1.5)
+    cameras = orbit(*angles, distance=distance)
+    cameras.projection[:, :2, 2] += shift
+    return cameras
 
 
-def contact_sheet(mesh: Mesh, *textures: Tensor | Sequence[Tensor]) -> Image.Image:
-    """Eight views of a mesh, a row for each texture: [3,H,W], or a list of them, one a map."""
-    fragments = Scene(mesh).rasterize(_cameras(mesh), CELL * SUPERSAMPLE)
+Look = Tensor | Sequence[Tensor]  # a texture [3,H,W] in [0,1], or a list of them, one a map of the mesh
+
+
+def draw(scene: Scene, cameras: Cameras, size: int, *looks: Look) -> list[Tensor]:
+    """Pictures [B,3,size,size] in [0,1] of a scene over BACKGROUND, antialiased, for each of the looks."""
+    fragments = scene.rasterize(cameras, size * SUPERSAMPLE)
     mask = fragments.mask[:, None].float()
-    rows = []
-    for texture in textures:
-        views = composite(look_up(texture, fragments), mask, BACKGROUND)
-        rows.append(torch.cat(list(F.avg_pool2d(views, SUPERSAMPLE)), 2))
-    return to_image(torch.cat(rows, 1))
+    views = (composite(look_up(look, fragments), mask, BACKGROUND) for look in looks)
+    return [F.avg_pool2d(view, SUPERSAMPLE) for view in views]
+
+
+def contact_sheet(mesh: Mesh, *looks: Look) -> Image.Image:
+    """Eight views of a mesh, a row for each look."""
+    azimuth, elevation = zip(*VIEWS, strict=True)
+    rows = draw(Scene(mesh), framed(mesh, azimuth, elevation), CELL, *looks)
+    return to_image(torch.cat([torch.cat(list(row), 2) for row in rows], 1))
+
+
+def still(render: Render, mesh: Mesh, azimuth: float = 30.0, elevation: float = 15.0) -> Image.Image:
+    """One picture of a mesh from azimuth and elevation in degrees, as large as it fits."""
+    return to_image(render(framed(mesh, [azimuth], [elevation]))[0])
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """A moving average [N] with a Hann window a tenth as long; at the ends over what there is of it."""
+    half = len(values) // 20
+    window = np.hanning(2 * half + 3)[1:-1]
+    return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
 
 
 def loss_plot(history: list[Step]) -> bytes:
-    """A PNG of every named term over the steps, before weighting."""
+    """A PNG with a panel for every named term over the steps, before weighting, and one for their weighted sum.
+
+    As it was, and smoothed. A single term is shown without its sum.
+    """
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
-    with matplotlib.rc_context({"font.size": 9}):
-        figure = Figure(figsize=(7, 4), layout="constrained")
-        axes = figure.subplots()
-        steps = [step.number for step in history]
-        for name in history[0].terms if history else ():
-            axes.plot(steps, [step.terms[name] for step in history], label=name, linewidth=1.2)
-        axes.set(xlabel="step", ylabel="loss")
-        axes.grid(alpha=0.3)
-        if history:
-            axes.legend()
+    names = list(history[0].terms) if history else []
+    if len(names) == 2:
+        names.remove("loss")
+    columns = 3 if names and len(names) % 3 == 0 else min(max(len(names), 1), 2)
+    rows = max(-(-len(names) // columns), 1)
+    steps = [step.number for step in history]
+    with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(7, 0.4 + 1.9 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
+        for axes, name in zip(grid, names, strict=False):
+            values = np.array([step.terms[name] for step in history])
+            smooth, color = _smooth(values), "0.25" if name == "loss" else "C0"
+            axes.plot(steps, values, color=color, alpha=0.3, linewidth=0.8)
+            axes.plot(steps, smooth, color=color, linewidth=1.6, marker="o" if len(steps) == 1 else "")
+            axes.set_title("weighted sum" if name == "loss" else name, loc="left", fontsize=10)
+            axes.set_title(f"{smooth[-1]:.3g}", loc="right", fontsize=10, color=color)
+            if values.min() > 0:
+                axes.set_ylim(bottom=0)
+        for axes in grid:
+            axes.grid(alpha=0.25)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=14 // columns, steps=[1, 2, 5, 10]))
+        for axes in grid[max(len(names) - columns, 0) : len(names)]:  # nothing is below these
+            axes.tick_params(labelbottom=True)
+        for axes in grid[len(names) :]:
+            axes.set_visible(False)
+        figure.supxlabel("step", fontsize=9)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=130)
     return buffer.getvalue()
