@@ -40,6 +40,28 @@ class RunConfig:
     """A file with weights for it (.safetensors or .pth), for machines that cannot download."""
     unwrap: bool = False
     """Make new UVs even if the mesh has some."""
+    only: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""
+    """Materials to optimise, with commas; the others stay as they are. * and ? stand for any letters."""
+    skip: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""
+    """Materials to leave as they are."""
+    mask: Annotated[str, tyro.conf.arg(metavar="IMAGE")] = ""
+    """An image painted on the UVs: black keeps the original texture. Of several materials: NAME=IMAGE,NAME=IMAGE."""
+    format: Annotated[str, tyro.conf.arg(metavar="NAMES")] = "obj"
+    """What is written, with commas: obj, glb, png (the textures alone)."""
+    bits: Literal[8, 16] = 8
+    """Bits a channel of --format png."""
+    unlit: bool = False
+    """Have engines show the colours of a glb as they are, without light."""
+    turntable: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""
+    """Write a video of one turn: gif, mp4, or both with a comma."""
+    timelapse: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""
+    """Write a video of the optimisation: gif, mp4, or both with a comma."""
+    live: bool = False
+    """Show the run on a page in the browser, with pause and stop (needs the extra viewer)."""
+    port: int = 8080
+    """Of the live page."""
+    host: str = "127.0.0.1"
+    """Address that the live page listens on; the default is for this machine only."""
     seed: int = 0
     """Of everything random; the same seed on the same machine gives the same texture."""
     threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
@@ -88,7 +110,76 @@ class CustomConfig(RunConfig):
     """FILE.py:FUNCTION, a function of a View that returns a scalar tensor to minimise, or an Objective."""
 
 
-CONFIGS: dict[str, type[RunConfig]] = {"style": StyleConfig, "feature": FeatureConfig, "custom": CustomConfig}
+@dataclass(kw_only=True)
+class UnwrapConfig:
+    """Make new UVs for a mesh and carry its textures over; what the file has else stays."""
+
+    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
+    """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """The file to write, .obj or .glb. Default: outputs/MESH_unwrapped/MESH, .glb for glTF and .obj for others."""
+    texture_size: int = 1024
+    """Texels a side of the texture that the space between charts is meant for."""
+    only: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""
+    """Materials to unwrap, with commas; the others keep their UVs."""
+    skip: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""
+    """Materials that keep their UVs."""
+
+
+@dataclass(kw_only=True)
+class RenderConfig:
+    """Draw a still of a mesh with its own textures, as texopt sees it."""
+
+    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
+    """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
+    azimuth: float = 30.0
+    """Where the camera stands, in degrees from +Z towards +X."""
+    elevation: float = 15.0
+    """Degrees above the horizon."""
+    size: int = 768
+    """Pixels a side."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """The image to write: .png, .jpg, or .gif and .mp4 for a full turn. Default: MESH.png in outputs/."""
+
+
+@dataclass(kw_only=True)
+class InfoConfig:
+    """Print what is in a mesh file: geometry, materials, textures, UVs, and what is unusual about them."""
+
+    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
+    """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
+
+
+@dataclass(kw_only=True)
+class ViewConfig:
+    """Show a mesh, or the result in a folder, on a page in the browser (needs the extra viewer)."""
+
+    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR|MESH")]
+    """A folder that texopt has written, or a mesh."""
+    port: int = 8080
+    """Of the page."""
+    host: str = "127.0.0.1"
+    """Address that the page listens on; the default is for this machine only."""
+
+
+RUNS: dict[str, type[RunConfig]] = {"style": StyleConfig, "feature": FeatureConfig, "custom": CustomConfig}
+CONFIGS: dict[str, type] = {
+    **RUNS, "unwrap": UnwrapConfig, "render": RenderConfig, "info": InfoConfig, "view": ViewConfig,
+}  # fmt: skip
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """What an option of several names says, with commas between."""
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
+
+
+def masks(text: str) -> Path | dict[str, Path] | None:
+    """What --mask says: nothing, an image, or NAME=IMAGE pairs with commas between."""
+    if not text:
+        return None
+    if "=" not in text or Path(text).exists():
+        return Path(text)
+    return {name: Path(image) for name, _, image in (part.partition("=") for part in listed(text))}
 Config = TypeVar("Config", bound=RunConfig)
 
 
@@ -104,6 +195,11 @@ def to_yaml(command: str, config: RunConfig) -> str:
         return list(value) if isinstance(value, tuple) else value
 
     values = {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    given = masks(config.mask)
+    if isinstance(given, dict):
+        values["mask"] = ",".join(f"{name}={image.resolve()}" for name, image in given.items())
+    elif given is not None:
+        values["mask"] = str(given.resolve())
     header = f"# texopt {__version__}; run it again with: texopt {command} --config config.yaml\n"
     return header + yaml.safe_dump({"command": command} | values, sort_keys=False, allow_unicode=True)
 

@@ -44,3 +44,8 @@ def indexed_part(mesh: Mesh, faces: np.ndarray | slice = slice(None)) -> Indexed
     return IndexedPart(
         mesh.vertices[corners[where]], mesh.uvs[corner_uvs[where]], normals, pair.reshape(-1, 3).astype(np.int32)
     )
+
+
+def map_parts(mesh: Mesh) -> list[IndexedPart]:
+    """The faces of every map of a mesh as a part."""
+    return [indexed_part(mesh, np.flatnonzero(mesh.face_map == index)) for index in range(len(mesh.maps))]

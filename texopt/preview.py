@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from texopt.cameras import Cameras, fit_distance, orbit
+from texopt.cameras import Cameras, fit_distance, orbit, sphere_points
 from texopt.images import to_image
 from texopt.mesh import Mesh
 from texopt.render import Scene, composite, look_up
@@ -28,6 +28,16 @@ CELL = 288  # pixels a side
 SUPERSAMPLE = 2
 BACKGROUND = 0.72
 FILL = 0.96  # of a picture's half height that the mesh may reach
+MANY = 20_000  # vertices
+
+
+def _outermost(points: Tensor) -> Tensor:
+    """Points [N,3], or, of very many, those that are farthest in one of many directions: what a frame has to hold."""
+    if len(points) <= MANY:
+        return points
+    directions = sphere_points(1024).float()
+    farthest = [(points @ some.T).argmax(0) for some in directions.split(64)]
+    return points[torch.cat(farthest).unique()]
 
 
 def framed(mesh: Mesh, azimuth: Sequence[float] | Tensor, elevation: Sequence[float] | Tensor) -> Cameras:
@@ -37,7 +47,7 @@ def framed(mesh: Mesh, azimuth: Sequence[float] | Tensor, elevation: Sequence[fl
     """
     angles = torch.as_tensor(azimuth).double(), torch.as_tensor(elevation).double()
     cameras = orbit(*angles)
-    corners = mesh.unit_vertices().double()[torch.from_numpy(mesh.faces).unique().long()]
+    corners = _outermost(mesh.unit_vertices()[torch.from_numpy(mesh.faces).unique().long()]).double()
     eye = corners @ cameras.view[:, :3, :3].transpose(1, 2)  # [B,V,3], from the centre; +Z is towards the camera
     x, z = eye[..., :2] * cameras.projection[0, 1, 1], eye[..., 2:]
     distance = fit_distance(10.0)

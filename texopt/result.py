@@ -19,12 +19,14 @@ from texopt.cameras import fixed_views
 from texopt.errors import OptionError
 from texopt.export import export
 from texopt.export.atlas import fill
-from texopt.images import write_file
+from texopt.images import to_image, write_file
+from texopt.indexed import map_parts
 from texopt.mesh import Mesh
 from texopt.preview import contact_sheet, loss_plot
 from texopt.render import Scene, look_up
-from texopt.texture.maps import TextureSet
+from texopt.texture.maps import TextureSet, with_kept
 from texopt.uvspace import covered
+from texopt.viewer import viewer_html
 
 if TYPE_CHECKING:
     from texopt.loop import Step
@@ -70,14 +72,12 @@ class Result:
         with torch.no_grad():
             baked = [image.cpu() for image in TextureSet(mesh, self.texture).bake()]
         sizes = [(image.shape[1], image.shape[2]) for image in baked]
-        images, paints = mesh.originals(sizes), mesh.paints(sizes)
+        filled = []
         for index, image, reached in zip(mesh.painted, baked, reached_texels(mesh, sizes), strict=True):
-            height, width = image.shape[1:]
-            used = covered(mesh.uvs, mesh.face_uvs[mesh.face_map == index], height, width)[None].float()
+            used = covered(mesh.uvs, mesh.face_uvs[mesh.face_map == index], *reached.shape)[None].float()
             used = max_pool2d(used, 3, 1, 1)[0] > 0  # a bilinear look-up at a chart's edge reaches one texel out of it
-            filled = fill(image, used & reached)
-            images[index] = filled if paints is None else torch.lerp(images[index], filled, paints[index])
-        return images
+            filled.append(fill(image, used & reached))
+        return with_kept(mesh, filled)
 
     @property
     def image(self) -> Tensor:
@@ -112,13 +112,29 @@ class Result:
             writer.writerow([step.number, f"{step.seconds:.3f}", *(f"{value:.6g}" for value in step.terms.values())])
         return buffer.getvalue()
 
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write everything into a folder: NAME.obj, NAME.mtl, NAME.png, preview.png, loss.png, history.csv."""
+    def viewer(self) -> bytes:
+        """viewer.html: a page that shows the model before and after, offline in any browser."""
+        mesh = self.mesh
+        before = [Image.fromarray(texture.original) for texture in mesh.maps]
+        after = [
+            before[index] if texture.kept else to_image(self.images[index]) for index, texture in enumerate(mesh.maps)
+        ]
+        return viewer_html(mesh.name, map_parts(mesh), before, after)
+
+    def save(
+        self, folder: str | os.PathLike[str], formats: Sequence[str] = ("obj",), bits: int = 8, unlit: bool = False
+    ) -> Path:
+        """Write everything into a folder: NAME.obj, NAME.mtl, NAME.png, preview.png, viewer.html, loss.png, history.csv.
+
+        formats: of the model: obj, glb, png. bits, unlit: as of export.
+        """
         folder = Path(folder)
-        self.export(folder / f"{self.mesh.name}.obj")
+        for ending in formats:
+            self.export(folder / f"{self.mesh.name}.{ending}", bits if ending == "png" else 8, unlit)
         sheet = io.BytesIO()
         self.preview().save(sheet, "PNG")
         write_file(folder / "preview.png", sheet.getvalue())
+        write_file(folder / "viewer.html", self.viewer())
         write_file(folder / "loss.png", loss_plot(self.history))
         write_file(folder / "history.csv", self.history_csv().encode())
         return folder

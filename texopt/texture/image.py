@@ -18,6 +18,17 @@ MAX_SIZE = 8192
 Start = Tensor | tuple[float, float, float] | None  # noise, a colour, or an image [3,H,W]
 
 
+def check_size(side: int) -> None:
+    """OptionError for texels a side that a texture cannot have."""
+    if not 8 <= side <= MAX_SIZE:
+        raise OptionError(f"texture size has to be between 8 and {MAX_SIZE} texels a side, not {side}; try 1024")
+    if side & (side - 1):
+        near = 1 << (side.bit_length() - 1)
+        raise OptionError(
+            f"texture size has to be a power of two (mip levels halve it), not {side}; try {near} or {2 * near}"
+        )
+
+
 class ImageTexture(nn.Module):
     """A texture that is an image [3,height,width]. Parameterisations say how it is decoded from their parameters."""
 
@@ -25,15 +36,7 @@ class ImageTexture(nn.Module):
         super().__init__()
         height, width = (size, size) if isinstance(size, int) else size
         for side in (height, width):
-            if not 8 <= side <= MAX_SIZE:
-                raise OptionError(
-                    f"texture size has to be between 8 and {MAX_SIZE} texels a side, not {side}; try 1024"
-                )
-            if side & (side - 1):
-                near = 1 << (side.bit_length() - 1)
-                raise OptionError(
-                    f"texture size has to be a power of two (mip levels halve it), not {side}; try {near} or {2 * near}"
-                )
+            check_size(side)
         self.height, self.width = height, width
 
     def start_values(self, start: Tensor | tuple[float, float, float]) -> Tensor:

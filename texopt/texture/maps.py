@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from texopt.errors import OptionError
@@ -20,6 +21,18 @@ class Texture(Protocol):
 
     def bake(self, height: int | None = None, width: int | None = None) -> Tensor:
         """The texture as an image [3,height,width] in [0,1], row 0 on top."""
+
+
+def with_kept(mesh: Mesh, images: Sequence[Tensor]) -> list[Tensor]:
+    """The textures of all maps: the given ones [3,H,W] of those that are optimised, over what is kept of the originals.
+
+    images: in the order of mesh.painted, on the CPU.
+    """
+    sizes = [(image.shape[1], image.shape[2]) for image in images]
+    out, paints = mesh.originals(sizes), mesh.paints(sizes)
+    for index, image in zip(mesh.painted, images, strict=True):
+        out[index] = image if paints is None else torch.lerp(out[index], image, paints[index])
+    return out
 
 
 class TextureSet(nn.Module):
@@ -51,4 +64,4 @@ class TextureSet(nn.Module):
 
     def bake(self) -> list[Tensor]:
         """The textures as images [3,H,W] in [0,1], each at its own size, in the order of mesh.painted."""
-        return [texture.bake() for texture in self.textures]  # type: ignore[operator]
+        return [texture.bake().detach() for texture in self.textures]  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""What the commands do: build the objective, run the loop with a progress bar, write the results."""
+"""texopt style, feature, custom: build the objective, run the loop with a progress bar, write the results."""
 
 from __future__ import annotations
 
@@ -7,24 +7,37 @@ import logging
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from texopt.cameras import sample_sphere
-from texopt.config import CustomConfig, FeatureConfig, RunConfig, StyleConfig, to_yaml
+from texopt.commands.meshes import described, load
+from texopt.config import CustomConfig, FeatureConfig, RunConfig, StyleConfig, listed, to_yaml
 from texopt.errors import OptionError, OutputError
-from texopt.export import check_target
-from texopt.features.backbones import BACKBONES, class_index, load_backbone
-from texopt.images import write_file
+from texopt.export import FORMATS, check_target
+from texopt.features.backbones import class_index, load_backbone
+from texopt.images import to_image, write_file
+from texopt.indexed import map_parts
 from texopt.loop import Step, check_options, optimize, resolve_device
-from texopt.mesh import load_mesh
+from texopt.mesh import Mesh
 from texopt.objectives import Objective, as_objective, channel, content, logit, seam, style
+from texopt.preview import draw, framed
 from texopt.raster import backends
-from texopt.texture import FourierTexture, PixelTexture, PyramidTexture, palette
+from texopt.render import Scene
+from texopt.result import Result
+from texopt.texture import FourierTexture, PixelTexture, PyramidTexture, Texture, TextureSet, palette
+from texopt.texture.image import check_size
+from texopt.texture.maps import with_kept
 from texopt.transforms import robust
+from texopt.video import Timelapse, check_video, turntable, write_video
+
+if TYPE_CHECKING:
+    from texopt.live import LivePage
 
 log = logging.getLogger("texopt")
 
@@ -33,6 +46,7 @@ TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelText
     "fourier": FourierTexture,
     "pixel": PixelTexture,
 }
+VIDEO = 512  # pixels a side
 
 
 def parse_target(text: str) -> Objective:
@@ -106,6 +120,53 @@ class _Bar(Progress):
         self.update(self.row, completed=step.number, speed=f"{step.number / step.seconds:.1f} steps/s", terms=terms)
 
 
+def _look(mesh: Mesh, textures: list[Texture]) -> list[Tensor]:
+    """The textures of all maps as they are now."""
+    return with_kept(mesh, [image.cpu() for image in TextureSet(mesh, textures).bake()])
+
+
+def _live_page(config: RunConfig, mesh: Mesh, textures: list[Texture]) -> LivePage:
+    from texopt.live import LivePage
+
+    originals = [Image.fromarray(texture.original) for texture in mesh.maps]
+
+    def bake() -> list[Image.Image]:
+        return [to_image(image) for image in _look(mesh, textures)]
+
+    return LivePage(
+        mesh.name, map_parts(mesh), bake(), originals=originals, bake=bake, host=config.host, port=config.port
+    )
+
+
+def _timelapse(mesh: Mesh, textures: list[Texture], steps: int) -> Timelapse:
+    scene, camera = Scene(mesh), framed(mesh, [30.0], [15.0])
+    return Timelapse(lambda: to_image(draw(scene, camera, VIDEO, _look(mesh, textures))[0][0]), steps)
+
+
+def _write_videos(config: RunConfig, folder: Path, result: Result, timelapse: Timelapse | None) -> None:
+    scene = Scene(result.mesh)
+    for ending in listed(config.turntable):
+        frames = turntable(lambda cameras: draw(scene, cameras, VIDEO, result.images)[0], result.mesh)
+        write_video(folder / f"turntable.{ending}", frames)
+    for ending in listed(config.timelapse):
+        if timelapse is not None and timelapse.pictures:
+            timelapse.write(folder / f"timelapse.{ending}")
+
+
+def check_outputs(config: RunConfig) -> None:
+    """OptionError or DependencyError for formats and videos that cannot be written: before the run, not after."""
+    for name in listed(config.format):
+        if f".{name}" not in FORMATS:
+            raise OptionError(f"format has to be of obj, glb, png, with commas between, not {name!r}")
+    if not listed(config.format):
+        raise OptionError("format is empty; take obj, glb, png, or several with commas between")
+    for option in ("turntable", "timelapse"):
+        for name in listed(getattr(config, option)):
+            if name not in ("gif", "mp4"):
+                raise OptionError(f"{option} has to be gif or mp4 or both with a comma, not {name!r}")
+            check_video(f"{option}.{name}")
+
+
 def run(command: str, config: RunConfig) -> None:
     """Run `texopt style`, `feature` or `custom` and write DIR: model, pictures, history and configuration."""
     started = time.perf_counter()
@@ -114,6 +175,8 @@ def run(command: str, config: RunConfig) -> None:
             raise OptionError(f"threads has to be between 1 and 1024, not {config.threads}")
         torch.set_num_threads(config.threads)
     check_options(config.steps, config.view_size, config.views_per_step, config.learning_rate)
+    check_outputs(config)
+    check_size(config.texture_size)
     objective, name = _objective(config)
     device = resolve_device(config.device)
     drawing = backends.select(config.raster, device).name
@@ -121,35 +184,43 @@ def run(command: str, config: RunConfig) -> None:
     start = palette(config.style, generator) if isinstance(config, StyleConfig) else None
     cameras = sample_sphere(distance=config.distance, elevation=config.elevation)
     extractor = load_backbone(config.backbone, config.weights, device)
-    mesh = load_mesh(config.mesh, unwrap=config.unwrap)  # type: ignore[attr-defined]
-    textures = [TEXTURES[config.texture](size, start, generator) for size in mesh.map_sizes(config.texture_size)]
+    mesh = load(config)
+    sizes = mesh.map_sizes(config.texture_size)
+    textures: list[Texture] = [TEXTURES[config.texture](size, start, generator) for size in sizes]
     config.out = config.out or Path("outputs") / f"{mesh.name}_{name}"
-    check_target(mesh, config.out / f"{mesh.name}.obj")
+    for ending in listed(config.format):
+        check_target(mesh, config.out / f"{mesh.name}.{ending}")
     _check_folder(config.out)
     precision = "bfloat16" if extractor.half_precision else "float32"
     log.info(
-        "%s: %s triangles; texture %d²; %s on %s, %s; drawing on %s",
-        mesh.name, f"{len(mesh.faces):,}", config.texture_size, config.backbone, device.type, precision, drawing,
+        "%s: %s triangles; %s; %s on %s, %s; drawing on %s", mesh.name, f"{len(mesh.faces):,}",
+        described(mesh, sizes), config.backbone, device.type, precision, drawing,
     )  # fmt: skip
+    page = _live_page(config, mesh, textures) if config.live else None
+    timelapse = _timelapse(mesh, textures, config.steps) if config.timelapse else None
     with _Bar(config.steps) as bar:
+        watchers = [bar.show, *([timelapse] if timelapse else []), *([page.on_step] if page else [])]
+
+        def on_step(step: Step) -> None:
+            for watch in watchers:
+                watch(step)
+
         result = optimize(
             mesh, textures, objective, steps=config.steps, view_size=config.view_size,
             views_per_step=config.views_per_step, learning_rate=config.learning_rate, cameras=cameras,
             transform=robust() if isinstance(config, FeatureConfig) else None,
-            backbone=extractor, seed=config.seed, device=str(device), raster=config.raster, on_step=bar.show,
+            backbone=extractor, seed=config.seed, device=str(device), raster=config.raster, on_step=on_step,
         )  # fmt: skip
     if result.interrupted:
         log.warning("stopped at step %d of %d; writing what there is", len(result.history), config.steps)
-    result.save(config.out)
+    result.save(config.out, listed(config.format), config.bits, config.unlit)
+    _write_videos(config, config.out, result, timelapse)
     write_file(config.out / "config.yaml", to_yaml(command, config).encode())
     seconds = time.perf_counter() - started
-    print(f"{config.out / mesh.name}.obj with its texture, and preview.png beside it, in {seconds:.0f} s")
-
-
-def list_backbones() -> None:
-    """Print the networks: layers, where weights come from, licence."""
-    for name, backbone in BACKBONES.items():
-        print(f"{name}\n    weights: {backbone.weights}\n    licence: {backbone.license}")
-        print(f"    style: {', '.join(backbone.style_layers)}\n    content: {backbone.content_layer}")
-    print("timm:NAME\n    any network of timm, by its name there; weights are downloaded at first use")
-    print("    style: the ends of its stages up to stride 16\n    content: the last of them of stride 8")
+    model = f"{config.out / mesh.name}.{listed(config.format)[0]}"
+    print(f"{model}, and preview.png and viewer.html beside it, in {seconds:.0f} s")
+    if page is not None:
+        page.finished([to_image(image) for image in result.images])
+        log.info("the live page stays until Ctrl-C")
+        page.wait()
+        page.close()

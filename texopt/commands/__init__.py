@@ -1,0 +1,30 @@
+"""What the commands do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from texopt.config import RUNS
+
+
+def run(command: str, config: Any) -> None:
+    """Run a command with its options (texopt.config.CONFIGS)."""
+    if command in RUNS:
+        from texopt.commands import optimization
+
+        optimization.run(command, config)
+    else:
+        from texopt.commands import meshes
+
+        {"unwrap": meshes.unwrap, "render": meshes.render, "info": meshes.info, "view": meshes.view}[command](config)
+
+
+def list_backbones() -> None:
+    """Print the networks: layers, where weights come from, licence."""
+    from texopt.features.backbones import BACKBONES
+
+    for name, backbone in BACKBONES.items():
+        print(f"{name}\n    weights: {backbone.weights}\n    licence: {backbone.license}")
+        print(f"    style: {', '.join(backbone.style_layers)}\n    content: {backbone.content_layer}")
+    print("timm:NAME\n    any network of timm, by its name there; weights are downloaded at first use")
+    print("    style: the ends of its stages up to stride 16\n    content: the last of them of stride 8")

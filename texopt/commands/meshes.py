@@ -1,0 +1,150 @@
+"""texopt unwrap, render, info, view: what concerns a mesh and no objective."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from texopt.config import InfoConfig, RenderConfig, RunConfig, UnwrapConfig, ViewConfig, listed, masks
+from texopt.errors import OptionError, OutputError
+from texopt.export import check_target, export
+from texopt.images import to_image, write_file
+from texopt.indexed import map_parts
+from texopt.mesh import Mesh, load_mesh
+from texopt.preview import draw, still
+from texopt.render import Scene
+
+log = logging.getLogger("texopt")
+
+PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+VIDEOS = (".gif", ".mp4")
+MAX_STILL = 4096
+
+
+def load(config: RunConfig) -> Mesh:
+    """The mesh of a run, with what its options leave out of it."""
+    return load_mesh(
+        config.mesh, config.unwrap, only=listed(config.only), skip=listed(config.skip), mask=masks(config.mask),  # type: ignore[attr-defined]
+        texture_size=config.texture_size,
+    )  # fmt: skip
+
+
+def described(mesh: Mesh, sizes: list[int]) -> str:
+    """The textures of a run in a few words."""
+    kept = len(mesh.maps) - len(sizes)
+    text = f"texture {sizes[0]}²" if len(sizes) == 1 else f"{len(sizes)} textures of {min(sizes)}² to {max(sizes)}²"
+    return text + (f" ({kept} kept)" if kept else "")
+
+
+def unwrap(config: UnwrapConfig) -> None:
+    """Write the mesh with new UVs, and its textures in that layout."""
+    started = time.perf_counter()
+    mesh = load_mesh(
+        config.mesh, unwrap=True, only=listed(config.only), skip=listed(config.skip), texture_size=config.texture_size
+    )
+    ending = ".glb" if config.mesh.suffix.lower() in (".gltf", ".glb") else ".obj"
+    out = check_target(mesh, config.out or Path("outputs") / f"{mesh.name}_unwrapped" / f"{mesh.name}{ending}")
+    files = export(mesh, mesh.originals([(config.texture_size, config.texture_size)] * len(mesh.painted)), out)
+    charts = used_share(mesh)
+    print(f"{files[-1]}: {charts:.0%} of the texture is used, in {time.perf_counter() - started:.0f} s")
+
+
+def used_share(mesh: Mesh) -> float:
+    """The share of the first optimised texture that its faces use."""
+    from texopt.uvspace import covered
+
+    faces = mesh.face_uvs[mesh.face_map == mesh.painted[0]]
+    return float(covered(mesh.uvs, faces, 1024, 1024).float().mean())
+
+
+def render(config: RenderConfig) -> None:
+    """Write a still, or a video of a full turn."""
+    from texopt.video import check_video, turntable, write_video
+
+    if not 16 <= config.size <= MAX_STILL:
+        raise OptionError(f"size has to be between 16 and {MAX_STILL} pixels, not {config.size}")
+    out = config.out or Path("outputs") / f"{config.mesh.stem}.png"
+    ending = out.suffix.lower()
+    if ending in VIDEOS:
+        check_video(out)
+    elif ending not in PICTURES:
+        raise OptionError(f"cannot write {out.name!r}: the ending has to be one of {', '.join([*PICTURES, *VIDEOS])}")
+    mesh = load_mesh(config.mesh)
+    if any(source.resolve() == out.resolve() for source in mesh.files):
+        raise OutputError(f"{out} is a file of the mesh; choose another --out")
+    scene, looks = Scene(mesh), mesh.originals()
+
+    def picture(cameras: Any) -> Any:
+        return draw(scene, cameras, config.size, looks)[0]
+
+    if ending in VIDEOS:
+        write_video(out, turntable(picture, mesh, elevation=config.elevation))
+    else:
+        buffer = io.BytesIO()
+        still(picture, mesh, config.azimuth, config.elevation).save(buffer, PICTURES[ending], quality=95)
+        write_file(out, buffer.getvalue())
+    print(out)
+
+
+def info(config: InfoConfig) -> None:
+    """Print tables of what is in a mesh file."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from texopt.inspection import inspect
+
+    report = inspect(config.mesh)
+    console = Console()
+    for title, rows in report.items():
+        table = Table(title=title, title_justify="left", show_header=bool(rows) and len(rows[0]) > 2, box=None)
+        head, body = (rows[0], rows[1:]) if rows and len(rows[0]) > 2 else (("", ""), rows)
+        for name in head:
+            table.add_column(name, overflow="fold")
+        for row in body:
+            table.add_row(*row)
+        console.print(table)
+        console.print()
+
+
+def _model_in(folder: Path) -> Path:
+    """The model that texopt has written into a folder."""
+    found = sorted(path for ending in ("glb", "obj") for path in folder.glob(f"*.{ending}"))
+    if not found:
+        raise OptionError(f"{folder} has no model (.obj or .glb) in it; give a folder that texopt has written")
+    return found[0]
+
+
+def view(config: ViewConfig) -> None:
+    """Serve the page until Ctrl-C."""
+    from texopt.live import LivePage
+
+    mesh = load_mesh(_model_in(config.mesh) if config.mesh.is_dir() else config.mesh)
+    images = [to_image(image) for image in mesh.originals()]
+    before = _before(config.mesh, mesh) if config.mesh.is_dir() else None
+    page = LivePage(mesh.name, map_parts(mesh), images, originals=before, host=config.host, port=config.port)
+    log.info("Ctrl-C ends it")
+    page.wait()
+    page.close()
+
+
+def _before(folder: Path, mesh: Mesh) -> list[Image.Image] | None:
+    """The original textures of the mesh that a result was made from; None where it is gone or has other UVs."""
+    from texopt.config import RUNS, from_yaml
+    from texopt.errors import TexoptError
+
+    for command in RUNS:
+        try:
+            source = from_yaml(command, folder / "config.yaml").get("mesh")
+            original = load_mesh(source) if isinstance(source, Path) else None
+        except TexoptError:
+            continue
+        if original is not None and original.own_uvs and len(original.maps) == len(mesh.maps):
+            if np.array_equal(original.face_uvs.shape, mesh.face_uvs.shape):
+                return [Image.fromarray(texture.original) for texture in original.maps]
+    return None
