@@ -16,6 +16,11 @@ USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through rend
   texopt style MESH IMAGE              give a mesh the style of a painting
   texopt feature MESH TARGET           show what excites a channel (blocks.4:17) or looks like a class (tiger)
   texopt custom MESH FILE.py:FUNCTION  optimise for an objective of your own
+
+  texopt info MESH                     what is in a mesh file
+  texopt unwrap MESH                   new UVs, with the textures carried over
+  texopt render MESH                   a picture of it, or a turntable
+  texopt view DIR|MESH                 a page in the browser that shows it
   texopt backbones                     list the pretrained networks
 
 `texopt COMMAND --help` lists a command's options; `--config FILE` starts from a saved config.yaml.
@@ -39,13 +44,13 @@ def _configure_log() -> None:
 def _run(command: str, arguments: list[str]) -> None:
     import tyro
 
-    from texopt.config import CONFIGS, RunConfig, from_yaml
+    from texopt.config import CONFIGS, RUNS, from_yaml
 
     kind = CONFIGS[command]
     values = {}
     for index, argument in enumerate(arguments):
         name, given, value = argument.partition("=")
-        if name == "--config":
+        if name == "--config" and command in RUNS:
             rest = arguments[index + 1 :]
             if not given and not rest:
                 raise OptionError("--config needs a file")
@@ -55,7 +60,7 @@ def _run(command: str, arguments: list[str]) -> None:
     inputs = [name for name in ("mesh", "style", "target", "function") if name in kind.__dataclass_fields__]
     missing = dict.fromkeys(inputs, tyro.MISSING)
     default: Any = kind(**(missing | values)) if values else tyro.MISSING_NONPROP
-    config: RunConfig = tyro.cli(kind, args=arguments, prog=f"texopt {command}", default=default)
+    config: Any = tyro.cli(kind, args=arguments, prog=f"texopt {command}", default=default)
     tune_process()
     from texopt.commands import run
 

@@ -20,6 +20,7 @@ from texopt.errors import MeshError
 log = logging.getLogger("texopt")
 
 LONG = 200_000  # triangles from which on it takes minutes
+SECONDS = 0.0006  # a triangle, measured on the Stanford bunny
 OVERLAP_TOLERANCE = 0.02  # share of the UV area; less is rounding of texels
 
 
@@ -46,6 +47,12 @@ def unwrap_faces(vertices: np.ndarray, faces: np.ndarray, size: int = 1024) -> t
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    if len(faces) > LONG:
+        minutes = len(faces) * SECONDS / 60
+        log.warning(
+            "unwrapping %s triangles takes about %.0f minutes; a mesh editor's own unwrapping, or fewer triangles, is "
+            "quicker", f"{len(faces):,}", max(minutes, 1),
+        )  # fmt: skip
     used, inverse = np.unique(faces, return_inverse=True)
     center, scale = vertices[used].mean(0), np.ptp(vertices[used], axis=0).max()
     unit = ((vertices[used] - center) / scale).astype(np.float32)  # float32 resolves it wherever the mesh stands
@@ -71,28 +78,40 @@ def unwrap_faces(vertices: np.ndarray, faces: np.ndarray, size: int = 1024) -> t
             return result["uvs"].astype(np.float64), result["face_uvs"].astype(np.int32)
 
 
-def report_uvs(name: str, uvs: np.ndarray, face_uvs: np.ndarray) -> None:
-    """Log, a line each, what is unusual about a UV layout: repeated, overlapping or degenerate."""
+def uv_problems(uvs: np.ndarray, face_uvs: np.ndarray) -> list[str]:
+    """What is unusual about a UV layout, a phrase each: repeated, overlapping, degenerate.
+
+    uvs float64 [T,2], face_uvs int [F,3].
+    """
     from texopt.uvspace import covered
 
     corners = uvs[face_uvs]
     if corners.min() < -1e-4 or corners.max() > 1 + 1e-4:
-        log.warning(
-            "%s: UVs reach outside [0,1] (%.2f to %.2f); the texture repeats there", name, corners.min(), corners.max()
-        )
-        return
+        return [f"UVs reach outside [0,1] ({corners.min():.2f} to {corners.max():.2f}); the texture repeats there"]
+    found = []
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    areas = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) / 2
+    signed = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) / 2
+    areas = np.abs(signed)
     flat = int((areas <= 1e-12).sum())
     if flat > len(areas) // 100:
-        log.warning("%s: %d of %d faces have no area in the texture and show single colours", name, flat, len(areas))
-    size = 2048
-    overlap = 1 - float(covered(uvs, face_uvs, size, size).sum()) / size**2 / max(float(areas.sum()), 1e-12)
-    if flat < len(areas) and overlap > OVERLAP_TOLERANCE:
-        log.warning(
-            "%s: %.0f%% of the UV area overlaps: those parts share one texture (--unwrap gives each its own)",
-            name, 100 * overlap,
-        )  # fmt: skip
+        found.append(f"{flat:,} of {len(areas):,} faces have no area in the texture and show single colours")
+    if flat < len(areas):
+        size = 2048
+        overlap = 1 - float(covered(uvs, face_uvs, size, size).sum()) / size**2 / float(areas.sum())
+        if overlap > OVERLAP_TOLERANCE:
+            mirrored = float(areas[signed < 0].sum() / areas.sum())
+            kind = "mirrored" if 0.1 < mirrored < 0.9 else "stacked"
+            found.append(
+                f"{overlap:.0%} of the UV area overlaps ({kind} charts): those parts share one texture "
+                "(--unwrap gives each its own)"
+            )
+    return found
+
+
+def report_uvs(name: str, uvs: np.ndarray, face_uvs: np.ndarray) -> None:
+    """Log, a line each, what is unusual about a UV layout."""
+    for problem in uv_problems(uvs, face_uvs):
+        log.warning("%s: %s", name, problem)
 
 
 def _worker(given: str, made: str) -> None:

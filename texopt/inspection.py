@@ -1,0 +1,103 @@
+"""What is in a mesh file: the tables of `texopt info`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from texopt.errors import MeshError
+from texopt.gltf import GltfFile
+from texopt.readers import RawMesh, read
+from texopt.seams import same_places
+
+Table = list[tuple[str, ...]]
+
+
+def edges(faces: np.ndarray) -> tuple[int, int, int]:
+    """(open, non-manifold, inconsistently turned) edges of triangles [F,3]: of one face, of three or more, of two faces
+    that both go the same way along it."""
+    a, b = faces.reshape(-1), np.roll(faces, -1, 1).reshape(-1)
+    forward = a < b
+    keys = np.minimum(a, b).astype(np.int64) * (int(faces.max()) + 1) + np.maximum(a, b)
+    _, inverse, count = np.unique(keys, return_inverse=True, return_counts=True)
+    ways = np.bincount(inverse.reshape(-1), forward, len(count))
+    return int((count == 1).sum()), int((count > 2).sum()), int(((count == 2) & (ways != 1)).sum())
+
+
+def volume(raw: RawMesh) -> float:
+    """The signed volume that the faces enclose; negative where they are inside out."""
+    corners = raw.vertices[raw.faces] - raw.vertices[raw.faces].mean((0, 1))
+    return float(np.einsum("fi,fi->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() / 6)
+
+
+def _geometry(raw: RawMesh) -> Table:
+    places = same_places(raw.vertices)[raw.faces]
+    corners = raw.vertices[raw.faces]
+    low, high = corners.min((0, 1)), corners.max((0, 1))
+    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    flat = int((areas == 0).sum())
+    distinct = places[(places[:, 0] != places[:, 1]) & (places[:, 1] != places[:, 2]) & (places[:, 2] != places[:, 0])]
+    border, many, turned = edges(distinct) if len(distinct) else (0, 0, 0)
+    watertight = not (border or many or turned)
+    rows = [
+        ("triangles", f"{len(raw.faces):,}" + (f", {flat:,} without area" if flat else "")),
+        ("vertices", f"{len(raw.vertices):,} at {len(np.unique(places)):,} places"),
+        ("size", " x ".join(f"{side:.4g}" for side in high - low)),
+        ("from, to", f"({', '.join(f'{x:.4g}' for x in low)}) to ({', '.join(f'{x:.4g}' for x in high)})"),
+        ("area", f"{areas.sum():.4g}"),
+        ("normals", "kept" if len(raw.normals) else "none; engines make their own"),
+        ("vertex colours", "none" if raw.colors is None else "yes, taken as the original"),
+    ]
+    if watertight:
+        rows.append(("surface", "closed" + (", inside out" if volume(raw) < 0 else "")))
+    else:
+        found = ((border, "open"), (many, "non-manifold"), (turned, "inconsistently turned"))
+        rows.append(("surface", ", ".join(f"{count:,} {what} edges" for count, what in found if count)))
+    if isinstance(raw.source, GltfFile):
+        counts = {kind: len(raw.source.get(kind)) for kind in ("nodes", "meshes", "skins", "animations")}
+        rows.append(("scene", ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)))
+    return rows
+
+
+def _uv_state(raw: RawMesh, faces: np.ndarray) -> str:
+    from texopt.unwrap import uv_problems
+
+    has = (raw.face_uvs[faces] >= 0).all(1)
+    if not has.any():
+        return "none: made by --unwrap or by itself"
+    if not has.all():
+        return f"missing on {int((~has).sum()):,} faces"
+    if raw.copy_of is not None:
+        faces = faces[raw.copy_of[faces] == faces]
+    return "; ".join(uv_problems(raw.uvs, raw.face_uvs[faces])) or "fine"
+
+
+def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:
+    """Tables by title, rows of text; those of three columns and more begin with their heads.
+
+    MeshError where the file cannot be read or has no faces.
+    """
+    path = Path(path)
+    raw = read(path)
+    if not len(raw.faces):
+        raise MeshError(f"{path} has no faces; texopt needs a surface, not points or lines")
+    if not np.isfinite(raw.vertices[raw.faces]).all():
+        raise MeshError(f"{path} has vertices that are not finite (NaN or infinity); mend it in a mesh editor")
+    materials: Table = [("material", "triangles", "original", "UVs")]
+    for index in raw.used_materials():
+        faces = np.flatnonzero(raw.face_material == index)
+        material = raw.materials[index]
+        look = "{1}x{0} texture".format(*material.texture.shape) if material.texture is not None else "plain #{:02x}{:02x}{:02x}".format(*material.image()[0, 0])
+        look += ", with alpha" if material.alpha is not None else ""
+        materials.append((raw.names[index] or "(none)", f"{len(faces):,}", look, _uv_state(raw, faces)))
+    objects: Table = [("object", "triangles", "")]
+    if raw.face_object is not None and len(raw.objects) > 1:
+        counts = np.bincount(raw.face_object, minlength=len(raw.objects))
+        objects += [(name or "(unnamed)", f"{count:,}", "") for name, count in zip(raw.objects, counts, strict=True)]
+    tables = {path.name: _geometry(raw), "materials": materials}
+    if len(objects) > 1:
+        tables["objects"] = objects
+    tables["files"] = [(str(file), f"{file.stat().st_size:,} bytes") for file in raw.files]
+    return tables
