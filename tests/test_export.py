@@ -80,7 +80,11 @@ def source(folder: Path, kind: str) -> Path:
         lines.append("vn {:.3f} {:.3f} {:.3f}".format(*box.face_normals[pair[0]]))
         uvs = ["", "", "", ""] if kind == "no uvs" else [4 * chart + i for i in (1, 2, 3, 4)]
         face = "f " + " ".join(f"{v + 1}/{t}/{chart + 1}" for v, t in zip(ring, uvs, strict=True))
-        material = {"materials": ("dark red", "blue")[chart % 2], "late": "" if chart < 2 else "blue", "skinned": "blue"}.get(kind, "")
+        material = {
+            "materials": ("dark red", "blue")[chart % 2],
+            "late": "" if chart < 2 else "blue",
+            "skinned": "blue",
+        }.get(kind, "")
         lines += [f"g side {chart}", *([f"usemtl {material}"] if material else []), "s off", face]
     return write(folder / "a.obj", "\n".join(lines) + "\n")
 

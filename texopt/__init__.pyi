@@ -13,6 +13,11 @@ from .objectives import objective as objective, seam as seam, style as style, to
 from .render import Fragments as Fragments, View as View, composite as composite, rasterize as rasterize
 from .result import Result as Result
 from .texture import FourierTexture as FourierTexture, ImageTexture as ImageTexture
-from .texture import PixelTexture as PixelTexture, PyramidTexture as PyramidTexture, Texture as Texture, palette as palette
+from .texture import (
+    PixelTexture as PixelTexture,
+    PyramidTexture as PyramidTexture,
+    Texture as Texture,
+    palette as palette,
+)
 
 __version__: str

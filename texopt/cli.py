@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 from pathlib import Path
@@ -57,7 +58,8 @@ def _run(command: str, arguments: list[str]) -> None:
             values = from_yaml(command, Path(value if given else rest[0]))
             arguments = arguments[:index] + rest[0 if given else 1 :]
             break
-    inputs = [name for name in ("mesh", "style", "target", "function") if name in kind.__dataclass_fields__]
+    fields = {field.name for field in dataclasses.fields(kind)}
+    inputs = [name for name in ("mesh", "style", "target", "function") if name in fields]
     missing = dict.fromkeys(inputs, tyro.MISSING)
     default: Any = kind(**(missing | values)) if values else tyro.MISSING_NONPROP
     config: Any = tyro.cli(kind, args=arguments, prog=f"texopt {command}", default=default)

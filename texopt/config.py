@@ -180,6 +180,8 @@ def masks(text: str) -> Path | dict[str, Path] | None:
     if "=" not in text or Path(text).exists():
         return Path(text)
     return {name: Path(image) for name, _, image in (part.partition("=") for part in listed(text))}
+
+
 Config = TypeVar("Config", bound=RunConfig)
 
 

@@ -86,7 +86,7 @@ class GltfFile:
                 what["bufferView"], what.get("byteOffset", 0), kind, sparse["count"], width
             )
         if entry.get("normalized") and not raw:
-            values = np.maximum(values / np.iinfo(kind).max, -1.0)
+            values = np.maximum(values / np.iinfo(values.dtype).max, -1.0)
         return values[:, 0] if width == 1 else values
 
     def _strided(self, view: int, offset: int, kind: type, count: int, width: int) -> np.ndarray:

@@ -41,7 +41,7 @@ def _geometry(raw: RawMesh) -> Table:
     distinct = places[(places[:, 0] != places[:, 1]) & (places[:, 1] != places[:, 2]) & (places[:, 2] != places[:, 0])]
     border, many, turned = edges(distinct) if len(distinct) else (0, 0, 0)
     watertight = not (border or many or turned)
-    rows = [
+    rows: Table = [
         ("triangles", f"{len(raw.faces):,}" + (f", {flat:,} without area" if flat else "")),
         ("vertices", f"{len(raw.vertices):,} at {len(np.unique(places)):,} places"),
         ("size", " x ".join(f"{side:.4g}" for side in high - low)),
@@ -69,9 +69,7 @@ def _uv_state(raw: RawMesh, faces: np.ndarray) -> str:
         return "none: made by --unwrap or by itself"
     if not has.all():
         return f"missing on {int((~has).sum()):,} faces"
-    if raw.copy_of is not None:
-        faces = faces[raw.copy_of[faces] == faces]
-    return "; ".join(uv_problems(raw.uvs, raw.face_uvs[faces])) or "fine"
+    return "; ".join(uv_problems(raw.uvs, raw.face_uvs[raw.first_shown(faces)])) or "fine"
 
 
 def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:
@@ -89,11 +87,15 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:
     for index in raw.used_materials():
         faces = np.flatnonzero(raw.face_material == index)
         material = raw.materials[index]
-        look = "{1}x{0} texture".format(*material.texture.shape) if material.texture is not None else "plain #{:02x}{:02x}{:02x}".format(*material.image()[0, 0])
+        look = (
+            "{1}x{0} texture".format(*material.texture.shape)
+            if material.texture is not None
+            else "plain #{:02x}{:02x}{:02x}".format(*material.image()[0, 0])
+        )
         look += ", with alpha" if material.alpha is not None else ""
         materials.append((raw.names[index] or "(none)", f"{len(faces):,}", look, _uv_state(raw, faces)))
     objects: Table = [("object", "triangles", "")]
-    if raw.face_object is not None and len(raw.objects) > 1:
+    if len(raw.objects) > 1:
         counts = np.bincount(raw.face_object, minlength=len(raw.objects))
         objects += [(name or "(unnamed)", f"{count:,}", "") for name, count in zip(raw.objects, counts, strict=True)]
     tables = {path.name: _geometry(raw), "materials": materials}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator
 
 from texopt.backgrounds import Background, smooth_noise
 from texopt.cameras import Sampler, sample_sphere
@@ -79,8 +79,8 @@ def mean_scale(sampler: Sampler) -> float:
 
 
 def optimize(
-    mesh: Mesh, texture: Texture | Sequence[Texture], objective: Objective | Loss, *, steps: int = 300, view_size: int = 384,
-    views_per_step: int = 1, learning_rate: float = 0.05, cameras: Sampler | None = None,
+    mesh: Mesh, texture: Texture | Sequence[Texture], objective: Objective | Loss, *, steps: int = 300,
+    view_size: int = 384, views_per_step: int = 1, learning_rate: float = 0.05, cameras: Sampler | None = None,
     background: Background | None = None, transform: Transform | None = None,
     backbone: str | FeatureExtractor = DEFAULT, seed: int = 0, device: str = "auto", raster: str = "auto",
     on_step: Callable[[Step], None] | None = None,

@@ -88,7 +88,9 @@ def excluded(raw: RawMesh, file: str, only: Sequence[str], skip: Sequence[str]) 
 
     out = (set(used) - matching(only) if only else set()) | matching(skip)
     if out == set(used):
-        raise OptionError(f"{file}: with these materials left out there is nothing to optimise; check --only and --skip")
+        raise OptionError(
+            f"{file}: with these materials left out there is nothing to optimise; check --only and --skip"
+        )
     return out
 
 
@@ -100,14 +102,12 @@ def lay_out(raw: RawMesh, file: str, unwrap: bool, kept: set[int], padding_size:
     """
     from texopt.unwrap import unwrap_faces
 
-    has = (raw.face_uvs >= 0).all(1)
+    has = np.asarray((raw.face_uvs >= 0).all(1))
     if has.any():
-        finite = np.isfinite(raw.uvs).all(1)
-        broken = has.copy()
-        broken[has] = ~finite[raw.face_uvs[has]].all(1)
-        if broken.any():
+        finite = np.asarray(np.isfinite(raw.uvs).all(1))[raw.face_uvs].all(1)  # -1, the last, is none and counts not
+        if (has & ~finite).any():
             log.warning("%s: UVs that are not finite are ignored", file)
-            has &= ~broken
+        has = has & finite
     keys: dict[Hashable, int] = {}
     layout = Layout(raw.uvs, raw.face_uvs.astype(np.int32), np.zeros(len(raw.faces), np.int32))
     atlas: list[int] = []  # materials
@@ -135,14 +135,13 @@ def lay_out(raw: RawMesh, file: str, unwrap: bool, kept: set[int], padding_size:
     columns = [raw.uvs] if keeps else []
     if atlas:
         faces = np.flatnonzero(np.isin(raw.face_material, atlas))
-        origin = raw.copy_of if raw.copy_of is not None else np.arange(len(raw.faces))
-        first = faces[origin[faces] == faces]  # an object that is shown again shares its texture
+        first = raw.first_shown(faces)  # an object that is shown again shares its texture
         if not unwrap:
             some = "some faces without UVs" if has.any() else "no UVs"
             log.info("%s has %s: making them with xatlas (%s triangles)", file, some, f"{len(first):,}")
         uvs, face_uvs = unwrap_faces(raw.vertices, raw.faces[first], padding_size)
         layout.face_uvs[first] = face_uvs + sum(map(len, columns))
-        layout.face_uvs[faces] = layout.face_uvs[origin[faces]]
+        layout.face_uvs[faces] = layout.face_uvs[raw.copy_of[faces]]
         columns.append(uvs)
     if bare:
         layout.face_uvs[np.isin(raw.face_material, bare)] = sum(map(len, columns))

@@ -60,11 +60,11 @@ class Mesh:
     normals: np.ndarray | None
     face_normals: np.ndarray | None
     maps: tuple[TextureMap, ...]
-    face_map: np.ndarray | None = None
+    face_map: np.ndarray = None  # type: ignore[assignment]  # zeros, as of the next two
     materials: tuple[str, ...] = ("",)
-    face_material: np.ndarray | None = None
+    face_material: np.ndarray = None  # type: ignore[assignment]
     objects: tuple[str, ...] = ("",)
-    face_object: np.ndarray | None = None
+    face_object: np.ndarray = None  # type: ignore[assignment]
     source: ObjFile | GltfFile | None = None
     files: tuple[Path, ...] = ()
 
@@ -83,7 +83,7 @@ class Mesh:
 
         painted: the part of it that is optimised, if there is other.
         """
-        faces = self.faces[np.isin(self.face_map, self.painted)] if painted else self.faces  # type: ignore[arg-type]
+        faces = self.faces[np.isin(self.face_map, self.painted)] if painted else self.faces
         used = self.vertices[np.unique(faces)]
         center = (used.min(0) + used.max(0)) / 2
         return center, float(np.linalg.norm(used - center, axis=1).max())
@@ -101,7 +101,7 @@ class Mesh:
     def map_of(self, material: int) -> int:
         """The map of a material; -1 of one that no face has."""
         faces = self.face_material == material
-        return int(self.face_map[faces.argmax()]) if faces.any() else -1  # type: ignore[index]
+        return int(self.face_map[faces.argmax()]) if faces.any() else -1
 
     def map_sizes(self, size: int = 1024) -> list[int]:
         """A texture size for every map that is optimised: powers of two up to `size`, for even sharpness.
@@ -113,7 +113,7 @@ class Mesh:
         area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
         a, b = plane[:, 1] - plane[:, 0], plane[:, 2] - plane[:, 0]
         share = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
-        totals = [np.bincount(self.face_map, values, len(self.maps)) for values in (share, area)]  # type: ignore[arg-type]
+        totals = [np.bincount(self.face_map, values, len(self.maps)) for values in (share, area)]
         density = np.sqrt(totals[0] / np.maximum(totals[1], 1e-300))[self.painted]  # texture sides a unit of length
         wanted = density.min(initial=np.inf) / np.maximum(density, 1e-300)
         exponent = np.ceil(np.log2(np.clip(wanted, 1 / SMALLEST_SHARE, 1.0)) - 1e-9)
@@ -131,7 +131,7 @@ class Mesh:
         return [texture.original_at(*size) for texture, size in zip(self.maps, chosen, strict=True)]
 
     def paints(self, sizes: Sequence[tuple[int, int]]) -> list[Tensor] | None:
-        """How far each texel of the maps may change, float32 [1,h,w]; None if all of all may. sizes: as of originals."""
+        """How far each texel of the maps may change, float32 [1,h,w]; None if all may. sizes: as of originals."""
         if all(texture.mask is None and not texture.kept for texture in self.maps):
             return None
         chosen = dict(zip(self.painted, sizes, strict=True))
@@ -179,9 +179,8 @@ def load_mesh(
     for index, name in enumerate(layout.names):
         faces = np.flatnonzero(layout.face_map == index)
         if layout.own_uvs[index] and not layout.kept[index]:
-            first = faces if raw.copy_of is None else faces[raw.copy_of[faces] == faces]
             label = f"{path.name}, {name or 'no material'}" if len(layout.names) > 1 else path.name
-            report_uvs(label, layout.uvs, layout.face_uvs[first])
+            report_uvs(label, layout.uvs, layout.face_uvs[raw.first_shown(faces)])
         original = original_texture(raw, layout.uvs, layout.face_uvs, faces, layout.own_uvs[index])
         alpha = raw.materials[raw.face_material[faces[0]]].alpha if layout.own_uvs[index] else None
         maps.append(TextureMap(original, name, layout.own_uvs[index], layout.kept[index], masks.get(index), alpha))
@@ -190,7 +189,7 @@ def load_mesh(
         path.stem, raw.vertices, raw.faces.astype(np.int32), layout.uvs, layout.face_uvs, normals,
         None if normals is None else raw.face_normals.astype(np.int32), tuple(maps), layout.face_map,
         tuple(raw.names), raw.face_material.astype(np.int32), tuple(raw.objects),
-        None if raw.face_object is None else raw.face_object.astype(np.int32), raw.source, raw.files,
+        raw.face_object.astype(np.int32), raw.source, raw.files,
     )  # fmt: skip
 
 

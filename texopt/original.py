@@ -25,8 +25,9 @@ def original_texture(
     if one and not painted and (own_uvs or materials[0].texture is None):
         return materials[0].image()
     if len(np.unique(face_uvs[faces])) == 1:  # a single place, as of what is kept without UVs
-        colors = raw.colors[raw.faces[faces]].mean((0, 1)) if raw.colors is not None else np.ones(3)
-        return (np.array([[colors * materials[0].color]]) * 255).round().astype(np.uint8)
+        colors = np.ones(3) if raw.colors is None else np.asarray(raw.colors[raw.faces[faces]].mean((0, 1)))
+        one_color: np.ndarray = (colors * materials[0].color * 255).round().astype(np.uint8)
+        return one_color.reshape(1, 1, 3)
     return transfer(raw, uvs, face_uvs, faces)
 
 
@@ -55,8 +56,8 @@ def transfer(raw: RawMesh, uvs: np.ndarray, face_uvs: np.ndarray, faces: np.ndar
             image[here] = raster.texture(texture[None], uv, uv_da, max_mip_level=levels)[0][here]
     if raw.colors is not None:
         colors = torch.from_numpy(raw.colors.astype(np.float32))
-        index = torch.from_numpy(raw.faces[faces].astype(np.int32))
-        tint, _ = raster.interpolate(colors, rast, index)
+        corners = torch.from_numpy(raw.faces[faces].astype(np.int32))
+        tint, _ = raster.interpolate(colors, rast, corners)
         product = srgb_to_linear(image[valid].numpy()) * srgb_to_linear(tint[0][valid].numpy())
         image[valid] = torch.from_numpy(linear_to_srgb(product)).float()
     filled = fill(image.permute(2, 0, 1), valid)

@@ -16,7 +16,6 @@ from texopt.mesh import Mesh
 from texopt.raster import backends, mip_levels
 from texopt.raster.backends import Backend
 
-
 ROW = 256  # pixels; the look-up divides its work by rows
 
 Sample = Callable[["Fragments"], Tensor]

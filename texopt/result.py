@@ -124,7 +124,7 @@ class Result:
     def save(
         self, folder: str | os.PathLike[str], formats: Sequence[str] = ("obj",), bits: int = 8, unlit: bool = False
     ) -> Path:
-        """Write everything into a folder: NAME.obj, NAME.mtl, NAME.png, preview.png, viewer.html, loss.png, history.csv.
+        """Write the model, preview.png, viewer.html, loss.png and history.csv into a folder.
 
         formats: of the model: obj, glb, png. bits, unlit: as of export.
         """

@@ -41,7 +41,7 @@ def seam_edges(mesh: Mesh) -> np.ndarray:
     first = np.flatnonzero((a[1:] == a[:-1]) & (b[1:] == b[:-1]))
     sides = np.stack([np.stack([values[first + side] for values in (face, start, end)], 1) for side in (0, 1)], 1)
     uvs = mesh.uvs[mesh.face_uvs[sides[..., 0, None], sides[..., 1:]]]  # [E, side, end, 2]
-    maps = mesh.face_map[sides[..., 0]]  # type: ignore[index]
+    maps = mesh.face_map[sides[..., 0]]
     apart = (np.abs(uvs[:, 0] - uvs[:, 1]).max((1, 2)) > 1e-6) | (maps[:, 0] != maps[:, 1])
     free = np.isin(maps, mesh.painted).all(1)  # next to what is kept, the original's own border stays
     return np.asarray(sides[apart & free])
@@ -58,7 +58,7 @@ class Seams:
         self.faces = torch.from_numpy(edges[..., 0])  # [E, side]
         self.uvs = torch.from_numpy(mesh.uvs[mesh.face_uvs[edges[..., 0, None], edges[..., 1:]]].astype(np.float32))
         self.barys = torch.eye(3)[torch.from_numpy(edges[..., 1:])]  # [E, side, end, 3]
-        self.maps = torch.from_numpy(mesh.face_map[edges[..., 0]])  # type: ignore[index]
+        self.maps = torch.from_numpy(mesh.face_map[edges[..., 0]])
         self.device = device
 
     def extend(self, fragments: Fragments, generator: Generator) -> Fragments:

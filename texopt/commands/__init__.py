@@ -16,7 +16,7 @@ def run(command: str, config: Any) -> None:
     else:
         from texopt.commands import meshes
 
-        {"unwrap": meshes.unwrap, "render": meshes.render, "info": meshes.info, "view": meshes.view}[command](config)
+        getattr(meshes, command)(config)
 
 
 def list_backbones() -> None:

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from texopt.config import InfoConfig, RenderConfig, RunConfig, UnwrapConfig, ViewConfig, listed, masks
@@ -144,7 +143,7 @@ def _before(folder: Path, mesh: Mesh) -> list[Image.Image] | None:
             original = load_mesh(source) if isinstance(source, Path) else None
         except TexoptError:
             continue
-        if original is not None and original.own_uvs and len(original.maps) == len(mesh.maps):
-            if np.array_equal(original.face_uvs.shape, mesh.face_uvs.shape):
-                return [Image.fromarray(texture.original) for texture in original.maps]
+        fits = original is not None and original.own_uvs and len(original.maps) == len(mesh.maps)
+        if original is not None and fits and len(original.faces) == len(mesh.faces):
+            return [Image.fromarray(texture.original) for texture in original.maps]
     return None

@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -199,7 +200,11 @@ def run(command: str, config: RunConfig) -> None:
     page = _live_page(config, mesh, textures) if config.live else None
     timelapse = _timelapse(mesh, textures, config.steps) if config.timelapse else None
     with _Bar(config.steps) as bar:
-        watchers = [bar.show, *([timelapse] if timelapse else []), *([page.on_step] if page else [])]
+        watchers: list[Callable[[Step], None]] = [
+            bar.show,
+            *([timelapse] if timelapse else []),
+            *([page.on_step] if page else []),
+        ]
 
         def on_step(step: Step) -> None:
             for watch in watchers:

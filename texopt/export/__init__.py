@@ -60,7 +60,7 @@ def export(
     given = [images] * len(mesh.maps) if isinstance(images, Tensor) else images
     targets = texture_files(mesh, path)
     if ending == ".png" and len(targets) == 1:
-        targets = {index: path for index in targets}  # as it was written, .PNG too
+        targets = dict.fromkeys(targets, path)  # as it was written, .PNG too
     pngs = {index: png_bytes(given[index], mesh.maps[index].alpha, bits) for index in mesh.painted}
     files = {target: pngs[index] for index, target in targets.items()}
     if ending == ".glb":

@@ -96,7 +96,7 @@ def _document(mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> GltfFile:
             pbr["baseColorTexture"] = {"index": textures.of(shown)}
         else:
             pbr["baseColorFactor"] = [*srgb_to_linear(texture.original[0, 0] / 255.0).tolist(), 1.0]
-        material = {"name": name or mesh.name, "pbrMetallicRoughness": pbr}
+        material: dict[str, Any] = {"name": name or mesh.name, "pbrMetallicRoughness": pbr}
         if texture.alpha is not None:
             material |= {"alphaMode": "MASK", "alphaCutoff": 0.5}
         if unlit and not texture.kept:
@@ -105,8 +105,6 @@ def _document(mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> GltfFile:
         document["materials"].append(material)
 
     document["meshes"], document["nodes"] = [], []
-    assert mesh.face_object is not None
-    assert mesh.face_material is not None
     order = np.lexsort((mesh.face_material, mesh.face_object))  # stable: faces keep their order
     groups = np.stack([mesh.face_object, mesh.face_material], 1)[order]
     starts = np.flatnonzero(np.r_[True, (groups[1:] != groups[:-1]).any(1)])

@@ -53,7 +53,7 @@ def _from_arrays(mesh: Mesh, library: str) -> list[str]:
     if mesh.normals is not None:
         out += normal_lines(mesh.normals)
     texts = face_lines(mesh.faces, mesh.face_uvs, mesh.face_normals)
-    pairs = np.stack([mesh.face_object, mesh.face_material], 1)  # type: ignore[list-item]
+    pairs = np.stack([mesh.face_object, mesh.face_material], 1)
     starts = np.flatnonzero(np.r_[True, (pairs[1:] != pairs[:-1]).any(1)])
     shown = -1
     for start, end in zip(starts, [*starts[1:], len(texts)], strict=True):
@@ -71,7 +71,7 @@ def _write_materials(mesh: Mesh, textures: dict[int, Path], writer: MtlWriter) -
         faces = (obj.triangle_material if obj else mesh.face_material) == index
         if not np.any(faces):
             continue
-        maps = [int(i) for i in np.unique(mesh.face_map[faces])]  # type: ignore[index]
+        maps = [int(i) for i in np.unique(mesh.face_map[faces])]
         mtl = obj.materials.get(name) if obj else None
         free = [i for i in maps if i in textures]
         texture = textures[free[0]].name if free else None

@@ -49,9 +49,19 @@ class RawMesh:
     files: tuple[Path, ...]  # that it was read from
     colors: np.ndarray | None = None  # float64 [V,3] sRGB in [0,1], multiplies the materials
     objects: list[str] = field(default_factory=lambda: [""])
-    face_object: np.ndarray | None = None  # int64 [F]
-    copy_of: np.ndarray | None = None  # int64 [F]
+    face_object: np.ndarray = None  # type: ignore[assignment]  # int64 [F], by default 0
+    copy_of: np.ndarray = None  # type: ignore[assignment]  # int64 [F], by default the faces themselves
     source: ObjFile | GltfFile | None = None
+
+    def __post_init__(self) -> None:
+        if self.face_object is None:
+            object.__setattr__(self, "face_object", np.zeros(len(self.faces), np.int64))
+        if self.copy_of is None:
+            object.__setattr__(self, "copy_of", np.arange(len(self.faces)))
+
+    def first_shown(self, faces: np.ndarray) -> np.ndarray:
+        """Those of some faces (indices) that are no copies."""
+        return np.asarray(faces[self.copy_of[faces] == faces])
 
     def used_materials(self) -> list[int]:
         return [int(index) for index in np.unique(self.face_material)]

@@ -91,7 +91,9 @@ def _skin_matrices(file: GltfFile, skin: dict[str, Any], attributes: dict[str, i
     if "inverseBindMatrices" in skin:
         joints = joints @ file.accessor(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)[: len(joints)]
     weights = file.accessor(attributes["WEIGHTS_0"]).astype(np.float64)
-    return np.einsum("nk,nkij->nij", weights, joints[file.accessor(attributes["JOINTS_0"]).astype(np.int64)])
+    return np.asarray(
+        np.einsum("nk,nkij->nij", weights, joints[file.accessor(attributes["JOINTS_0"]).astype(np.int64)])
+    )
 
 
 def _place(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -128,17 +130,23 @@ def _read(file: GltfFile) -> RawMesh:
             if mode not in (TRIANGLES, STRIP, FAN) or "POSITION" not in attributes:
                 continue
             if "KHR_draco_mesh_compression" in primitive.get("extensions", {}):
-                raise MeshError(f"{file.path} is compressed with Draco, which texopt does not read; export it uncompressed")
+                raise MeshError(
+                    f"{file.path} is compressed with Draco, which texopt does not read; export it uncompressed"
+                )
             skinned = skin is not None and {"JOINTS_0", "WEIGHTS_0"} <= attributes.keys()
             matrix = _skin_matrices(file, skin, attributes) if skin is not None and skinned else world
             points = file.accessor(attributes["POSITION"]).astype(np.float64)
             indices = file.accessor(primitive["indices"]) if "indices" in primitive else np.arange(len(points))
             corners = triangles(indices, mode)
             if len(corners) and corners.max() >= len(points):
-                raise MeshError(f"{file.path} has face indices out of range of its {len(points)} vertices; mend the file")
+                raise MeshError(
+                    f"{file.path} has face indices out of range of its {len(points)} vertices; mend the file"
+                )
             key = (node, attributes["POSITION"], attributes.get("COLOR_0"))
             faces.append(corners + vertices.add(key, lambda p=points, m=matrix: _place(p, m)))
-            tints = file.accessor(attributes["COLOR_0"])[:, :3] if "COLOR_0" in attributes else np.ones((len(points), 3))
+            tints = (
+                file.accessor(attributes["COLOR_0"])[:, :3] if "COLOR_0" in attributes else np.ones((len(points), 3))
+            )
             painted |= int((tints < 1).any())
             colors.add(key, lambda t=tints: linear_to_srgb(t.astype(np.float64).clip(0, 1)))
             material = primitive.get("material", len(entries))
@@ -151,7 +159,9 @@ def _read(file: GltfFile) -> RawMesh:
                 accessor = attributes[coordinates]
                 start = uvs.add(
                     (accessor, repr(reference and reference.get("extensions"))),
-                    lambda a=accessor, r=reference: _transformed(file.accessor(a).astype(np.float64), r) * (1, -1) + (0, 1),
+                    lambda a=accessor, r=reference: (
+                        _transformed(file.accessor(a).astype(np.float64), r) * (1, -1) + (0, 1)
+                    ),
                 )
                 face_uvs.append(corners + start)
             else:

@@ -47,7 +47,7 @@ def _textured(folder: Path, material: str, mtl: MtlMaterial, name: str, files: l
 def tile_of(uvs: np.ndarray) -> np.ndarray:
     """UDIM tiles of triangles by their corners' UVs [F,3,2]: 1001 + column + 10 row."""
     column, row = np.floor(uvs.mean(1)).astype(np.int64).T
-    return 1001 + column.clip(0, 9) + 10 * row.clip(0, 99)
+    return np.asarray(1001 + column.clip(0, 9) + 10 * row.clip(0, 99))
 
 
 def _is_udim(name: str, folder: Path, mtl: MtlMaterial, uvs: np.ndarray) -> bool:
@@ -104,5 +104,5 @@ def read(path: Path) -> RawMesh:
     obj.materials = known
     return RawMesh(
         obj.vertices, obj.corners[:, :, 0], obj.uvs, obj.corners[:, :, 1], obj.normals, obj.corners[:, :, 2],
-        materials, names, face_material, tuple(files), obj.colors, obj.object_names, obj.triangle_object, None, obj,
+        materials, names, face_material, tuple(files), obj.colors, obj.object_names, obj.triangle_object, source=obj,
     )  # fmt: skip
