@@ -37,7 +37,8 @@ def load(config: RunConfig) -> Mesh:
 def described(mesh: Mesh, sizes: list[int]) -> str:
     """The textures of a run in a few words."""
     kept = len(mesh.maps) - len(sizes)
-    text = f"texture {sizes[0]}²" if len(sizes) == 1 else f"{len(sizes)} textures of {min(sizes)}² to {max(sizes)}²"
+    several = f"{min(sizes)}² to {max(sizes)}²" if min(sizes) < max(sizes) else f"{sizes[0]}²"
+    text = f"texture {several}" if len(sizes) == 1 else f"{len(sizes)} textures of {several}"
     return text + (f" ({kept} kept)" if kept else "")
 
 
