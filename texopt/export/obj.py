@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
-
+from texopt.export.objtext import face_lines, normal_lines, uv_lines, vertex_lines
 from texopt.mesh import Mesh
 from texopt.obj import ObjFile
 
@@ -21,39 +20,26 @@ def mtl_text(materials: list[str], texture: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _uv_lines(uvs: np.ndarray) -> list[str]:
-    return [f"vt {u:.7g} {v:.7g}" for u, v in uvs.tolist()]
-
-
-def _corner(vertex: int, uv: int, normal: int) -> str:
-    return f"{vertex + 1}/{uv + 1}/{normal + 1}" if normal >= 0 else f"{vertex + 1}/{uv + 1}"
-
-
-def _face_line(mesh: Mesh, face: int) -> str:
-    normals = mesh.face_normals[face] if mesh.face_normals is not None else (-1, -1, -1)
-    corners = zip(mesh.faces[face], mesh.face_uvs[face], normals, strict=True)
-    return "f " + " ".join(_corner(int(v), int(t), int(n)) for v, t, n in corners)
-
-
 def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
     """The file's own lines with the new library; where UVs are new, also with new vt lines and triangulated faces."""
     triangles: dict[int, list[int]] = defaultdict(list)
     for face, line in enumerate(obj.triangle_line.tolist()):
         triangles[line].append(face)
+    new_faces = [] if mesh.own_uvs else face_lines(mesh.faces, mesh.face_uvs, mesh.face_normals)
     first_face = min(triangles)
     first_has_material = bool(obj.material_names[obj.triangle_material[0]])
     out = [f"mtllib {library}"]
     for number, line in enumerate(obj.lines):
         key = line.split(None, 1)[0] if line.strip() else ""
         if number == first_face:
-            out += [] if mesh.own_uvs else _uv_lines(mesh.uvs)
+            out += [] if mesh.own_uvs else uv_lines(mesh.uvs)
             out += [] if first_has_material else [f"usemtl {MATERIAL}"]
         if key == "mtllib" or (key == "vt" and not mesh.own_uvs):
             continue
         if key == "usemtl" and line.split() == ["usemtl"]:
             out.append(f"usemtl {MATERIAL}")
         elif key == "f" and not mesh.own_uvs:
-            out += [_face_line(mesh, face) for face in triangles[number]]
+            out += [new_faces[face] for face in triangles[number]]
         else:
             out.append(line)
     return out
@@ -61,12 +47,12 @@ def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
 
 def _from_arrays(mesh: Mesh, library: str) -> list[str]:
     out = ["# texopt", f"mtllib {library}", f"o {mesh.name}"]
-    out += [f"v {x:.9g} {y:.9g} {z:.9g}" for x, y, z in mesh.vertices.tolist()]
-    out += _uv_lines(mesh.uvs)
+    out += vertex_lines(mesh.vertices)
+    out += uv_lines(mesh.uvs)
     if mesh.normals is not None:
-        out += [f"vn {x:.6g} {y:.6g} {z:.6g}" for x, y, z in mesh.normals.tolist()]
+        out += normal_lines(mesh.normals)
     out.append(f"usemtl {MATERIAL}")
-    out += [_face_line(mesh, face) for face in range(len(mesh.faces))]
+    out += face_lines(mesh.faces, mesh.face_uvs, mesh.face_normals)
     return out
 
 
