@@ -93,6 +93,40 @@ def test_names_with_spaces_and_material_changes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(obj.triangle_line, [11, 13, 13, 16, 18])
 
 
+def test_objects(tmp_path: Path) -> None:
+    faces = "f 1 2 3\no left arm\nusemtl a\nf 1 2 3 4\no\tb\no c\nf 1 3 4\nf 1 2\no left arm\nf 2 3 4\n"
+    obj = parse(tmp_path, SQUARE + faces)
+    assert obj.object_names == ["", "left arm", "b", "c"]
+    np.testing.assert_array_equal(obj.triangle_object, [0, 1, 1, 3, 1])
+    assert (obj.triangle_object.dtype, parse(tmp_path, "o a\no b\n").object_names) == (np.int64, ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("vertices", "colors"),
+    [
+        ("v 0 0 0 1 0.5 0\nv 1 0 0 0 0 0\nv 0 1 0 0.25 1 1\n", [[1, 0.5, 0], [0, 0, 0], [0.25, 1, 1]]),
+        ("v 0 0 0 255 51 0\nv 1 0 0 1 0 0\nv 0 1 0 0 0 102\n", [[1, 0.2, 0], [1 / 255, 0, 0], [0, 0, 0.4]]),
+        ("v 0 0 0 1 0 0 0.5\nv 1 0 0 0 1 0 1\nv 0 1 0 0 0 1 1\n", [[1, 0, 0], [0, 1, 0], [0, 0, 1]]),
+        ("v 0 0 0 1 0 0 # red\nv 1 0 0 0 1 0\nv 0 1 0 0 0 1\nv 9 9 9\n", [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]),
+        ("v 0 0 0 1 -0.5 0\nv 1 0 0 0 0 0\nv 0 1 0 0 0 0\nv 9 9 9 9 9 9\n", [[1, 0, 0], *[[0, 0, 0]] * 3]),
+        ("v 0 0 0\nv 1 0 0\nv 0 1 0\n", None),
+        ("v 0 0 0 1\nv 1 0 0 1\nv 0 1 0 1\n", None),
+        ("v 0 0 0 1 0 0\nv 1 0 0\nv 0 1 0 0 0 1\n", None),
+        ("v 0 0 0 1 0 0\nv 1 0 0 1 1 nan\nv 0 1 0 0 0 1\n", None),
+        ("v 0 0 0 1 0 0\nv 1 0 0 red green blue\nv 0 1 0 0 0 1\n", None),
+    ],
+    ids=["unit", "bytes", "alpha", "unused-without", "unused-with", "none", "w", "some", "nan", "words"],
+)
+def test_vertex_colours(tmp_path: Path, vertices: str, colors: list[list[float]] | None) -> None:
+    obj = parse(tmp_path, vertices + "f 1 2 3\n")
+    np.testing.assert_array_equal(obj.vertices[:3], [[0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    if colors is None:
+        assert obj.colors is None
+    else:
+        assert obj.colors is not None
+        np.testing.assert_allclose(obj.colors, colors, atol=1e-12)
+
+
 def test_lines_are_kept_as_they_are(tmp_path: Path) -> None:
     text = b"#  made\tby \xe9ric\nv  0.10 0 0\nv 1e0 0 0\nv 0 1 0 \n\ng  one two\nf 1 2 3\n\n"
     assert "\n".join(parse(tmp_path, text).lines).encode("utf-8", "surrogateescape") + b"\n" == text
@@ -162,6 +196,25 @@ def test_kd_with_one_number_is_grey(tmp_path: Path) -> None:
 def test_malformed_kd(tmp_path: Path, kd: str) -> None:
     with pytest.raises(MeshError, match=r"line 2: Kd needs"):
         materials(tmp_path, f"newmtl a\nKd {kd}\n")
+
+
+def test_materials_keep_their_lines_and_maps(tmp_path: Path) -> None:
+    lines = [
+        *("\tNs 10", "# shiny", "map_Kd -clamp on my skin.png", "map_Ks  gloss.png ", "Map_Bump -bm 0.5 my bumps.png"),
+        *("bump -imfchan l b.png", "disp -mm 0 1 d.tif", "decal e.png", "norm n.png", "map_Pr r.png", "map_Ke"),
+        *("refl -type sphere -s 2 2 2 the sky.png", "map_aat on", "map_d a.png", "map_d b.png", "", "illum 2"),
+    ]
+    text = "# by nobody\nmap_Kd nobody.png\nnewmtl a\n" + "\n".join(lines) + "\nnewmtl b\nKd 1 0 0\nnewmtl a\nd 0.5\n"
+    read = materials(tmp_path, text)
+    assert list(read) == ["a", "b"]
+    assert read["a"].lines == [*lines, "d 0.5"]
+    assert read["b"].lines == ["Kd 1 0 0"]
+    assert read["b"].maps == {}
+    assert read["a"].texture == "my skin.png"
+    assert read["a"].maps == {
+        "map_kd": "my skin.png", "map_ks": "gloss.png", "map_bump": "my bumps.png", "bump": "b.png", "disp": "d.tif",
+        "decal": "e.png", "norm": "n.png", "map_pr": "r.png", "refl": "the sky.png", "map_d": "b.png",
+    }  # fmt: skip
 
 
 @dataclass

@@ -146,7 +146,7 @@ def _smallest(indices: np.ndarray) -> np.ndarray:
 
 def _restyle(file: GltfFile, mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> None:
     """Give the materials that were optimised their new base colours, and their primitives new UVs where those are."""
-    from texopt.readers.scene import base_color
+    from texopt.readers.gltf import base_color
 
     document = file.document
     materials = document.setdefault("materials", [])

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from texopt.errors import OutputError
-from texopt.obj import MtlMaterial
+from texopt.mtl import MtlMaterial
 
 log = logging.getLogger("texopt")
 
@@ -38,12 +38,13 @@ class MtlWriter:
         own_uvs: whether textures of other channels fit; they are left out where the UVs are new.
         """
         self.lines += ["", f"newmtl {name}"]
-        if mtl is None or not mtl.lines:
+        written = [line for line in mtl.lines if line.strip()] if mtl else []
+        if mtl is None or not written:
             plain = ["Kd 0.8 0.8 0.8"] if texture is None else ["Kd 1 1 1", "d 1.0", f"map_Kd {texture}"]
             self.lines += DEFAULT + plain
             return
         if texture is None:
-            self.lines += [self._carried(line, mtl) for line in mtl.lines]
+            self.lines += [self._carried(line, mtl) for line in written]
             return
         replaced = {"kd", "map_kd", "tr", "d"}
         if mtl.maps.get("map_ka") == mtl.maps.get("map_kd"):
@@ -51,13 +52,13 @@ class MtlWriter:
         left_out = set() if own_uvs else set(mtl.maps) - {"map_kd"}
         if left_out - replaced:
             log.info("material %s: %s are left out, as the UVs are new", name, ", ".join(sorted(left_out - replaced)))
-        opacity = _opacity(mtl.lines)
-        self.lines += [self._carried(line, mtl) for line in mtl.lines if _key(line) not in replaced | left_out]
+        opacity = _opacity(written)
+        self.lines += [self._carried(line, mtl) for line in written if _key(line) not in replaced | left_out]
         self.lines += ["Kd 1 1 1", f"d {opacity:g}" if opacity < 1 else "d 1.0", f"map_Kd {texture}"]
 
     def _carried(self, line: str, mtl: MtlMaterial) -> str:
         """A line with the name that its texture has beside the export."""
-        from texopt.readers.wavefront import find
+        from texopt.readers.obj import find
 
         name = mtl.maps.get(_key(line))
         if name is None or name not in line:

@@ -11,7 +11,7 @@ from texopt.export.mtl import MtlWriter
 from texopt.export.objtext import face_lines, normal_lines, uv_lines, vertex_lines
 from texopt.mesh import Mesh
 from texopt.obj import ObjFile
-from texopt.readers.wavefront import UDIM
+from texopt.readers.obj import UDIM
 
 MATERIAL = "textured"  # of faces that have none
 

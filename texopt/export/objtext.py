@@ -1,22 +1,53 @@
+"""Lines of an OBJ file from arrays, for millions of rows: a block of rows is one %-format of all its numbers."""
+
+from __future__ import annotations
+
 import numpy as np
 
-
-def vertex_lines(v):
-    return [f"v {x:.9g} {y:.9g} {z:.9g}" for x, y, z in v.tolist()]
+_BLOCK = 1 << 8  # rows; more make it no faster
 
 
-def uv_lines(v):
-    return [f"vt {x:.7g} {y:.7g}" for x, y in v.tolist()]
+def _formatted(template: str, values: np.ndarray) -> list[str]:
+    """The template filled with each row of values [R,K]."""
+    lines: list[str] = []
+    whole = "\n".join([template] * _BLOCK)
+    for start in range(0, len(values), _BLOCK):
+        block = values[start : start + _BLOCK]
+        text = whole if len(block) == _BLOCK else "\n".join([template] * len(block))
+        lines += (text % tuple(block.ravel().tolist())).split("\n")
+    return lines
 
 
-def normal_lines(v):
-    return [f"vn {x:.6g} {y:.6g} {z:.6g}" for x, y, z in v.tolist()]
+def vertex_lines(vertices: np.ndarray) -> list[str]:
+    """`v x y z` of float vertices [V,3], with the nine digits that tell any two float32 apart."""
+    return _formatted("v %.9g %.9g %.9g", vertices)
 
 
-def _c(v, t, n):
-    return f"{v + 1}/{t + 1}/{n + 1}" if n >= 0 else f"{v + 1}/{t + 1}"
+def uv_lines(uvs: np.ndarray) -> list[str]:
+    """`vt u v` of float uvs [T,2], to seven digits."""
+    return _formatted("vt %.7g %.7g", uvs)
 
 
-def face_lines(f, t, n):
-    n = np.full_like(f, -1) if n is None else n
-    return ["f " + " ".join(_c(*c) for c in zip(a, b, d)) for a, b, d in zip(f.tolist(), t.tolist(), n.tolist())]
+def normal_lines(normals: np.ndarray) -> list[str]:
+    """`vn x y z` of float normals [N,3], to six digits."""
+    return _formatted("vn %.6g %.6g %.6g", normals)
+
+
+def face_lines(faces: np.ndarray, face_uvs: np.ndarray, face_normals: np.ndarray | None) -> list[str]:
+    """`f v/vt/vn v/vt/vn v/vt/vn` of triangles, without `/vn` at corners that have no normal.
+
+    faces, face_uvs, face_normals: int [F,3], zero-based indices of each corner's vertex, uv and normal; -1 in
+    face_normals, or None for it, is no normal.
+    """
+    normals = np.full_like(faces, -1) if face_normals is None else face_normals
+    numbers = np.stack([faces, face_uvs, normals], 2) + 1  # [F,3,3]
+    has_normal = normals >= 0
+    which = has_normal @ [1, 2, 4]  # the triangles whose same corners have normals are lines of one template
+    lines = np.empty(len(faces), object)
+    for pattern in np.unique(which):
+        rows = which == pattern
+        here = has_normal[rows.argmax()]
+        template = "f " + " ".join("%d/%d/%d" if normal else "%d/%d" for normal in here)
+        written = np.stack([np.ones(3, bool), np.ones(3, bool), here], 1)
+        lines[rows] = _formatted(template, numbers[rows][:, written])
+    return list(lines)

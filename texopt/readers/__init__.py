@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from texopt.errors import MeshError
-from texopt.readers import other, scene, wavefront
+from texopt.readers import gltf, obj, other
 from texopt.readers.raw import Material, RawMesh
 
 __all__ = ["Material", "RawMesh", "read"]
 
-READERS = {".obj": wavefront.read, ".gltf": scene.read, ".glb": scene.read}
+READERS = {".obj": obj.read, ".gltf": gltf.read, ".glb": gltf.read}
 
 
 def read(path: Path) -> RawMesh:

@@ -1,0 +1,190 @@
+"""The lines of Wavefront files (OBJ, MTL), and many of one kind parsed at once.
+
+Lines are parsed in blocks, by whole-block string operations and numpy. A block in which anything is unusual is parsed
+line by line instead, by the few lines of Python that define what is read and what is refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+BLOCK = 1 << 12  # lines: enough for C's speed, few enough for the cache
+
+Errors = dict[int, str]  # what is wrong, by line of the file from 0
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of the file without their ends; a backslash at the end of one continues it on the next."""
+    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    return text.replace("\r\n", "\n").replace("\\\n", " ").removesuffix("\n").split("\n")
+
+
+def key_and_rest(line: str) -> tuple[str, str]:
+    """The keyword that a line begins with ('' where it is blank), and what follows it."""
+    key, _, rest = line.replace("\t", " ").strip().partition(" ")
+    return key, rest.strip()
+
+
+def lines_by_key(lines: list[str], keys: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """For each of the keys the lines that begin with it: int64 indices, ascending."""
+    found: dict[str, list[int]] = {key: [] for key in keys}
+    for number, line in enumerate(lines):
+        key = line.partition(" ")[0]
+        if key not in found:  # indented, a tab after the key, or a line that does not matter
+            key, _ = key_and_rest(line)
+        if key in found:
+            found[key].append(number)
+    return {key: np.array(numbers, np.int64) for key, numbers in found.items()}
+
+
+def _joined(lines: list[str]) -> str:
+    text = "\n".join(lines)
+    return text if "#" not in text else "\n".join(line.partition("#")[0] for line in lines)
+
+
+def _numbers(line: str, most: int, least: int) -> list[float]:
+    """The first `most` numbers of a line, of which it has to have `least`; 0 stands for those that are left out."""
+    numbers = [float(x) for x in line.partition("#")[0].split()[1 : most + 1]]
+    if len(numbers) < least:
+        raise ValueError
+    return numbers + [0.0] * (most - len(numbers))
+
+
+def _block_of_numbers(lines: list[str], least: int) -> np.ndarray:
+    """All numbers of lines that have one key and equally many numbers, float64 [len(lines), any]."""
+    words = _joined(lines).split()
+    width = len(words) // len(lines)
+    if len(words) != width * len(lines) or width <= least:
+        raise ValueError
+    # The key is no number, so that the rest are numbers only if every key is taken away: all lines have width words.
+    del words[::width]
+    return np.fromiter(map(float, words), np.float64, len(words)).reshape(len(lines), -1)
+
+
+def number_rows(lines: list[str], which: np.ndarray, most: int, least: int, errors: Errors) -> np.ndarray:
+    """The numbers of those lines of the file that `which` (int64 [R], all of one key) names.
+
+    Returns float64 [R,most]. A line has to have `least` numbers; 0 stands for those that are left out, and those beyond
+    `most` are not looked at. The first malformed line is put into `errors`, and nothing is read after it.
+    """
+    out = np.zeros((len(which), most))
+    for start in range(0, len(which), BLOCK):
+        numbers = which[start : start + BLOCK].tolist()
+        rows = out[start : start + BLOCK]
+        try:
+            values = _block_of_numbers([lines[number] for number in numbers], least)[:, :most]
+            rows[:, : values.shape[1]] = values
+        except ValueError:
+            for row, number in zip(rows, numbers, strict=True):
+                try:
+                    row[:] = _numbers(lines[number], most, least)
+                except ValueError:
+                    errors[number] = f"{lines[number][:60]!r} is not valid OBJ"
+                    return out
+    return out
+
+
+def _corner(text: str, counts: list[int]) -> list[int]:
+    """A face corner `v`, `v/vt`, `v//vn` or `v/vt/vn` as zero-based indices; -1 stands for what is left out."""
+    indices = [-1, -1, -1]
+    parts = text.split("/")
+    for kind, part in enumerate(parts[:3]):
+        if part:
+            try:
+                number = int(part)
+            except ValueError:
+                break
+            indices[kind] = number - 1 if number > 0 else counts[kind] + number
+            if number == 0 or indices[kind] < 0 or number >= 2**31:
+                raise ValueError(f"index {number} refers to nothing; mend the file")
+    else:
+        if indices[0] >= 0 and len(parts) <= 3:
+            return indices
+    raise ValueError(f"{text!r} is not a face corner (v, v/vt, v//vn or v/vt/vn)")
+
+
+_SPACES = b"f\t\r\v\f\x1c\x1d\x1e\x1f"  # what separates words in ASCII, and the key
+_TO_SPACE = bytes.maketrans(_SPACES, b" " * len(_SPACES))
+
+
+def _integers(data: bytes) -> np.ndarray:
+    """The words of an ASCII text as integers, int64."""
+    text = data.decode("ascii")
+    if data.translate(None, b"0123456789 \n") or text.isspace():
+        return np.fromiter(map(int, text.split()), np.int64)
+    return np.fromstring(text, np.int64, sep=" ")  # much faster, but 1-2 would be two numbers, and no number 0
+
+
+def _block_of_corners(lines: list[str], counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `polygons`, for `f` lines that may differ in their numbers of corners and in what the corners refer to."""
+    text = _joined(lines) + "\n"
+    if text.count("f") != len(lines):  # an f that is no key
+        raise ValueError
+    data = text.encode("ascii").translate(_TO_SPACE)
+    characters = np.frombuffer(data, np.uint8)
+    separators = np.flatnonzero((characters == ord(" ")) | (characters == ord("\n")) | (characters == ord("/")))
+
+    # A slot is what lies between two separators, and filled where that is a number. A corner begins with a filled slot
+    # that is not behind a slash; those that follow behind slashes are of the same corner.
+    opening = characters[separators[:-1]]
+    filled = np.diff(separators) > 1
+    begins = opening != ord("/")
+    slot = np.arange(len(opening))
+    first = np.maximum.accumulate(np.where(begins, slot, 0))
+    kind = slot - first  # 0 is the vertex, 1 the uv, 2 the normal
+    if not filled[first[~begins]].all() or kind.max() > 2:
+        raise ValueError
+    begins &= filled
+    corner = np.cumsum(begins) - 1
+    line = np.cumsum(opening == ord("\n"))
+
+    numbers = _integers(data.replace(b"/", b" "))
+    kind, corner, count = kind[filled], corner[filled], counts[line[filled], kind[filled]]
+    indices = np.where(numbers > 0, numbers - 1, numbers + count)
+    if not numbers.all() or indices.min(initial=0) < 0 or numbers.max(initial=0) >= 2**31:
+        raise ValueError
+    corners = np.full((np.count_nonzero(begins), 3), -1)
+    corners[corner, kind] = indices
+    return corners, np.bincount(line[begins], minlength=len(lines))
+
+
+def polygons(lines: list[str], which: np.ndarray, counts: np.ndarray, errors: Errors) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of those lines of the file that `which` (int64 [P], `f` lines) names.
+
+    counts: int64 [P,3], how many vertices, uvs and normals stand before each, which negative indices count back from.
+    Returns corners int64 [C,3], zero-based indices of vertex, uv and normal (-1 is none), and how many of them are each
+    polygon's, int64 [P]. The first malformed line is put into `errors`, and nothing is read after it.
+    """
+    corners, sizes = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)]
+    for start in range(0, len(which), BLOCK):
+        numbers = which[start : start + BLOCK].tolist()
+        before = counts[start : start + BLOCK]
+        try:
+            some, size = _block_of_corners([lines[number] for number in numbers], before)
+        except (ValueError, OverflowError):
+            read: list[list[list[int]]] = []
+            for number, count in zip(numbers, before.tolist(), strict=True):
+                try:
+                    read.append([_corner(word, count) for word in lines[number].partition("#")[0].split()[1:]])
+                except ValueError as error:
+                    errors[number] = str(error)
+                    return corners[0], sizes[0]
+            some = np.array([corner for polygon in read for corner in polygon], np.int64).reshape(-1, 3)
+            size = np.array([len(polygon) for polygon in read], np.int64)
+        corners.append(some)
+        sizes.append(size)
+    return np.concatenate(corners), np.concatenate(sizes)
+
+
+def fans(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Triangles that fan out from the first corner of polygons with so many corners each (int64 [P]).
+
+    Returns the corners of each triangle, int64 [F,3], and its polygon, int64 [F].
+    """
+    counts = np.maximum(sizes - 2, 0)
+    polygon = np.repeat(np.arange(len(sizes)), counts)
+    first = (np.cumsum(sizes) - sizes)[polygon]
+    step = np.arange(len(polygon)) - (np.cumsum(counts) - counts)[polygon]
+    return np.stack([first, first + step + 1, first + step + 2], 1), polygon
