@@ -132,4 +132,5 @@ def read_obj(path: Path) -> dict[str, Any]:
         "triangle_object": np.array(objects, np.int64),
         "object_names": list(object_names),
         "libraries": libraries,
+        "materials": {},
     }

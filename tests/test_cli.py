@@ -16,7 +16,8 @@ from texopt.images import load_image
 
 SMALL = ["--steps", "3", "--view-size", "64", "--texture-size", "64"]
 KNOT, WOODCUT = str(MESHES / "torus_knot.obj"), str(STYLES / "woodcut.jpg")
-FILES = {"torus_knot.obj", "torus_knot.mtl", "torus_knot.png", "preview.png", "loss.png", "history.csv", "config.yaml"}
+PICTURES = {"preview.png", "viewer.html", "loss.png"}
+FILES = {"torus_knot.obj", "torus_knot.mtl", "torus_knot.png", "history.csv", "config.yaml"} | PICTURES
 
 
 def test_style_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -279,7 +279,7 @@ def test_save_writes_everything(tmp_path: Path) -> None:
     mesh = load_mesh(write(tmp_path / "a.obj", SQUARE + FACE))
     steps = [texopt.Step(n + 1, 2, 0.5 * n, {"style": 2.0 - n, "loss": 4.0 - 2 * n}) for n in range(2)]
     folder = Result(mesh, texopt.PixelTexture(8), steps).save(tmp_path / "out")
-    names = ["a.mtl", "a.obj", "a.png", "history.csv", "loss.png", "preview.png"]
+    names = ["a.mtl", "a.obj", "a.png", "history.csv", "loss.png", "preview.png", "viewer.html"]
     assert sorted(os.listdir(folder)) == names
     assert (folder / "history.csv").read_text() == "step,seconds,style,loss\n1,0.000,2,4\n2,0.500,1,2\n"
     assert Image.open(io.BytesIO((folder / "loss.png").read_bytes())).format == "PNG"

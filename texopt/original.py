@@ -8,7 +8,7 @@ import torch
 from texopt import raster
 from texopt.color import linear_to_srgb, srgb_to_linear
 from texopt.export.atlas import fill
-from texopt.readers.raw import RawMesh
+from texopt.readers.raw import Material, RawMesh
 from texopt.uvspace import rasterize_uvs
 
 SIZE = 2048  # texels a side of a texture that is made
@@ -21,13 +21,13 @@ def original_texture(
     """What the given faces (indices) show, as a texture on their UVs: uint8 [H,W,3]; [1,1,3] for one colour."""
     materials = [raw.materials[index] for index in np.unique(raw.face_material[faces])]
     one = all(material is materials[0] for material in materials)
-    painted = raw.colors is not None and bool((raw.colors[np.unique(raw.faces[faces])] < 1).any())
+    painted = raw.colors is not None and bool((raw.colors[raw.faces[faces].reshape(-1)] < 1).any())
     if one and not painted and (own_uvs or materials[0].texture is None):
         return materials[0].image()
     if len(np.unique(face_uvs[faces])) == 1:  # a single place, as of what is kept without UVs
         colors = np.ones(3) if raw.colors is None else np.asarray(raw.colors[raw.faces[faces]].mean((0, 1)))
-        one_color: np.ndarray = (colors * materials[0].color * 255).round().astype(np.uint8)
-        return one_color.reshape(1, 1, 3)
+        red, green, blue = (float(x) for x in colors * materials[0].color)
+        return Material((red, green, blue)).image()
     return transfer(raw, uvs, face_uvs, faces)
 
 
