@@ -122,6 +122,7 @@ def test_files_with_something_put_in(body: list[str], block: int, put_in: list[t
         "f 1 2\x1c3\x1d\x1e\x1f4\v3\f",
         "f 1 2\x852\xa03 \u0661",
         "v 1 2 3 4 5\nv 1 2 3\nv 1 2 3 4",
+        "vt 0\nvt 0 625",
         "v 1 2 3\nv 1 2",
         "vn 1 2 3 vn\nvn 1 2",
         "v 1 2 3 v 2 3 4\nv 3 4 5 6 7 8",
