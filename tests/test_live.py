@@ -317,7 +317,7 @@ def test_browsers_cannot_ask_for_a_public_address(
     handlers = page._server._websock_server._incoming_handlers[_messages.ShareUrlRequest]
     for handler in handlers:
         handler(0, _messages.ShareUrlRequest())
-    page.close()
+    page._server._thread_executor.shutdown(wait=True)
     assert handlers
     assert not asked
 
@@ -418,24 +418,36 @@ def test_stop_keeps_what_there_is(
     assert not page._stop.visible
 
 
-def test_a_paused_page_shows_the_step_it_waits_at(
+def test_who_comes_while_it_is_paused_sees_the_step_it_waits_at(
     make_page: Callable[..., LivePage], extractor: FeatureExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run(extractor, steps=3)
     page = watched(make_page(bake=run.bake), monkeypatch)
+    clients: dict[int, None] = {}
+    monkeypatch.setattr(page._server, "get_clients", lambda: clients)
     seen: list[tuple[str, str, int]] = []
 
-    def look() -> None:
-        time.sleep(0.5)
+    def wait_for(condition: Callable[[], bool]) -> None:
+        end = time.monotonic() + 120  # the first step may have to compile
+        while not condition() and time.monotonic() < end:
+            time.sleep(0.05)
+
+    def come() -> None:
+        wait_for(lambda: page._last is not None)
+        time.sleep(0.3)
+        seen.append((page._status.content, page._pause.label, run.bakes))
+        clients[0] = None
+        wait_for(lambda: run.bakes > 0)
+        time.sleep(0.5)  # nothing more comes
         seen.append((page._status.content, page._pause.label, run.bakes))
         page._controls.toggle_pause()
 
     page._controls.toggle_pause()
-    other = threading.Thread(target=look)
+    other = threading.Thread(target=come)
     other.start()
     result = run(page.on_step)
     other.join()
-    assert seen[0] == ("step 1 of 3 · paused", "Resume", 1) or seen[0][0] == "preparing"  # not yet at its first step
+    assert seen == [("preparing", "Pause", 0), ("step 1 of 3 · paused", "Resume", 1)]
     assert len(result.history) == 3
     assert not result.interrupted
     assert page._pause.label == "Pause"

@@ -232,7 +232,8 @@ class LivePage:
                 series = ({"label": "step"}, {"label": name, "stroke": "#2b6cb0", "width": 1.5})
                 self._plots[name] = self._server.gui.add_uplot(
                     (steps, values), series, title=name, scales={"x": {"time": False}, "y": {}},
-                    axes=({"size": 28}, {"size": 44}), legend={"show": False}, padding=(10, 12, 0, 0), height=110,
+                    axes=[{"size": size, "ticks": {"show": False}} for size in (28, 56)],
+                    legend={"show": False}, padding=(10, 12, 0, 0), height=110,
                 )  # fmt: skip
 
     def _write_status(self, text: str) -> None:
@@ -285,7 +286,7 @@ class LivePage:
                 time.sleep(1.0)
 
     def close(self) -> None:
-        """End the server; browsers that are there keep what they show."""
+        """End the server; browsers keep what they show. Takes up to ten seconds where one has come just before."""
         if not self._closed:
             self._closed = True
             atexit.unregister(self.close)
