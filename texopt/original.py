@@ -19,7 +19,7 @@ def original_texture(
     raw: RawMesh, uvs: np.ndarray, face_uvs: np.ndarray, faces: np.ndarray, own_uvs: bool
 ) -> np.ndarray:
     """What the given faces (indices) show, as a texture on their UVs: uint8 [H,W,3]; [1,1,3] for one colour."""
-    materials = [raw.materials[index] for index in np.unique(raw.face_material[faces])]
+    materials = [raw.materials[int(index)] for index in np.unique(raw.face_material[faces])]
     one = all(material is materials[0] for material in materials)
     painted = raw.colors is not None and bool((raw.colors[raw.faces[faces].reshape(-1)] < 1).any())
     if one and not painted and (own_uvs or materials[0].texture is None):
