@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import logging
-from collections.abc import Hashable, Sequence
+import os
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,11 +13,13 @@ import torch
 from torch import Tensor
 
 from texopt.errors import MeshError, OptionError
+from texopt.images import load_image
 from texopt.readers.raw import RawMesh
 
 log = logging.getLogger("texopt")
 
 ATLAS = "atlas"
+Mask = str | os.PathLike[str]  # an image file
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,7 @@ class TextureMap:
         kept: whether it stays as it is (a material that was excluded).
         mask: uint8 [h,w] or None: where the texture may change, 255, and where it stays the original, 0.
         alpha: uint8 [h,w] or None: opacity, which export gives back; renderings are opaque.
+        tile: of a UDIM tile the name of the whole set and its number, or None.
     """
 
     original: np.ndarray
@@ -38,6 +42,7 @@ class TextureMap:
     kept: bool = False
     mask: np.ndarray | None = None
     alpha: np.ndarray | None = None
+    tile: tuple[str, int] | None = None
 
     def original_at(self, height: int, width: int) -> Tensor:
         """The original as float32 [3,height,width] in [0,1]: resampled, as mip levels need sides that halve."""
@@ -64,6 +69,13 @@ class Layout:
     names: list[str] = field(default_factory=list)
     own_uvs: list[bool] = field(default_factory=list)
     kept: list[bool] = field(default_factory=list)
+    map_of: dict[int, int] = field(default_factory=dict)  # of materials that faces have
+
+
+def _labels(raw: RawMesh, material: int) -> list[str]:
+    """The names that a material goes by: one of several UDIM tiles by that of all of them, too."""
+    label = raw.label(material)
+    return [label] if raw.materials[material].tile is None else [label, label.rpartition(".")[0]]
 
 
 def excluded(raw: RawMesh, file: str, only: Sequence[str], skip: Sequence[str]) -> set[int]:
@@ -72,89 +84,134 @@ def excluded(raw: RawMesh, file: str, only: Sequence[str], skip: Sequence[str]) 
     Patterns are names or have * and ? in them; case does not matter. OptionError where one matches nothing.
     """
     used = raw.used_materials()
-    names = {index: raw.names[index] or "textured" for index in used}
 
     def matching(patterns: Sequence[str]) -> set[int]:
         found = set()
-        for pattern in patterns:
-            hits = {index for index in used if fnmatch.fnmatchcase(names[index].lower(), pattern.lower())}
-            # a material of several UDIM tiles goes by its own name, too
-            hits |= {index for index in used if names[index].rpartition(".")[0].lower() == pattern.lower() != ""}
+        for pattern in [patterns] if isinstance(patterns, str) else patterns:
+            wanted = pattern.lower().replace("[", "[[]")  # brackets are no pattern here: many names have them
+            hits = {i for i in used if any(fnmatch.fnmatchcase(name.lower(), wanted) for name in _labels(raw, i))}
             if not hits:
-                listed = ", ".join(dict.fromkeys(names.values()))
+                listed = ", ".join(dict.fromkeys(raw.label(index) for index in used))
                 raise OptionError(f"{file} has no material {pattern!r}; it has {listed}")
             found |= hits
         return found
 
     out = (set(used) - matching(only) if only else set()) | matching(skip)
-    if out == set(used):
+    faces = raw.faces[~np.isin(raw.face_material, list(out))]
+    if not len(faces):
         raise OptionError(
             f"{file}: with these materials left out there is nothing to optimise; check --only and --skip"
         )
+    if out and not areas(raw.vertices, faces).any():
+        raise OptionError(f"{file}: what is to be optimised has no area; check --only and --skip")
     return out
 
 
-def lay_out(raw: RawMesh, file: str, unwrap: bool, kept: set[int], padding_size: int) -> Layout:
-    """Assign maps and UVs.
+def areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Of triangles [F,3], or of flat ones with vertices [V,2], float64 [F]."""
+    a, b = (vertices[faces[:, i]] - vertices[faces[:, 0]] for i in (1, 2))
+    if vertices.shape[1] == 2:
+        return np.asarray(np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) / 2)
+    return np.asarray(np.linalg.norm(np.cross(a, b), axis=1) / 2)
+
+
+def _faces_with_uvs(raw: RawMesh, file: str) -> np.ndarray:
+    """bool [F]: whose three corners have UVs that are finite."""
+    has = np.asarray((raw.face_uvs >= 0).all(1))
+    if not has.any():
+        return has
+    finite = np.asarray(np.isfinite(raw.uvs).all(1))[raw.face_uvs].all(1)  # -1, the last, is none and counts not
+    if (has & ~finite).any():
+        log.warning("%s: UVs that are not finite are ignored", file)
+    return np.asarray(has & finite)
+
+
+def assign_maps(raw: RawMesh, file: str, unwrap: bool, kept: set[int]) -> Layout:
+    """Which map every face has.
 
     A material whose faces all have UVs keeps them and has a map of its own, shared only with materials of the same
-    texture. The others, with `unwrap` all, get new UVs in one atlas. A material never has faces of two kinds.
+    texture. The others, with `unwrap` all, share one that is to get new UVs. A material never has faces of two kinds.
     """
-    from texopt.unwrap import unwrap_faces
-
-    has = np.asarray((raw.face_uvs >= 0).all(1))
-    if has.any():
-        finite = np.asarray(np.isfinite(raw.uvs).all(1))[raw.face_uvs].all(1)  # -1, the last, is none and counts not
-        if (has & ~finite).any():
-            log.warning("%s: UVs that are not finite are ignored", file)
-        has = has & finite
+    has = _faces_with_uvs(raw, file)
+    layout = Layout(raw.uvs, np.where(has[:, None], raw.face_uvs, -1).astype(np.int32), np.zeros(len(has), np.int32))
     keys: dict[Hashable, int] = {}
-    layout = Layout(raw.uvs, raw.face_uvs.astype(np.int32), np.zeros(len(raw.faces), np.int32))
-    atlas: list[int] = []  # materials
-    bare: list[int] = []  # kept ones without UVs
     for material in raw.used_materials():
         faces = raw.face_material == material
-        complete = bool(has[faces].all())
-        texture = raw.materials[material].texture is not None and raw.colors is None
-        key: Hashable = (id(raw.materials[material]) if texture else material, material in kept)
-        if material not in kept and (unwrap or not complete):
-            key = ATLAS
-            atlas.append(material)
-        elif not complete:
-            bare.append(material)
+        new = material not in kept and (unwrap or not has[faces].all())
+        shared = raw.materials[material].texture is not None and raw.colors is None
+        key = ATLAS if new else (id(raw.materials[material]) if shared else material, material in kept)
         if key not in keys:
             keys[key] = len(keys)
             layout.names.append(raw.names[material])
-            layout.own_uvs.append(key != ATLAS)
+            layout.own_uvs.append(not new)
             layout.kept.append(material in kept)
+        elif new:
+            layout.names[keys[ATLAS]] = ATLAS
+        layout.map_of[material] = keys[key]
         layout.face_map[faces] = keys[key]
-    if len(atlas) > 1:
-        layout.names[keys[ATLAS]] = ATLAS
+    _check_tiles(raw, file, layout)
+    return layout
 
-    keeps = len(atlas) + len(bare) < len(raw.used_materials())  # some of the file's own UVs
-    columns = [raw.uvs] if keeps else []
-    if atlas:
-        faces = np.flatnonzero(np.isin(raw.face_material, atlas))
+
+def make_uvs(raw: RawMesh, layout: Layout, file: str, padding_size: int) -> None:
+    """Give the faces UVs that need some: new ones, or (0,0) where something is kept without, as engines do."""
+    from texopt.unwrap import unwrap_faces
+
+    new = ~np.array(layout.own_uvs)[layout.face_map]
+    has = np.asarray((layout.face_uvs >= 0).all(1))
+    columns = [] if new.all() else [raw.uvs]
+    if new.any():
+        faces = np.flatnonzero(new)
         first = raw.first_shown(faces)  # an object that is shown again shares its texture
-        if not unwrap:
+        if not has[faces].all():
             some = "some faces without UVs" if has.any() else "no UVs"
             log.info("%s has %s: making them with xatlas (%s triangles)", file, some, f"{len(first):,}")
         uvs, face_uvs = unwrap_faces(raw.vertices, raw.faces[first], padding_size)
         layout.face_uvs[first] = face_uvs + sum(map(len, columns))
         layout.face_uvs[faces] = layout.face_uvs[raw.copy_of[faces]]
         columns.append(uvs)
-    if bare:
-        layout.face_uvs[np.isin(raw.face_material, bare)] = sum(map(len, columns))
-        columns.append(np.array([[0.5, 0.5]]))
+    bare = ~new & ~has
+    if bare.any():
+        layout.face_uvs[bare] = sum(map(len, columns))
+        columns.append(np.zeros((1, 2)))
     layout.uvs = np.concatenate(columns)
-    return layout
 
 
-def check_masks(names: Sequence[str], own_uvs: Sequence[bool], file: str) -> None:
-    """MeshError where a mask has no UVs that it could have been painted on."""
-    for name, own in zip(names, own_uvs, strict=True):
-        if not own:
+def _check_tiles(raw: RawMesh, file: str, layout: Layout) -> None:
+    """OptionError where some of a material's UDIM tiles are kept, and the others get new UVs: it has one texture."""
+    tiles = [material for material in layout.map_of if raw.materials[material].tile]
+    new, old = (
+        {_labels(raw, index)[-1] for index in tiles if layout.own_uvs[layout.map_of[index]] is own}
+        for own in (False, True)
+    )
+    if both := new & old:
+        raise OptionError(f"{file}: the tiles of {min(both)} are all unwrapped, or none; name all of them, or none")
+
+
+def load_masks(
+    mask: Mask | Mapping[str, Mask] | None, raw: RawMesh, layout: Layout, file: str
+) -> dict[int, np.ndarray]:
+    """Masks by map, uint8 [h,w]. Errors as of load_mesh."""
+    if mask is None:
+        return {}
+    free = [index for index, kept in enumerate(layout.kept) if not kept]
+    named = {raw.label(material): index for material, index in layout.map_of.items()}
+    maskable = ", ".join(name for name, index in named.items() if index in free)
+    if not isinstance(mask, Mapping):
+        if len(free) > 1:
+            raise OptionError(f"{file} has {len(free)} textures; say which the mask is for: NAME=IMAGE ({maskable})")
+        mask = {name: mask for name, index in named.items() if index == free[0]}
+    masks = {}
+    for name, image in mask.items():
+        index = named.get(name, -1)
+        if index not in free:
+            raise OptionError(f"{file} has no texture {name!r} to be masked; it has {maskable}")
+        if not layout.own_uvs[index]:
             raise MeshError(
-                f"{file}{f', {name}' if name else ''}: a mask is painted on UVs, and these are new; "
-                "make them first (texopt unwrap), paint the mask for them, and use that mesh"
+                f"{file}, {name}: a mask is painted on UVs, and these are new; make them first (texopt unwrap), "
+                "paint the mask for them, and use that mesh"
             )
+        masks[index] = np.asarray(load_image(image).convert("L"))
+    if set(masks) == set(free) and not any(image.any() for image in masks.values()):
+        raise OptionError(f"{file}: the mask is black everywhere, so nothing would change; white is what is optimised")
+    return masks

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from texopt.errors import MeshError, OptionError
+from texopt.errors import MeshError
 from texopt.gltf import GltfFile
-from texopt.maps import TextureMap, check_masks, excluded, lay_out
+from texopt.maps import Mask, TextureMap, areas, assign_maps, excluded, load_masks, make_uvs
 from texopt.obj import ObjFile
 from texopt.readers.raw import RawMesh
 
@@ -49,7 +49,7 @@ class Mesh:
         materials, face_material: names, and int32 [F] into them. All faces of a material have the same map.
         objects, face_object: names, and int32 [F] into them.
         source: the OBJ or glTF file that it was read from, for an export that keeps it.
-        files: what it was read from: the mesh file, material libraries, textures.
+        files: what it was read from: the mesh file, material libraries, textures, masks.
     """
 
     name: str
@@ -106,16 +106,16 @@ class Mesh:
     def map_sizes(self, size: int = 1024) -> list[int]:
         """A texture size for every map that is optimised: powers of two up to `size`, for even sharpness.
 
-        The map with the fewest texels for its surface gets `size`, the others what gives as many texels to a length on
-        the surface, but not less than a quarter of it.
+        The map with most of the surface gets `size`, the others what gives at least as many texels to a length on the
+        surface, within a quarter of it and `size`; those whose UVs have no area the least.
         """
-        corners, plane = self.vertices[self.faces], self.uvs[self.face_uvs]
-        area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-        a, b = plane[:, 1] - plane[:, 0], plane[:, 2] - plane[:, 0]
-        share = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
-        totals = [np.bincount(self.face_map, values, len(self.maps)) for values in (share, area)]
-        density = np.sqrt(totals[0] / np.maximum(totals[1], 1e-300))[self.painted]  # texture sides a unit of length
-        wanted = density.min(initial=np.inf) / np.maximum(density, 1e-300)
+        surface, plane = (
+            np.bincount(self.face_map, areas(*triangles), len(self.maps))[self.painted]
+            for triangles in ((self.vertices, self.faces), (self.uvs, self.face_uvs))
+        )
+        density = np.sqrt(plane / np.maximum(surface, 1e-300))  # texture sides a unit of length
+        reference = density[np.where(plane > 0, surface, -1).argmax()]
+        wanted = np.where(plane > 0, reference / np.maximum(density, 1e-300), 0)
         exponent = np.ceil(np.log2(np.clip(wanted, 1 / SMALLEST_SHARE, 1.0)) - 1e-9)
         return [max(int(size * 2.0**power), min(size, 8)) for power in exponent]
 
@@ -144,7 +144,7 @@ class Mesh:
 
 def load_mesh(
     path: str | os.PathLike[str], unwrap: bool = False, *, only: Sequence[str] = (), skip: Sequence[str] = (),
-    mask: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None = None, texture_size: int = 1024,
+    mask: Mask | Mapping[str, Mask] | None = None, texture_size: int = 1024,
 ) -> Mesh:  # fmt: skip
     """Read a mesh: OBJ, glTF/GLB, PLY, STL, OFF and what else trimesh reads.
 
@@ -157,7 +157,7 @@ def load_mesh(
         unwrap: make new UVs even if the mesh has some.
         only, skip: names of materials (with * and ?) to optimise alone, or to leave as they are.
         mask: an image painted on the mesh's UVs: where it is black the original texture stays exactly, where it is
-            white it is optimised. Several maps: {name of the material: image}.
+            white it is optimised. Several textures: {name of the material: image}.
         texture_size: texels a side that the space between new charts is meant for.
 
     Raises:
@@ -173,23 +173,26 @@ def load_mesh(
     raw = read(path)
     _check_geometry(raw, path)
     kept = excluded(raw, path.name, only, skip)
-    layout = lay_out(raw, path.name, unwrap, kept, texture_size)
-    masks = _load_masks(mask, layout.names, layout.own_uvs, layout.kept, path.name)
+    layout = assign_maps(raw, path.name, unwrap, kept)
+    masks = load_masks(mask, raw, layout, path.name)
+    make_uvs(raw, layout, path.name, texture_size)
+    painted_on = mask.values() if isinstance(mask, Mapping) else [mask] if mask is not None else []
     maps = []
     for index, name in enumerate(layout.names):
         faces = np.flatnonzero(layout.face_map == index)
         if layout.own_uvs[index] and not layout.kept[index]:
             label = f"{path.name}, {name or 'no material'}" if len(layout.names) > 1 else path.name
             report_uvs(label, layout.uvs, layout.face_uvs[raw.first_shown(faces)])
-        original = original_texture(raw, layout.uvs, layout.face_uvs, faces, layout.own_uvs[index])
-        alpha = raw.materials[raw.face_material[faces[0]]].alpha if layout.own_uvs[index] else None
-        maps.append(TextureMap(original, name, layout.own_uvs[index], layout.kept[index], masks.get(index), alpha))
+        own, material = layout.own_uvs[index], raw.materials[raw.face_material[faces[0]]]
+        original = original_texture(raw, layout.uvs, layout.face_uvs, faces, own)
+        alpha, tile = (material.alpha, material.tile) if own else (None, None)
+        maps.append(TextureMap(original, name, own, layout.kept[index], masks.get(index), alpha, tile))
     normals = raw.normals if len(raw.normals) else None
     return Mesh(
         path.stem, raw.vertices, raw.faces.astype(np.int32), layout.uvs, layout.face_uvs, normals,
         None if normals is None else raw.face_normals.astype(np.int32), tuple(maps), layout.face_map,
         tuple(raw.names), raw.face_material.astype(np.int32), tuple(raw.objects),
-        raw.face_object.astype(np.int32), raw.source, raw.files,
+        raw.face_object.astype(np.int32), raw.source, (*raw.files, *map(Path, painted_on)),
     )  # fmt: skip
 
 
@@ -202,34 +205,5 @@ def _check_geometry(raw: RawMesh, path: Path) -> None:
         raise MeshError(f"{path} has vertices that are not finite (NaN or infinity); mend it in a mesh editor")
     if np.abs(raw.vertices[used]).max() > 1e30:
         raise MeshError(f"{path} is too large: its coordinates go beyond 1e30; scale it down in a mesh editor")
-    corners = raw.vertices[raw.faces]
-    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    if not areas.any():
+    if not areas(raw.vertices, raw.faces).any():
         raise MeshError(f"{path} has no area: every face is degenerate; check its scale and its export")
-
-
-def _load_masks(
-    mask: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None, names: list[str], own_uvs: list[bool],
-    kept: list[bool], file: str,
-) -> dict[int, np.ndarray]:  # fmt: skip
-    """The masks by map, uint8 [h,w]."""
-    from texopt.images import load_image
-
-    if mask is None:
-        return {}
-    free = [index for index in range(len(names)) if not kept[index]]
-    if not isinstance(mask, Mapping):
-        if len(free) > 1:
-            listed = ", ".join(names[index] for index in free)
-            raise OptionError(f"{file} has {len(free)} textures; say which the mask is for: NAME=IMAGE ({listed})")
-        mask = {names[free[0]]: mask}
-    masks = {}
-    for name, image in mask.items():
-        if name not in names:
-            raise OptionError(f"{file} has no texture {name!r} that could be masked; it has {', '.join(names)}")
-        index = names.index(name)
-        check_masks([name], [own_uvs[index]], file)
-        masks[index] = np.asarray(load_image(image).convert("L"))
-    if all(not masks[index].any() for index in masks) and set(masks) == set(free):
-        raise OptionError(f"{file}: the mask is black everywhere, so nothing would change; white is what is optimised")
-    return masks

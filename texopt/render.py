@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.cameras import Cameras
@@ -41,9 +42,10 @@ class Fragments:
     backend: Backend = backends.CPU
 
     def pick(self, pixels: Tensor) -> Fragments:
-        """Some pixels (flat indices int64 [N], N at least 1) as one image; its last row repeats the last of them."""
-        width = min(ROW, len(pixels))
-        padded = torch.cat([pixels, pixels[-1:].expand(-len(pixels) % width)]).reshape(1, -1, width)
+        """Some pixels (flat indices int64 [N]) as one image [1,h,w], row after row, filled up with the first pixel."""
+        width = min(ROW, max(len(pixels), 1))
+        rows = max(-(-len(pixels) // width), 1)
+        padded = F.pad(pixels, (0, rows * width - len(pixels))).reshape(1, rows, width)
 
         def of(values: Tensor) -> Tensor:
             return values.flatten(0, 2)[padded]
@@ -102,17 +104,15 @@ def sample_maps(samplers: Sequence[Sample | None], fragments: Fragments) -> Tens
         return samplers[0](fragments)
     batch, height, width = fragments.mask.shape
     shown = torch.where(fragments.mask, fragments.map_id, -1).flatten()
-    pixels, colors = [], []
-    for index, sample in enumerate(samplers):
-        found = (shown == index).nonzero()[:, 0]
-        if sample is not None and len(found):
-            sampled = sample(fragments.pick(found))
-            pixels.append(found)
-            colors.append(sampled[0].flatten(1)[:, : len(found)])
-    if not colors:
+    seen = [(sample, (shown == index).nonzero()[:, 0]) for index, sample in enumerate(samplers) if sample is not None]
+    # where nothing is seen, nothing of the first: zeros as its colours would be, with a gradient
+    seen = [(sample, pixels) for sample, pixels in seen if len(pixels)] or seen[:1]
+    if not seen:
         return fragments.uv.new_zeros(batch, 3, height, width)
+    colors = [sample(fragments.pick(pixels))[0].flatten(1)[:, : len(pixels)] for sample, pixels in seen]
+    where = torch.cat([pixels for _, pixels in seen])
     out = colors[0].new_zeros(len(colors[0]), batch * height * width)
-    return out.index_copy(1, torch.cat(pixels), torch.cat(colors, 1)).reshape(-1, batch, height, width).transpose(0, 1)
+    return out.index_copy(1, where, torch.cat(colors, 1)).reshape(-1, batch, height, width).transpose(0, 1)
 
 
 def look_up(images: Tensor | Sequence[Tensor | None], fragments: Fragments) -> Tensor:

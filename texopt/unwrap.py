@@ -20,7 +20,7 @@ from texopt.errors import MeshError
 log = logging.getLogger("texopt")
 
 LONG = 200_000  # triangles from which on it takes minutes
-SECONDS = 0.0006  # a triangle, measured on the Stanford bunny
+SECONDS = 0.0004  # a triangle; the Stanford bunny takes 0.0002, and 0.0003 with each of its triangles in four
 OVERLAP_TOLERANCE = 0.02  # share of the UV area; less is rounding of texels
 
 
@@ -55,7 +55,9 @@ def unwrap_faces(vertices: np.ndarray, faces: np.ndarray, size: int = 1024) -> t
         )  # fmt: skip
     used, inverse = np.unique(faces, return_inverse=True)
     center, scale = vertices[used].mean(0), np.ptp(vertices[used], axis=0).max()
-    unit = ((vertices[used] - center) / scale).astype(np.float32)  # float32 resolves it wherever the mesh stands
+    unit = ((vertices[used] - center) / (scale or 1.0)).astype(
+        np.float32
+    )  # float32 resolves it wherever the mesh stands
     with tempfile.TemporaryDirectory(prefix="texopt-") as folder:
         given, made = Path(folder, "given.npz"), Path(folder, "made.npz")
         np.savez(given, vertices=unit, faces=inverse.reshape(-1, 3).astype(np.uint32), size=size)
@@ -86,8 +88,9 @@ def uv_problems(uvs: np.ndarray, face_uvs: np.ndarray) -> list[str]:
     from texopt.uvspace import covered
 
     corners = uvs[face_uvs]
-    if corners.min() < -1e-4 or corners.max() > 1 + 1e-4:
-        return [f"UVs reach outside [0,1] ({corners.min():.2f} to {corners.max():.2f}); the texture repeats there"]
+    low, high = corners.min((0, 1)), corners.max((0, 1))
+    if (high > np.floor(low + 1e-4) + 1 + 1e-4).any():  # all in one repeat of the texture is as all in the first
+        return [f"UVs reach outside [0,1] ({low.min():.2f} to {high.max():.2f}); the texture repeats there"]
     found = []
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     signed = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) / 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from texopt.errors import OutputError
 from texopt.mtl import MtlMaterial
@@ -28,60 +28,85 @@ class MtlWriter:
     """
 
     def __init__(self, folder: Path, source: Path, taken: set[str]) -> None:
-        self.folder, self.source, self.taken = folder, source, {name.lower() for name in taken}
+        self.folder, self.source = folder, source
+        self.taken: dict[str, bytes | None] = {name.lower(): None for name in taken}  # contents of what was brought
         self.lines = ["# texopt"]
-        self.copies: dict[Path, Path] = {}  # where to: where from
+        self.files: dict[Path, bytes] = {}
 
-    def add(self, name: str, mtl: MtlMaterial | None, texture: str | None, own_uvs: bool = True) -> None:
-        """A material: with `texture` as its colour, or, if that is None, as it was.
+    def add(self, name: str, mtl: MtlMaterial | None, texture: str | None, tiled: bool, own_uvs: bool) -> None:
+        """A material of an MTL: with `texture` as its colour, or, if that is None, as it was.
 
+        tiled: whether numbers in its files' names are UDIM tiles'.
         own_uvs: whether textures of other channels fit; they are left out where the UVs are new.
         """
-        self.lines += ["", f"newmtl {name}"]
         written = [line for line in mtl.lines if line.strip()] if mtl else []
         if mtl is None or not written:
-            plain = ["Kd 0.8 0.8 0.8"] if texture is None else ["Kd 1 1 1", "d 1.0", f"map_Kd {texture}"]
-            self.lines += DEFAULT + plain
+            self.add_plain(name, texture)
             return
+        self.lines += ["", f"newmtl {name}"]
         if texture is None:
-            self.lines += [self._carried(line, mtl) for line in written]
+            self.lines += [self._carried(line, mtl, tiled) for line in written]
             return
         replaced = {"kd", "map_kd", "tr", "d"}
         if mtl.maps.get("map_ka") == mtl.maps.get("map_kd"):
             replaced.add("map_ka")
-        left_out = set() if own_uvs else set(mtl.maps) - {"map_kd"}
-        if left_out - replaced:
-            log.info("material %s: %s are left out, as the UVs are new", name, ", ".join(sorted(left_out - replaced)))
+        left_out = set() if own_uvs else set(mtl.maps) - replaced
+        if left_out:
+            log.info("material %s: %s are left out, as the UVs are new", name, ", ".join(sorted(left_out)))
         opacity = _opacity(written)
-        self.lines += [self._carried(line, mtl) for line in written if _key(line) not in replaced | left_out]
+        self.lines += [self._carried(line, mtl, tiled) for line in written if _key(line) not in replaced | left_out]
         self.lines += ["Kd 1 1 1", f"d {opacity:g}" if opacity < 1 else "d 1.0", f"map_Kd {texture}"]
 
-    def _carried(self, line: str, mtl: MtlMaterial) -> str:
+    def add_plain(self, name: str, texture: str | None, color: tuple[float, ...] = (0.8, 0.8, 0.8)) -> None:
+        """A material that no MTL describes: a texture, or, if that is None, a colour."""
+        plain = [f"Kd {' '.join(f'{x:g}' for x in color)}"]
+        self.lines += ["", f"newmtl {name}", *DEFAULT]
+        self.lines += plain if texture is None else ["Kd 1 1 1", "d 1.0", f"map_Kd {texture}"]
+
+    def bring(self, stem: str, contents: dict[str, bytes]) -> str:
+        """Have files STEM + ENDING beside the MTL, contents by ending. Returns the stem, a free one like the given."""
+        chosen, number = stem, 1
+        while not all(self._is_free(chosen + ending, data) for ending, data in contents.items()):
+            number += 1
+            chosen = f"{stem}_{number}"
+        for ending, data in contents.items():
+            self.taken[(chosen + ending).lower()] = data
+            if not (self.folder / (chosen + ending)).exists():
+                self.files[self.folder / (chosen + ending)] = data
+        return chosen
+
+    def _is_free(self, name: str, data: bytes) -> bool:
+        """Whether a file of that name would overwrite nothing but the same."""
+        path = self.folder / name
+        if name.lower() in self.taken:
+            return self.taken[name.lower()] == data
+        return not path.exists() or (path.is_file() and path.read_bytes() == data)
+
+    def _carried(self, line: str, mtl: MtlMaterial, tiled: bool) -> str:
         """A line with the name that its texture has beside the export."""
-        from texopt.readers.obj import find
+        from texopt.readers.obj import UDIM, find, udim_tiles
 
         name = mtl.maps.get(_key(line))
         if name is None or name not in line:
             return line
-        found = find(name, mtl.folder or self.source, self.source)
-        if found is None:
-            log.warning("%s is missing beside the mesh; its line goes out as it is", name)
-            return line
-        target = self.folder / found.name
-        number = 1
-        while target.name.lower() in self.taken or self.copies.get(target, found) != found:
-            number += 1
-            target = self.folder / f"{found.stem}_{number}{found.suffix}"
-        self.copies[target] = found
-        start = line.rindex(name)
-        return line[:start] + target.name
-
-    def files(self) -> dict[Path, bytes]:
-        """The contents of the textures that come along."""
+        folders = mtl.folder or self.source, self.source
+        tiles = udim_tiles(name, *folders) if tiled or "<UDIM>" in name else {}
+        found = find(name, *folders)
         try:
-            return {to: come.read_bytes() for to, come in self.copies.items() if to.resolve() != come.resolve()}
+            if tiles:
+                before, after = UDIM.split(PurePosixPath(name.replace("\\", "/")).name)
+                stem = before.rstrip("._-")
+                joint = before[len(stem) :]
+                ends = {f"{joint}{tile}{after}": path.read_bytes() for tile, path in tiles.items()}
+                new = f"{self.bring(stem, ends)}{joint}<UDIM>{after}"
+            elif found is not None:
+                new = self.bring(found.stem, {found.suffix: found.read_bytes()}) + found.suffix
+            else:
+                log.warning("%s is missing beside the mesh; its line goes out as it is", name)
+                return line
         except OSError as error:
-            raise OutputError(f"a texture of the mesh cannot be copied: {error}") from None
+            raise OutputError(f"{name}, a texture of the mesh, cannot be copied: {error.strerror or error}") from None
+        return line[: line.rindex(name)] + new
 
     def text(self) -> str:
         return "\n".join(self.lines) + "\n"
@@ -89,12 +114,11 @@ class MtlWriter:
 
 def _opacity(lines: list[str]) -> float:
     """`d`, or one minus `Tr`; 1 where it is nothing sensible (some exporters write 0 for opaque)."""
-    opacity = 1.0
+    values = {}
     for line in lines:
         try:
-            value = float(line.split()[-1])
-        except (ValueError, IndexError):
+            values[_key(line)] = float(line.split()[-1])
+        except ValueError:
             continue
-        if _key(line) in ("d", "tr"):
-            opacity = value if _key(line) == "d" else 1 - value
+    opacity = values.get("d", 1 - values.get("tr", 0.0))
     return opacity if 0 < opacity <= 1 else 1.0

@@ -7,24 +7,34 @@ from pathlib import Path
 
 from texopt.mesh import Mesh
 
+LONGEST = 80  # characters of a material's name; a file's ends at 255 bytes
+
 
 def safe_name(name: str) -> str:
     """A name as part of a file name that every program reads: letters, digits, dots, dashes and underscores."""
-    return re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._") or "material"
+    return re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._")[:LONGEST] or "material"
 
 
 def texture_files(mesh: Mesh, path: Path) -> dict[int, Path]:
-    """The texture beside `path` of every map that is optimised: NAME.png if it is one, else NAME_MATERIAL.png."""
-    if len(mesh.painted) == 1:
+    """The texture beside `path` of every map that is optimised: NAME.png if it is one, else NAME_MATERIAL.png.
+
+    UDIM tiles are NAME_MATERIAL.1001.png and so on, as other tiles of theirs may be kept.
+    """
+    if len(mesh.painted) == 1 and mesh.maps[mesh.painted[0]].tile is None:
         return {mesh.painted[0]: path.with_suffix(".png")}
-    files: dict[int, Path] = {}
-    taken: set[str] = set()
+    sets: dict[tuple[str, int], dict[int, str]] = {}  # what one name stands for: the ending of every map
     for index in mesh.painted:
-        name = stem = f"{path.stem}_{safe_name(mesh.maps[index].name)}"
+        name, number = mesh.maps[index].tile or (mesh.maps[index].name, 0)
+        ending = f".{number}.png" if number else ".png"
+        sets.setdefault((name, 0 if number else index + 1), {})[index] = ending
+    taken: set[str] = set()
+    files: dict[int, Path] = {}
+    for (name, _), endings in sets.items():
+        chosen = stem = f"{path.stem}_{safe_name(name)}"
         number = 1
-        while name.lower() in taken:
+        while any((chosen + ending).lower() in taken for ending in endings.values()):
             number += 1
-            name = f"{stem}_{number}"
-        taken.add(name.lower())
-        files[index] = path.with_name(f"{name}.png")
+            chosen = f"{stem}_{number}"
+        taken |= {(chosen + ending).lower() for ending in endings.values()}
+        files |= {index: path.with_name(chosen + ending) for index, ending in endings.items()}
     return files

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from texopt.export.mtl import MtlWriter
+from texopt.export.names import safe_name
 from texopt.export.objtext import face_lines, normal_lines, uv_lines, vertex_lines
+from texopt.images import png_bytes
+from texopt.maps import TextureMap
 from texopt.mesh import Mesh
 from texopt.obj import ObjFile
 from texopt.readers.obj import UDIM
+
+log = logging.getLogger("texopt")
 
 MATERIAL = "textured"  # of faces that have none
 
@@ -28,24 +35,56 @@ def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
         texts = face_lines(mesh.faces[faces], mesh.face_uvs[faces], normals)
         for line, text in zip(obj.triangle_line[faces].tolist(), texts, strict=True):
             rewritten[line].append(text)
+    rewritten |= _colorless(mesh, obj)
     first_face = int(obj.triangle_line.min())
     first_has_material = bool(obj.material_names[obj.triangle_material[0]])
+    unnamed = _unnamed(obj)
     out = [f"mtllib {library}"]
     for number, line in enumerate(obj.lines):
         key = line.split(None, 1)[0] if line.strip() else ""
         if number == first_face:
             if new.any():
                 out += uv_lines(mesh.uvs)
-            out += [] if first_has_material else [f"usemtl {MATERIAL}"]
+            out += [] if first_has_material else [f"usemtl {unnamed}"]
         if key == "mtllib" or (key == "vt" and new.any()):
             continue
         if key == "usemtl" and line.split() == ["usemtl"]:
-            out.append(f"usemtl {MATERIAL}")
+            out.append(f"usemtl {unnamed}")
         elif number in rewritten:
             out += rewritten[number]
         else:
             out.append(line)
     return out
+
+
+def _unnamed(obj: ObjFile) -> str:
+    """A name for the material of faces that have none."""
+    name = MATERIAL
+    while name in obj.material_names:
+        name += "_"
+    return name
+
+
+def _colorless(mesh: Mesh, obj: ObjFile) -> dict[int, list[str]]:
+    """The v lines, by number, without the colours that the new textures have in them: engines would multiply the two.
+
+    Vertices of what is kept keep theirs; with them in the file the others become white, as it is all or none.
+    """
+    if obj.colors is None:
+        return {}
+    kept = np.array([texture.kept for texture in mesh.maps])[mesh.face_map]
+    colored = np.zeros(len(mesh.vertices), bool)
+    colored[mesh.faces[kept]] = True
+    shared = np.count_nonzero(colored[np.unique(mesh.faces[~kept])])
+    if shared:
+        log.warning("%s: %d vertices keep the colours that kept materials need, and tint both", mesh.name, shared)
+    words = [(number, line.split()) for number, line in enumerate(obj.lines) if line.split(None, 1)[:1] == ["v"]]
+    white = []
+    if kept.any():
+        most = max(float(value) for _, line in words for value in line[4:7])
+        white = ["255" if most > 1 else "1"] * 3  # some programs count to 255
+    plain = zip(words, colored, strict=True)
+    return {number: [" ".join([*line[:4], *white])] for (number, line), keeps in plain if not keeps}
 
 
 def _from_arrays(mesh: Mesh, library: str) -> list[str]:
@@ -65,19 +104,40 @@ def _from_arrays(mesh: Mesh, library: str) -> list[str]:
     return out
 
 
-def _write_materials(mesh: Mesh, textures: dict[int, Path], writer: MtlWriter) -> None:
-    obj = mesh.source if isinstance(mesh.source, ObjFile) else None
-    for index, name in enumerate(obj.material_names if obj else mesh.materials):
-        faces = (obj.triangle_material if obj else mesh.face_material) == index
-        if not np.any(faces):
+def _original_png(texture: TextureMap) -> bytes:
+    return png_bytes(torch.from_numpy(texture.original).permute(2, 0, 1) / 255.0, texture.alpha)
+
+
+def _write_own(obj: ObjFile, mesh: Mesh, textures: dict[int, Path], writer: MtlWriter) -> None:
+    """The materials of an OBJ file."""
+    for index, name in enumerate(obj.material_names):
+        maps = np.unique(mesh.face_map[obj.triangle_material == index]).tolist()
+        if not maps:
             continue
-        maps = [int(i) for i in np.unique(mesh.face_map[faces])]
-        mtl = obj.materials.get(name) if obj else None
-        free = [i for i in maps if i in textures]
-        texture = textures[free[0]].name if free else None
-        if texture is not None and len(maps) > 1:  # UDIM tiles
+        painted = [i for i in maps if i in textures]
+        texture = textures[painted[0]].name if painted else None
+        tiled = mesh.maps[maps[0]].tile is not None
+        if texture is not None and tiled and len(maps) > 1:
             texture = UDIM.sub("<UDIM>", texture)
-        writer.add(name or MATERIAL, mtl, texture, all(mesh.maps[i].own_uvs for i in maps))
+            for tile, kept in ((mesh.maps[i].tile, mesh.maps[i]) for i in maps if i not in textures):
+                path = writer.folder / texture.replace("<UDIM>", str(tile[1] if tile else 0))
+                writer.files[path] = _original_png(kept)
+        writer.add(
+            name or _unnamed(obj), obj.materials.get(name), texture, tiled, all(mesh.maps[i].own_uvs for i in maps)
+        )
+
+
+def _write_made(mesh: Mesh, path: Path, textures: dict[int, Path], writer: MtlWriter) -> None:
+    """Materials for a mesh of another format."""
+    for index, name in enumerate(mesh.materials):
+        shown = mesh.map_of(index)
+        if shown < 0:
+            continue
+        texture = mesh.maps[shown]
+        file = textures[shown].name if shown in textures else None
+        if file is None and texture.original.size > 3:  # it is kept
+            file = writer.bring(f"{path.stem}_{safe_name(texture.name)}", {".png": _original_png(texture)}) + ".png"
+        writer.add_plain(name or MATERIAL, file, tuple(float(x) for x in texture.original[0, 0] / 255.0))
 
 
 def obj_files(mesh: Mesh, path: Path, textures: dict[int, Path]) -> dict[Path, bytes]:
@@ -90,13 +150,16 @@ def obj_files(mesh: Mesh, path: Path, textures: dict[int, Path]) -> dict[Path, b
     The OBJ is the last, so that it never names what is not there.
     """
     library = path.with_suffix(".mtl")
-    source = mesh.source if isinstance(mesh.source, ObjFile) else None
     folder = mesh.files[0].parent if mesh.files else path.parent
     writer = MtlWriter(path.parent, folder, {file.name for file in textures.values()})
-    _write_materials(mesh, textures, writer)
-    lines = _from_source(mesh, source, library.name) if source else _from_arrays(mesh, library.name)
+    if isinstance(mesh.source, ObjFile):
+        _write_own(mesh.source, mesh, textures, writer)
+        lines = _from_source(mesh, mesh.source, library.name)
+    else:
+        _write_made(mesh, path, textures, writer)
+        lines = _from_arrays(mesh, library.name)
     text = "\n".join(lines) + "\n"
-    return writer.files() | {
+    return writer.files | {
         library: writer.text().encode("utf-8", "surrogateescape"),
         path: text.encode("utf-8", "surrogateescape"),
     }

@@ -4,44 +4,67 @@ from __future__ import annotations
 
 import logging
 import re
-from pathlib import Path
-from typing import Any
+from itertools import chain
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from texopt.errors import ImageError
-from texopt.images import inside, load_alpha, load_image
+from texopt.errors import ImageError, MeshError
+from texopt.images import inside
 from texopt.obj import MtlMaterial, read_mtl, read_obj
-from texopt.readers.raw import GREY, Material, RawMesh
+from texopt.readers.raw import GREY, Material, RawMesh, textured
 
 log = logging.getLogger("texopt")
 
 UDIM = re.compile(r"<UDIM>|(?<![0-9])1[0-9]{3}(?=\.[A-Za-z0-9]+$)")  # in a texture's name; tiles are 1001 to 1999
+_PLACED = re.compile(r"\s-([sot])((?:\s+[-+]?[0-9]+\.?[0-9]*)+)")  # options that scale and move a texture
+
+
+def _places(name: str, folders: tuple[Path, ...]) -> tuple[list[Path], str]:
+    """Where a file may be that a mesh names, the likeliest first, and its bare name."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    places = [folder.joinpath(*parts[start:-1]) for start in range(len(parts)) for folder in folders]
+    below = [entry for folder in folders for entry in sorted(folder.glob("*")) if entry.is_dir()]
+    return [place for place in dict.fromkeys([*places, *below]) if place.is_dir()], parts[-1] if parts else ""
 
 
 def find(name: str, *folders: Path) -> Path | None:
-    """A file that a mesh names, in one of its folders or below; where it is elsewhere, its bare name there."""
-    relative = Path(name.replace("\\", "/"))
-    for folder in folders:
-        if (folder / relative).is_file() and inside(folder / relative, folders[-1]):
-            return folder / relative
-    for folder in folders:
-        if (folder / relative.name).is_file() and inside(folder / relative.name, folders[-1]):
-            if len(relative.parts) > 1:
-                log.info("%s: taking %s beside the mesh instead", name, relative.name)
-            return folder / relative.name
-    return None
+    """A file that a mesh names, in one of its folders or below; where it is not there, one of its bare name that is.
+
+    Nothing outside of the last folder is found, whatever links there are.
+    """
+    try:
+        places, bare = _places(name, folders)
+        exact = (place / bare for place in places)
+        alike = (path for place in places for path in sorted(place.glob("*")) if path.name.lower() == bare.lower())
+        return next((path for path in chain(exact, alike) if path.is_file() and inside(path, folders[-1])), None)
+    except (OSError, ValueError):  # a name that no file can have
+        return None
 
 
-def _textured(folder: Path, material: str, mtl: MtlMaterial, name: str, files: list[Path]) -> Material:
-    found = find(name, mtl.folder or folder, folder)
-    if found is None:
-        raise ImageError(
-            f"material {material!r} names the texture {name!r}, which is not in {folder}; "
-            "put it there or remove its map_Kd line"
-        )
-    files.append(found)
-    return Material((1.0, 1.0, 1.0), np.array(load_image(found)), load_alpha(found))
+def _found(name: str, *folders: Path) -> Path | None:
+    """As find, saying where it is if it is elsewhere."""
+    found = find(name, *folders)
+    if found is not None and not any(folder / name.replace("\\", "/") == found for folder in folders):
+        log.info("%s: taking %s in the mesh's folder instead", name, found.relative_to(folders[-1]))
+    return found
+
+
+def udim_tiles(name: str, *folders: Path) -> dict[int, Path]:
+    """The files of a UDIM texture by tile; none where its name has no place for the tile's number."""
+    try:
+        places, bare = _places(name, folders)
+    except (OSError, ValueError):
+        return {}
+    around = UDIM.split(bare)
+    if len(around) != 2:
+        return {}
+    pattern = re.compile("(1[0-9]{3})".join(map(re.escape, around)), re.IGNORECASE)
+    for place in places:
+        named = [(pattern.fullmatch(path.name), path) for path in sorted(place.glob("*"))]
+        if found := {int(match[1]): path for match, path in named if match and inside(path, folders[-1])}:
+            return found
+    return {}
 
 
 def tile_of(uvs: np.ndarray) -> np.ndarray:
@@ -50,59 +73,124 @@ def tile_of(uvs: np.ndarray) -> np.ndarray:
     return np.asarray(1001 + column.clip(0, 9) + 10 * row.clip(0, 99))
 
 
-def _is_udim(name: str, folder: Path, mtl: MtlMaterial, uvs: np.ndarray) -> bool:
-    """Whether a texture's name stands for tiles: <UDIM>, or one of several numbered files, with UVs in several."""
-    if not UDIM.search(name) or not len(uvs):
+class _Materials:
+    """The materials of an OBJ file, one after another; those with one texture file share it."""
+
+    def __init__(self, folder: Path, white: bool) -> None:
+        self.folder, self.white = folder, white
+        self.materials: list[Material] = []
+        self.names: list[str] = []
+        self.files: list[Path] = []
+        self.loaded: dict[tuple[Path, tuple[str, int] | None], Material] = {}
+        self.sets: dict[Path, str] = {}  # of UDIM tiles: the material that each is named after, by its first file
+
+    def add(self, name: str, mtl: MtlMaterial) -> None:
+        """One without a texture, or with one."""
+        if mtl.texture is None:
+            self._append(name, Material((1.0, 1.0, 1.0) if self.white else mtl.color))
+            return
+        found = _found(mtl.texture, mtl.folder or self.folder, self.folder)
+        if found is None:
+            raise self._missing(name, mtl.texture)
+        self._append(name, self._load(found))
+
+    def add_tile(self, name: str, mtl: MtlMaterial, files: dict[int, Path], tile: int) -> None:
+        """One tile of one with UDIM tiles."""
+        if tile not in files:
+            raise self._missing(name, UDIM.sub(str(tile), mtl.texture or ""))
+        named_after = self.sets.setdefault(files[min(files)], name)
+        self._append(f"{name}.{tile}", self._load(files[tile], (named_after, tile)))
+
+    def _append(self, name: str, material: Material) -> None:
+        self.names.append(name)
+        self.materials.append(material)
+
+    def _load(self, path: Path, tile: tuple[str, int] | None = None) -> Material:
+        key = path.resolve(), tile
+        if key not in self.loaded:
+            self.files.append(path)
+            self.loaded[key] = textured(path, tile=tile)
+        return self.loaded[key]
+
+    def _missing(self, name: str, texture: str) -> ImageError:
+        return ImageError(
+            f"material {name!r} names the texture {texture!r}, which is not in {self.folder}; "
+            "put it there or remove its map_Kd line"
+        )
+
+
+def _libraries(names: list[str], path: Path, files: list[Path]) -> dict[str, MtlMaterial]:
+    """The materials of all libraries; the files are added to `files`."""
+    known: dict[str, MtlMaterial] = {}
+    for library in names:
+        # a name may contain spaces, and a line may name several libraries: as a whole first, then word by word
+        for name in [library] if find(library, path.parent) else library.split():
+            if found := _found(name, path.parent):
+                known |= read_mtl(found)
+                files.append(found)
+            else:
+                log.warning("%s: the material library %s is missing, its materials are taken as grey", path.name, name)
+    return known
+
+
+def _is_placed(line: str) -> bool:
+    """Whether a line of an MTL scales or moves the colour's texture."""
+    if not line.lstrip().lower().startswith("map_kd"):
         return False
-    return "<UDIM>" in name or any(
-        find(UDIM.sub(str(tile), name), mtl.folder or folder, folder) for tile in np.unique(tile_of(uvs)) if tile > 1001
-    )
+    options = _PLACED.findall(line)
+    return any(float(number) != (kind == "s") for kind, numbers in options for number in numbers.split())
+
+
+def _bare(name: str | None) -> str:
+    return PurePosixPath((name or "").replace("\\", "/")).name.lower()
+
+
+def _tiles_of(mtl: MtlMaterial, known: dict[str, MtlMaterial], folder: Path, used: set[int]) -> dict[int, Path] | None:
+    """The files of a material's UDIM tiles, of which faces use some; None where its texture is a single one.
+
+    That is one of <UDIM> in its name, or one of several numbered files. A texture that repeats may have a number, too:
+    such files stand for tiles only where UVs reach them and no other material names them.
+    """
+    if mtl.texture is None:
+        return None
+    found = udim_tiles(mtl.texture, mtl.folder or folder, folder)
+    if "<UDIM>" in mtl.texture:
+        return found
+    others = {_bare(other.texture) for other in known.values() if other.texture != mtl.texture}
+    numbered = (used & found.keys()) - {1001} and not others & {path.name.lower() for path in found.values()}
+    return found if numbered else None
 
 
 def read(path: Path) -> RawMesh:
     """An OBJ file. A material with UDIM tiles becomes one a tile, named NAME.1001 and so on."""
     obj = read_obj(path)
     files = [path]
-    known: dict[str, MtlMaterial] = {}
-    for library in obj.libraries:
-        # a name may contain spaces, and a line may name several libraries: as a whole first, then word by word
-        names = [library] if find(library, path.parent) else library.split()
-        for name in names:
-            if found := find(name, path.parent):
-                known |= read_mtl(found)
-                files.append(found)
-            else:
-                log.warning("%s: the material library %s is missing, its materials are taken as grey", path.name, name)
-    loaded: dict[tuple[Any, ...], Material] = {}  # materials with one texture share it
-    materials: list[Material] = []
-    names = []
+    obj.materials = _libraries(obj.libraries, path, files)
+    colored = obj.colors is not None and bool((obj.colors[obj.corners[:, :, 0]] < 1).any())
+    made = _Materials(path.parent, colored)
     face_material = np.zeros(len(obj.corners), np.int64)
-
-    def add(name: str, mtl: MtlMaterial, texture: str | None, faces: np.ndarray) -> None:
-        face_material[faces] = len(materials)
-        names.append(name)
-        if texture is None:
-            white = obj.colors is not None
-            materials.append(Material((1.0, 1.0, 1.0) if white else mtl.color))
-            return
-        key = (texture, mtl.folder)
-        if key not in loaded:
-            loaded[key] = _textured(path.parent, name, mtl, texture, files)
-        materials.append(loaded[key])
-
     for index, name in enumerate(obj.material_names):
-        mtl = known.get(name, MtlMaterial(GREY))
         faces = np.flatnonzero(obj.triangle_material == index)
+        if not len(faces):
+            continue
+        mtl = obj.materials.get(name, MtlMaterial(GREY))
+        if any(map(_is_placed, mtl.lines)):
+            log.warning("%s, %s: UVs are taken as they are, without -s, -o and -t of map_Kd", path.name, name)
         corners = obj.corners[faces, :, 1]
-        uvs = obj.uvs[corners] if len(obj.uvs) and (corners >= 0).all() else np.zeros((0, 3, 2))
-        if mtl.texture is not None and _is_udim(mtl.texture, path.parent, mtl, uvs):
-            tiles = tile_of(uvs)
-            for tile in np.unique(tiles):
-                add(f"{name}.{tile}", mtl, UDIM.sub(str(tile), mtl.texture), faces[tiles == tile])
-        else:
-            add(name, mtl, mtl.texture, faces)
-    obj.materials = known
+        complete = len(obj.uvs) > 0 and bool((corners >= 0).all() and np.isfinite(obj.uvs[corners]).all())
+        tile = tile_of(obj.uvs[corners]) if complete else np.zeros(len(faces), np.int64)
+        tiles = _tiles_of(mtl, obj.materials, path.parent, set(tile.tolist()))
+        if tiles is None:
+            face_material[faces] = len(made.names)
+            made.add(name, mtl)
+            continue
+        if not complete:
+            raise MeshError(f"{path}: material {name!r} has UDIM tiles and faces without UVs; give them some")
+        for number in np.unique(tile).tolist():
+            face_material[faces[tile == number]] = len(made.names)
+            made.add_tile(name, mtl, tiles, number)
     return RawMesh(
         obj.vertices, obj.corners[:, :, 0], obj.uvs, obj.corners[:, :, 1], obj.normals, obj.corners[:, :, 2],
-        materials, names, face_material, tuple(files), obj.colors, obj.object_names, obj.triangle_object, source=obj,
+        made.materials, made.names, face_material, (*files, *made.files), obj.colors if colored else None,
+        obj.object_names, obj.triangle_object, source=obj,
     )  # fmt: skip

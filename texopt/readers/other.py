@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from texopt.errors import MeshError
-from texopt.readers.raw import GREY, Material, RawMesh, stacked
+from texopt.readers.obj import find
+from texopt.readers.raw import GREY, Material, RawMesh, stacked, textured
+
+log = logging.getLogger("texopt")
 
 
 def _material(visual: Any) -> Material:
@@ -22,6 +26,34 @@ def _material(visual: Any) -> Material:
     return Material((red, green, blue))
 
 
+def _ply_texture(path: Path) -> Path | None:
+    """The file that a PLY's header names as its texture, `comment TextureFile NAME`."""
+    with path.open("rb") as file:
+        header = file.read(1 << 16).partition(b"end_header")[0].decode(errors="replace")
+    for line in header.splitlines():
+        words = line.split(None, 2)
+        if [word.lower() for word in words[:2]] == ["comment", "texturefile"] and len(words) == 3:
+            found = find(words[2].strip(), path.parent)
+            if found is None:
+                log.warning("%s: its texture %s is missing and is taken as grey", path.name, words[2].strip())
+            return found
+    return None
+
+
+def _vertex_colors(part: Any) -> np.ndarray | None:
+    """Of a trimesh.Trimesh: sRGB float64 [V,3] in [0,1]; those of faces as their means."""
+    if part.visual.kind in ("vertex", "face"):
+        return np.asarray(part.visual.vertex_colors[:, :3] / 255.0)
+    stored = part.metadata.get("_ply_raw", {}).get("vertex", {}).get("data", {})  # beside UVs trimesh leaves them there
+    try:
+        rgb = np.column_stack([stored[name] for name in ("red", "green", "blue")])
+    except (KeyError, IndexError, ValueError):
+        return None
+    if len(rgb) != len(part.vertices):
+        return None
+    return np.asarray((rgb / np.iinfo(rgb.dtype).max if rgb.dtype.kind in "ui" else rgb).astype(np.float64).clip(0, 1))
+
+
 def _merged(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Equal vertices become one, in the order of their first appearance."""
     _, first, inverse = np.unique(vertices, axis=0, return_index=True, return_inverse=True)
@@ -29,14 +61,14 @@ def _merged(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.nda
     return vertices[first[order]], np.argsort(order)[inverse.reshape(-1)][faces]
 
 
-def _parts(path: Path) -> list[Any]:
+def _parts(path: Path, **options: Any) -> list[Any]:
     """The file's surfaces as trimesh.Trimesh, in the order of the file, in world coordinates."""
     import trimesh
 
     if path.suffix.lower().lstrip(".") not in trimesh.available_formats():
         raise MeshError(f"{path} is not a mesh format that texopt reads (OBJ, glTF, GLB, PLY, STL, OFF)")
     try:
-        scene = trimesh.load_scene(path, process=False)
+        scene = trimesh.load_scene(path, process=False, **options)
         parts = []
         order = {name: index for index, name in enumerate(scene.geometry)}
         for node in sorted(scene.graph.nodes_geometry, key=lambda node: order[scene.graph[node][1]]):
@@ -58,22 +90,30 @@ def read(path: Path) -> RawMesh:
     """Any file that trimesh reads."""
     vertices, faces, uvs, face_uvs, normals, face_normals, face_material, colors = ([] for _ in range(8))  # type: ignore[var-annotated]
     vertex_count = uv_count = normal_count = 0
-    parts = _parts(path)
+    files = [path]
+    is_ply = path.suffix.lower() == ".ply"
+    if is_ply:  # trimesh splits vertices that have several UVs; as they are, and as it splits them
+        parts = _parts(path, fix_texture=False, skip_materials=True)
+        split = _parts(path, skip_materials=True) if any(hasattr(part.visual, "uv") for part in parts) else parts
+    else:
+        parts = split = _parts(path)
     materials = []
-    for index, part in enumerate(parts):
-        own_uvs = getattr(part.visual, "uv", None)
+    tinted = False
+    for index, (part, mapped) in enumerate(zip(parts, split, strict=True)):
         points, triangles = np.asarray(part.vertices, np.float64), np.asarray(part.faces, np.int64)
         if triangles.min() < 0 or triangles.max() >= len(points):
             raise MeshError(f"{path} has face indices out of range of its {len(points)} vertices; mend the file")
+        tints = _vertex_colors(part)
         if path.suffix.lower() == ".stl":
-            points, triangles = _merged(points, triangles)  # STL has no shared vertices, only equal ones
+            points, triangles, tints = *_merged(points, triangles), None  # it has no shared vertices, only equal ones
         vertices.append(points)
         faces.append(triangles + vertex_count)
         vertex_count += len(points)
-        if own_uvs is not None and len(own_uvs) == len(part.vertices):
+        own_uvs = getattr(mapped.visual, "uv", None)
+        if own_uvs is not None and len(own_uvs) == len(mapped.vertices) and len(mapped.faces) == len(triangles):
             uvs.append(np.asarray(own_uvs, np.float64)[:, :2])
-            face_uvs.append(triangles + uv_count)
-            uv_count += len(part.vertices)
+            face_uvs.append(np.asarray(mapped.faces, np.int64) + uv_count)
+            uv_count += len(own_uvs)
         else:
             face_uvs.append(np.full_like(triangles, -1))
         if "vertex_normals" in part._cache:  # only those that the file has
@@ -82,15 +122,20 @@ def read(path: Path) -> RawMesh:
             normal_count += len(part.vertices)
         else:
             face_normals.append(np.full_like(triangles, -1))
-        colored = part.visual.kind == "vertex" and len(points) == len(part.vertices)
-        colors.append(np.asarray(part.visual.vertex_colors)[:, :3] / 255.0 if colored else np.ones((len(points), 3)))
-        materials.append(Material((1.0, 1.0, 1.0)) if colored else _material(part.visual))
+        colors.append(np.ones((len(points), 3)) if tints is None else tints)
+        tinted |= tints is not None
+        if is_ply and (texture := _ply_texture(path)) is not None:
+            materials.append(textured(texture))
+            files.append(texture)
+        elif is_ply or tints is not None:
+            materials.append(Material(GREY if tints is None else (1.0, 1.0, 1.0)))
+        else:
+            materials.append(_material(part.visual))
         face_material.append(np.full(len(triangles), index))
-    painted = any(part.visual.kind == "vertex" for part in parts)
     return RawMesh(
         stacked(vertices, 3), stacked(faces, 3, np.int64), stacked(uvs, 2), stacked(face_uvs, 3, np.int64),
         stacked(normals, 3), stacked(face_normals, 3, np.int64), materials,
         ["" if len(parts) == 1 else f"part_{index}" for index in range(len(parts))],
-        np.concatenate(face_material) if face_material else np.zeros(0, np.int64), (path,),
-        np.concatenate(colors) if painted else None,
+        np.concatenate(face_material) if face_material else np.zeros(0, np.int64), tuple(files),
+        np.concatenate(colors) if tinted else None,
     )  # fmt: skip

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from texopt.gltf import GltfFile
+from texopt.images import load_alpha, load_image
 from texopt.obj import ObjFile
 
 
@@ -18,6 +21,7 @@ class Material:
     color: tuple[float, float, float]  # sRGB in [0,1]
     texture: np.ndarray | None = None  # uint8 [H,W,3]
     alpha: np.ndarray | None = None  # uint8 [H,W], the texture's opacity where it is not opaque
+    tile: tuple[str, int] | None = None  # of a UDIM tile: the material that its set is named after, and its number
 
     def image(self) -> np.ndarray:
         """uint8 [H,W,3]; one texel for a plain colour."""
@@ -27,6 +31,19 @@ class Material:
 
 
 GREY = (0.8, 0.8, 0.8)
+
+
+def textured(source: Path | bytes, name: str = "", tile: tuple[str, int] | None = None) -> Material:
+    """A material with the texture in a file, its colours as they are where it is transparent. ImageError if it is none.
+
+    name: for messages, where `source` is bytes.
+    """
+    image = load_image(source, name=name)
+    alpha = load_alpha(source)
+    if alpha is not None:  # load_image lays it over white
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as transparent:
+            image = ImageOps.exif_transpose(transparent).convert("RGBA").convert("RGB")
+    return Material((1.0, 1.0, 1.0), np.array(image), alpha, tile)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +82,10 @@ class RawMesh:
 
     def used_materials(self) -> list[int]:
         return [int(index) for index in np.unique(self.face_material)]
+
+    def label(self, material: int) -> str:
+        """What the user calls a material."""
+        return self.names[material] or "textured"
 
 
 def stacked(arrays: list[np.ndarray], width: int, kind: type = np.float64) -> np.ndarray:
