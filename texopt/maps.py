@@ -115,24 +115,15 @@ def areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm(np.cross(a, b), axis=1) / 2)
 
 
-def _faces_with_uvs(raw: RawMesh, file: str) -> np.ndarray:
-    """bool [F]: whose three corners have UVs that are finite."""
-    has = np.asarray((raw.face_uvs >= 0).all(1))
-    if not has.any():
-        return has
-    finite = np.asarray(np.isfinite(raw.uvs).all(1))[raw.face_uvs].all(1)  # -1, the last, is none and counts not
-    if (has & ~finite).any():
-        log.warning("%s: UVs that are not finite are ignored", file)
-    return np.asarray(has & finite)
-
-
 def assign_maps(raw: RawMesh, file: str, unwrap: bool, kept: set[int]) -> Layout:
     """Which map every face has.
 
     A material whose faces all have UVs keeps them and has a map of its own, shared only with materials of the same
     texture. The others, with `unwrap` all, share one that is to get new UVs. A material never has faces of two kinds.
     """
-    has = _faces_with_uvs(raw, file)
+    has = raw.has_uvs()
+    if ((raw.face_uvs >= 0).all(1) & ~has).any():
+        log.warning("%s: UVs that are not finite are ignored", file)
     layout = Layout(raw.uvs, np.where(has[:, None], raw.face_uvs, -1).astype(np.int32), np.zeros(len(has), np.int32))
     keys: dict[Hashable, int] = {}
     for material in raw.used_materials():
@@ -211,7 +202,7 @@ def load_masks(
                 f"{file}, {name}: a mask is painted on UVs, and these are new; make them first (texopt unwrap), "
                 "paint the mask for them, and use that mesh"
             )
-        masks[index] = np.asarray(load_image(image).convert("L"))
+        masks[index] = np.array(load_image(image).convert("L"))
     if set(masks) == set(free) and not any(image.any() for image in masks.values()):
         raise OptionError(f"{file}: the mask is black everywhere, so nothing would change; white is what is optimised")
     return masks

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from texopt import raster
 from texopt.color import linear_to_srgb, srgb_to_linear
 from texopt.export.atlas import fill
 from texopt.readers.raw import RawMesh
-from texopt.render import Fragments, look_up
+from texopt.render import Fragments, look_up, sample_maps
 from texopt.uvspace import rasterize_uvs
 
 SIZE = 2048  # texels a side of a texture that is made
@@ -31,22 +34,26 @@ def original_texture(
     return transfer(raw, uvs, face_uvs, faces)
 
 
+def _shown(image: np.ndarray, fragments: Fragments) -> Tensor:
+    return look_up(torch.from_numpy(image).permute(2, 0, 1) / 255.0, fragments)
+
+
 def transfer(raw: RawMesh, uvs: np.ndarray, face_uvs: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """The colours of materials and vertices of some faces in a new UV layout: uint8 [S,S,3], row 0 on top."""
-    images = [raw.materials[index].image() for index in range(len(raw.materials))]
-    largest = max(max(images[int(index)].shape[:2]) for index in np.unique(raw.face_material[faces]))
+    used = [raw.materials[int(index)].image() for index in np.unique(raw.face_material[faces])]
+    largest = max(max(image.shape[:2]) for image in used)
     size = SIZE if largest <= SIZE else LARGEST
     rast, rast_db = rasterize_uvs(uvs, face_uvs[faces], size, size)
     face = rast[..., 3].int() - 1
     valid = face >= 0
 
     # where the faces look in their own textures: at (0,0) where they have no UVs
-    own = np.concatenate([np.nan_to_num(raw.uvs, posinf=0, neginf=0), np.zeros((1, 2))]).astype(np.float32)
-    corners = np.where(raw.face_uvs[faces] < 0, len(raw.uvs), raw.face_uvs[faces]).astype(np.int32)
+    own = np.concatenate([raw.uvs, np.zeros((1, 2))]).astype(np.float32)
+    corners = np.where(raw.has_uvs()[faces, None], raw.face_uvs[faces], len(raw.uvs)).astype(np.int32)
     uv, uv_da = raster.interpolate(torch.from_numpy(own), rast, torch.from_numpy(corners), rast_db, "all")
     material = torch.from_numpy(raw.face_material[faces])[face.clamp(min=0).long()]
     fragments = Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, valid, material)
-    image = look_up([torch.from_numpy(picture).permute(2, 0, 1) / 255.0 for picture in images], fragments)[0]
+    image = sample_maps([partial(_shown, material.image()) for material in raw.materials], fragments)[0]
     valid = valid[0]
     if raw.colors is not None:
         colors = torch.from_numpy(raw.colors.astype(np.float32))

@@ -104,15 +104,20 @@ def sample_maps(samplers: Sequence[Sample | None], fragments: Fragments) -> Tens
         return samplers[0](fragments)
     batch, height, width = fragments.mask.shape
     shown = torch.where(fragments.mask, fragments.map_id, -1).flatten()
-    seen = [(sample, (shown == index).nonzero()[:, 0]) for index, sample in enumerate(samplers) if sample is not None]
-    # where nothing is seen, nothing of the first: zeros as its colours would be, with a gradient
-    seen = [(sample, pixels) for sample, pixels in seen if len(pixels)] or seen[:1]
+    count = torch.bincount(shown + 1, minlength=len(samplers) + 1).tolist()[1:]
+    given = {index: sample for index, sample in enumerate(samplers) if sample is not None}
+    # where none of them is seen, no pixel of the first: zeros as its colours would be, with a gradient
+    seen = [index for index in given if count[index]] or list(given)[:1]
     if not seen:
         return fragments.uv.new_zeros(batch, 3, height, width)
-    colors = [sample(fragments.pick(pixels))[0].flatten(1)[:, : len(pixels)] for sample, pixels in seen]
-    where = torch.cat([pixels for _, pixels in seen])
+    pixels = [(shown == index).nonzero()[:, 0] for index in seen]
+    colors = [
+        given[index](fragments.pick(some))[0].flatten(1)[:, : len(some)]
+        for index, some in zip(seen, pixels, strict=True)
+    ]
     out = colors[0].new_zeros(len(colors[0]), batch * height * width)
-    return out.index_copy(1, where, torch.cat(colors, 1)).reshape(-1, batch, height, width).transpose(0, 1)
+    out = out.index_copy(1, torch.cat(pixels), torch.cat(colors, 1))
+    return out.reshape(-1, batch, height, width).transpose(0, 1)
 
 
 def look_up(images: Tensor | Sequence[Tensor | None], fragments: Fragments) -> Tensor:

@@ -21,7 +21,7 @@ log = logging.getLogger("texopt")
 
 LONG = 200_000  # triangles from which on it takes minutes
 SECONDS = 0.0004  # a triangle; the Stanford bunny takes 0.0002, and 0.0003 with each of its triangles in four
-OVERLAP_TOLERANCE = 0.02  # share of the UV area; less is rounding of texels
+OVERLAP = ((512, 0.01), (2048, 0.02))  # texels a side, and the share of the UV area that may be their rounding
 
 
 def padding_for(size: int) -> int:
@@ -99,9 +99,11 @@ def uv_problems(uvs: np.ndarray, face_uvs: np.ndarray) -> list[str]:
     if flat > len(areas) // 100:
         found.append(f"{flat:,} of {len(areas):,} faces have no area in the texture and show single colours")
     if flat < len(areas):
-        size = 2048
-        overlap = 1 - float(covered(uvs, face_uvs, size, size).sum()) / size**2 / float(areas.sum())
-        if overlap > OVERLAP_TOLERANCE:
+        for size, tolerance in OVERLAP:
+            overlap = 1 - float(covered(uvs, face_uvs, size, size).float().mean()) / float(areas.sum())
+            if overlap <= tolerance:
+                break
+        else:
             mirrored = float(areas[signed < 0].sum() / areas.sum())
             kind = "mirrored" if 0.1 < mirrored < 0.9 else "stacked"
             found.append(

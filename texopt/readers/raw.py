@@ -83,6 +83,12 @@ class RawMesh:
     def used_materials(self) -> list[int]:
         return [int(index) for index in np.unique(self.face_material)]
 
+    def has_uvs(self) -> np.ndarray:
+        """bool [F]: which faces have UVs at all three corners, finite ones."""
+        has = np.asarray((self.face_uvs >= 0).all(1))
+        has[has] = np.isfinite(self.uvs[self.face_uvs[has]]).all((1, 2))
+        return has
+
     def label(self, material: int) -> str:
         """What the user calls a material."""
         return self.names[material] or "textured"
