@@ -285,6 +285,288 @@ def test_save_writes_everything(tmp_path: Path) -> None:
     assert Image.open(io.BytesIO((folder / "loss.png").read_bytes())).format == "PNG"
 
 
+# materials of an OBJ: what was optimised gets a new texture, all else goes out as it came
+
+
+def quads(folder: Path, mtl: str, *materials: str, scale: float = 1.0) -> Path:
+    """a.obj with a.mtl: a unit square a material, side by side."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ["mtllib a.mtl"]
+    lines += [f"v {2 * i + x} {y} 0" for i in range(len(materials)) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))]
+    lines += [f"vt {scale * x} {scale * y}" for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))]
+    for i, name in enumerate(materials):
+        lines += [f"usemtl {name}", "f " + " ".join(f"{4 * i + j}/{j}" for j in (1, 2, 3, 4))]
+    write(folder / "a.mtl", mtl)
+    return write(folder / "a.obj", "\n".join(lines) + "\n")
+
+
+def image_file(path: Path, seed: int = 0, bands: int = 3) -> bytes:
+    """Writes a picture of its own, and returns its bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(seed).integers(0, 256, (16, 16, bands)).astype(np.uint8)
+    Image.fromarray(values).save(path)
+    return path.read_bytes()
+
+
+def block(mtl: Path, name: str) -> list[str]:
+    """The lines of a material in an MTL."""
+    blocks = re.split(r"^newmtl ", mtl.read_text(), flags=re.MULTILINE)[1:]
+    return next(
+        lines for lines in ([line for line in text.splitlines() if line] for text in blocks) if lines[0] == name
+    )[1:]
+
+
+CHANNELS = """\
+Ns 96.1
+Ka 1 1 1
+Kd 0.5 0.5 0.5
+Ks 0.2 0.3 0.4
+Ke 0 0 1
+Ni 1.45
+d 0.75
+illum 2
+map_Ka skin.png
+map_Kd skin.png
+map_Bump -bm 0.5 maps/bump map.png
+norm maps\\normal.png
+map_Pr -imfchan g rough.png
+Pr 0.3
+# a comment
+"""
+
+
+def test_other_channels_of_a_material_survive(tmp_path: Path) -> None:
+    data = {name: image_file(tmp_path / "in" / name, i) for i, name in enumerate(
+        ("skin.png", "maps/bump map.png", "maps/normal.png", "rough.png"))}  # fmt: skip
+    mesh = load_mesh(quads(tmp_path / "in", "newmtl a\n" + CHANNELS, "a"))
+    files = export(mesh, noise(), tmp_path / "out" / "b.obj")
+    assert sorted(path.name for path in files) == ["b.mtl", "b.obj", "b.png", "bump map.png", "normal.png", "rough.png"]
+    assert block(tmp_path / "out" / "b.mtl", "a") == [
+        "Ns 96.1", "Ka 1 1 1", "Ks 0.2 0.3 0.4", "Ke 0 0 1", "Ni 1.45", "illum 2", "map_Bump -bm 0.5 bump map.png",
+        "norm normal.png", "map_Pr -imfchan g rough.png", "Pr 0.3", "# a comment", "Kd 1 1 1", "d 0.75", "map_Kd b.png",
+    ]  # fmt: skip
+    for name, content in data.items():
+        if name != "skin.png":
+            assert (tmp_path / "out" / Path(name).name).read_bytes() == content
+
+
+def test_other_channels_do_not_fit_new_uvs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for i, name in enumerate(("skin.png", "maps/bump map.png", "maps/normal.png", "rough.png")):
+        image_file(tmp_path / "in" / name, i)
+    mesh = load_mesh(quads(tmp_path / "in", "newmtl a\n" + CHANNELS, "a"), unwrap=True)
+    with caplog.at_level("INFO", logger="texopt"):
+        files = export(mesh, noise(), tmp_path / "out" / "b.obj")
+    assert sorted(path.name for path in files) == ["b.mtl", "b.obj", "b.png"]
+    assert caplog.messages == ["material a: map_bump, map_pr, norm are left out, as the UVs are new"]
+    lines = block(tmp_path / "out" / "b.mtl", "a")
+    assert [line for line in lines if "png" in line] == ["map_Kd b.png"]
+    assert "Ns 96.1" in lines
+
+
+@pytest.mark.parametrize(
+    ("lines", "opacity"),
+    [("", "d 1.0"), ("d 1", "d 1.0"), ("Tr 0", "d 1.0"), ("d 0.25", "d 0.25"), ("Tr 0.25", "d 0.75"),
+     ("d 0", "d 1.0"), ("Tr 1", "d 1.0"), ("d 0.25\nTr 0.25", "d 0.25"), ("d -halo 0.5", "d 0.5"), ("d half", "d 1.0"),
+     ("d nan", "d 1.0")],
+)  # fmt: skip
+def test_opacity(tmp_path: Path, lines: str, opacity: str) -> None:
+    export(load_mesh(quads(tmp_path / "in", f"newmtl a\nNs 1\n{lines}\n", "a")), noise(), tmp_path / "b.obj")
+    assert block(tmp_path / "b.mtl", "a") == ["Ns 1", "Kd 1 1 1", opacity, "map_Kd b.png"]
+
+
+def test_copies_take_free_names(tmp_path: Path) -> None:
+    """Files of one name in several folders, of the name of the export's own, and of one that is there already."""
+    mtl = "newmtl a\nmap_Bump one/x.png\nnorm two/X.png\nmap_Ks b.png\nmap_Ns one/x.png\nmap_Pr there.png\n"
+    data = {name: image_file(tmp_path / "in" / name, i) for i, name in enumerate(
+        ("one/x.png", "two/X.png", "b.png", "there.png"))}  # fmt: skip
+    (tmp_path / "out").mkdir()
+    write(tmp_path / "out" / "there.png", "somebody's")
+    mesh = load_mesh(quads(tmp_path / "in", mtl, "a"))
+    for _ in range(2):  # the second time over the first
+        export(mesh, noise(), tmp_path / "out" / "b.obj")
+        lines = block(tmp_path / "out" / "b.mtl", "a")
+        assert lines[:5] == ["map_Bump x.png", "norm X_2.png", "map_Ks b_2.png", "map_Ns x.png", "map_Pr there_2.png"]
+        names = ["X_2.png", "b.mtl", "b.obj", "b.png", "b_2.png", "there.png", "there_2.png", "x.png"]
+        assert sorted(os.listdir(tmp_path / "out")) == names
+    for name, came in (("x.png", "one/x.png"), ("X_2.png", "two/X.png"), ("b_2.png", "b.png")):
+        assert (tmp_path / "out" / name).read_bytes() == data[came]
+    assert (tmp_path / "out" / "there.png").read_text() == "somebody's"
+
+
+def test_beside_the_mesh_its_files_stay_where_they_are(tmp_path: Path) -> None:
+    image_file(tmp_path / "bump.png")
+    image_file(tmp_path / "sub" / "bump.png", 1)
+    mesh = load_mesh(quads(tmp_path, "newmtl a\nbump bump.png\nnorm sub/bump.png\n", "a"))
+    before = (tmp_path / "bump.png").stat()
+    export(mesh, noise(), tmp_path / "b.obj")
+    assert (tmp_path / "bump.png").stat() == before
+    assert block(tmp_path / "b.mtl", "a")[:2] == ["bump bump.png", "norm bump_2.png"]
+
+
+def test_a_channel_that_is_missing_or_outside_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image_file(tmp_path / "secret.png")
+    mesh = load_mesh(quads(tmp_path / "in", "newmtl a\nbump none.png\nnorm ../secret.png\n", "a"))
+    files = export(mesh, noise(), tmp_path / "out" / "b.obj")
+    assert len(files) == 3
+    assert block(tmp_path / "out" / "b.mtl", "a")[:2] == ["bump none.png", "norm ../secret.png"]
+    assert [message.split()[0] for message in caplog.messages] == ["none.png", "../secret.png"]
+
+
+def test_what_is_kept_goes_out_byte_for_byte(tmp_path: Path) -> None:
+    skin, bump = image_file(tmp_path / "in" / "skin.png", 1, 4), image_file(tmp_path / "in" / "bump.png", 2)
+    image_file(tmp_path / "in" / "a.png")
+    kept = "Kd 0.3 0.3 0.3\nd 0.5\nmap_Ka skin.png\nmap_Kd -s 1 1 1 skin.png\nbump -bm 2 bump.png\n"
+    path = quads(tmp_path / "in", f"newmtl a\nmap_Kd a.png\nnewmtl b\n{kept}newmtl c\nKd 1 0 0\n", "a", "b", "c")
+    mesh = load_mesh(path, only=["a"])
+    textured(mesh, 16).export(tmp_path / "out" / "m.obj")
+    assert block(tmp_path / "out" / "m.mtl", "b") == kept.splitlines()
+    assert block(tmp_path / "out" / "m.mtl", "c") == ["Kd 1 0 0"]
+    assert (tmp_path / "out" / "skin.png").read_bytes() == skin
+    assert (tmp_path / "out" / "bump.png").read_bytes() == bump
+    assert (tmp_path / "out" / "m.obj").read_text().replace("m.mtl", "a.mtl") == path.read_text()
+    again = load_mesh(tmp_path / "out" / "m.obj")
+    for index in (1, 2):
+        np.testing.assert_array_equal(again.maps[index].original, mesh.maps[index].original)
+    np.testing.assert_array_equal(again.maps[1].alpha, mesh.maps[1].alpha)
+
+
+@pytest.mark.parametrize("ending", ["obj", "glb"])
+def test_what_is_kept_of_another_format_keeps_its_look(tmp_path: Path, ending: str) -> None:
+    """A GLB with two textured materials and a plain one, of which one is optimised."""
+    for i in range(2):
+        image_file(tmp_path / "in" / f"{i}.png", i)
+    mtl = "newmtl a\nmap_Kd 0.png\nnewmtl b\nmap_Kd 1.png\nnewmtl c\nKd 1 0.5 0\n"
+    whole = load_mesh(quads(tmp_path / "in", mtl, "a", "b", "c"))
+    export(whole, whole.originals(), tmp_path / "in" / "a.glb")
+    mesh = load_mesh(tmp_path / "in" / "a.glb", only=["a"])
+    result = textured(mesh, 16)
+    result.export(tmp_path / "out" / f"m.{ending}")
+    same(
+        rendering(mesh, result.images),
+        rendering(again := load_mesh(tmp_path / "out" / f"m.{ending}"), again.originals()),
+    )
+
+
+NAMED = {
+    "plain": (["skin", "cloth"], ["b_skin", "b_cloth"]),
+    "spaces and slashes": (["my skin", "a/b\\c"], ["b_my_skin", "b_a_b_c"]),
+    "unicode": (["Körper", "身体", "目"], ["b_K_rper", "b_material", "b_material_2"]),
+    "capitals": (["Skin", "skin", "SKIN"], ["b_Skin", "b_skin_2", "b_SKIN_3"]),
+    "equal when cleaned": (["a b", "a_b", "a_b_2"], ["b_a_b", "b_a_b_2", "b_a_b_2_2"]),
+    "numbers": (["1001", "1002", "3.5e2"], ["b_1001", "b_1002", "b_3.5e2"]),
+    "dots": (["..", "../../x", ".hidden"], ["b_material", "b_x", "b_hidden"]),
+    "long": (["x" * 300, "x" * 299], ["b_" + "x" * 80, "b_" + "x" * 80 + "_2"]),
+}
+
+
+@pytest.mark.parametrize(("names", "files"), NAMED.values(), ids=NAMED)
+def test_names_of_textures(tmp_path: Path, names: list[str], files: list[str]) -> None:
+    """And what is read back shows the same, also where numbers look like tiles and textures repeat."""
+    mesh = load_mesh(quads(tmp_path / "in", "", *names, scale=2.0))
+    result = textured(mesh, 16)
+    result.export(tmp_path / "out" / "b.obj")
+    assert sorted(os.listdir(tmp_path / "out")) == sorted([*(f"{name}.png" for name in files), "b.mtl", "b.obj"])
+    again = load_mesh(tmp_path / "out" / "b.obj")
+    assert again.materials == tuple(names)
+    same(rendering(mesh, result.images), rendering(again, again.originals()))
+
+
+def test_faces_without_a_material_get_one_that_is_not_there(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.obj", SQUARE + FACE + "usemtl textured\n" + FACE)
+    export(load_mesh(path), [noise(), noise()], tmp_path / "b.obj")
+    assert (tmp_path / "b.obj").read_text().splitlines()[-4:-1] == ["usemtl textured_", FACE.strip(), "usemtl textured"]
+    assert re.findall("newmtl (.*)", (tmp_path / "b.mtl").read_text()) == ["textured_", "textured"]
+
+
+# UDIM
+
+
+def tiles(folder: Path, second: str = "") -> Path:
+    """Squares in the tiles 1001, 1002 and 1011 of one material; the last of another, if it is named."""
+    places = {1001: (0, 0), 1002: (1, 0), 1011: (0, 1)}
+    lines = ["mtllib a.mtl"]
+    lines += [f"v {2 * i + x} {y} {i}" for i in range(3) for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))]
+    mtl = "".join(
+        f"newmtl {name}\nNs 5\nmap_Kd skin.<UDIM>.png\nbump b_<UDIM>.png\n" for name in ("a b", second) if name
+    )
+    for i, (tile, (u, v)) in enumerate(places.items()):
+        image_file(folder / f"skin.{tile}.png", tile)
+        image_file(folder / f"b_{tile}.png", tile + 1)
+        lines += [f"vt {0.1 + 0.8 * x + u} {0.1 + 0.8 * y + v}" for x, y in ((0, 0), (1, 0), (1, 1), (0, 1))]
+        lines += [f"usemtl {second if second and i == 2 else 'a b'}"]
+        lines += ["f " + " ".join(f"{4 * i + j}/{4 * i + j}" for j in (1, 2, 3, 4))]
+    write(folder / "a.mtl", mtl)
+    return write(folder / "a.obj", "\n".join(lines) + "\n")
+
+
+def test_udim_tiles_go_out_as_they_came(tmp_path: Path) -> None:
+    path = tiles(tmp_path / "in")
+    mesh = load_mesh(path)
+    result = textured(mesh, 16)
+    result.export(tmp_path / "out" / "m.obj")
+    names = {f"m_a_b.{tile}.png" for tile in (1001, 1002, 1011)} | {f"b_{tile}.png" for tile in (1001, 1002, 1011)}
+    assert set(os.listdir(tmp_path / "out")) == names | {"m.obj", "m.mtl"}
+    lines = block(tmp_path / "out" / "m.mtl", "a b")
+    assert lines == ["Ns 5", "bump b_<UDIM>.png", "Kd 1 1 1", "d 1.0", "map_Kd m_a_b.<UDIM>.png"]
+    assert (tmp_path / "out" / "m.obj").read_text().replace("m.mtl", "a.mtl") == path.read_text()
+    again = load_mesh(tmp_path / "out" / "m.obj")
+    assert [texture.tile for texture in again.maps] == [("a b", tile) for tile in (1001, 1002, 1011)]
+    same(rendering(mesh, result.images), rendering(again, again.originals()))
+
+
+@pytest.mark.parametrize(
+    "options", [{"skip": ["a b.1002"]}, {"only": ["a b.1011"]}, {"skip": ["a b"]}, {"only": ["c"]}]
+)
+def test_udim_tiles_that_are_kept(tmp_path: Path, options: dict[str, list[str]]) -> None:
+    """Some of a material, or all of it, beside another material of the same texture."""
+    mesh = load_mesh(tiles(tmp_path / "in", "c" if options in ({"skip": ["a b"]}, {"only": ["c"]}) else ""), **options)  # type: ignore[arg-type]
+    result = textured(mesh, 16)
+    result.export(tmp_path / "out" / "m.obj")
+    again = load_mesh(tmp_path / "out" / "m.obj")
+    same(rendering(mesh, result.images), rendering(again, again.originals()))
+    for before, after in zip(mesh.maps, again.maps, strict=True):
+        if before.kept:
+            np.testing.assert_array_equal(after.original, before.original)
+
+
+# vertex colours
+
+
+@pytest.mark.parametrize("scale", [1, 255])
+def test_vertex_colours_do_not_tint_the_new_texture(tmp_path: Path, scale: int) -> None:
+    lines = SQUARE.splitlines()
+    lines[:4] = [f"{line} {scale} {0.5 * scale} 0" for line in lines[:4]]
+    mesh = load_mesh(write(tmp_path / "a.obj", "\n".join(lines) + f"\n{FACE}"))
+    result = textured(mesh, 16)
+    result.export(tmp_path / "out" / "b.obj")
+    assert "\nv 1 0 0\n" in (tmp_path / "out" / "b.obj").read_text()
+    assert load_mesh(tmp_path / "out" / "b.obj").source.colors is None  # type: ignore[union-attr]
+    same(rendering(mesh, result.images), rendering(load_mesh(tmp_path / "out" / "b.obj"), result.images))
+
+
+@pytest.mark.parametrize("scale", [1, 255])
+def test_vertices_of_what_is_kept_keep_their_colours(
+    tmp_path: Path, scale: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two squares that share an edge or do not."""
+    path = quads(tmp_path / "in", "", "a", "b")
+    text = "\n".join(
+        f"{line} {scale} {scale // 255} 0" if line.startswith("v ") else line for line in path.read_text().splitlines()
+    )
+    mesh = load_mesh(write(path, text), only=["a"])
+    result = textured(mesh, 16)
+    result.export(tmp_path / "out" / "m.obj")
+    rows = [line.split() for line in (tmp_path / "out" / "m.obj").read_text().splitlines() if line.startswith("v ")]
+    assert {tuple(row[4:]) for row in rows[:4]} == {(str(scale),) * 3}  # white
+    assert {tuple(row[4:]) for row in rows[4:]} == {(str(scale), str(scale // 255), "0")}
+    again = load_mesh(tmp_path / "out" / "m.obj")
+    same(rendering(mesh, result.images), rendering(again, again.originals()))
+    assert not caplog.messages
+    write(path, text.replace("f 5/1 6/2", "f 2/1 6/2"))
+    textured(load_mesh(path, only=["a"]), 16).export(tmp_path / "out" / "m.obj")
+    assert caplog.messages == ["a: 1 vertices keep the colours that kept materials need, and tint both"]
+
+
 # what a result fills: texels outside of the charts, and those that no view sees
 
 
