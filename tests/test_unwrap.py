@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from torch.nn.functional import max_pool2d
 
 from texopt import MeshError
 from texopt.original import transfer
 from texopt.readers import Material, RawMesh
-from texopt.unwrap import report_uvs, unwrap_faces
+from texopt.unwrap import padding_for, report_uvs, unwrap_faces
 from texopt.uvspace import covered, rasterize_uvs
 
 SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
@@ -156,3 +157,46 @@ def test_transfer_turns_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     inner = np.s_[3:29, 3:29]
     for block in (np.s_[:32, :32], np.s_[:32, 32:], np.s_[32:, :32], np.s_[32:, 32:]):
         np.testing.assert_array_equal(made[block][inner], expected[block][inner])
+
+
+@pytest.mark.parametrize(("size", "padding"), [(64, 4), (1024, 4), (2048, 4), (4096, 8), (8192, 16)])
+def test_the_space_between_charts_scales_with_the_texture(size: int, padding: int) -> None:
+    assert padding_for(size) == padding
+
+
+def test_charts_of_a_large_texture_stand_apart() -> None:
+    """At least as many texels as meant lie between the texels of two charts."""
+    box = trimesh.creation.box()
+    size = 512
+    uvs, face_uvs = unwrap_faces(box.vertices, box.faces, size)
+    rast, _ = rasterize_uvs(uvs, face_uvs, size, size)
+    chart = torch.cat([torch.zeros(1), torch.from_numpy(charts(face_uvs)).float() + 1])[rast[0, ..., 3].long()]
+    assert len(chart.unique()) == 1 + len(np.unique(charts(face_uvs)))
+    low = torch.where(chart > 0, chart, 99.0)
+    around = 2 * padding_for(size) - 1
+    least = -max_pool2d(-low[None], around, 1, around // 2)[0]
+    most = max_pool2d(chart[None], around, 1, around // 2)[0]
+    crowded = (chart > 0) & (least != most)
+    assert not crowded.any()
+
+
+def charts(face_uvs: np.ndarray) -> np.ndarray:
+    """For every face the number of its chart: faces that share UVs are in one. int64 [F]."""
+    chart = np.arange(len(face_uvs))
+    for _ in range(len(face_uvs)):
+        for i, j in np.argwhere((face_uvs[:, None, :, None] == face_uvs[None, :, None, :]).any((2, 3))):
+            chart[i] = chart[j] = min(chart[i], chart[j])
+    return chart
+
+
+def test_how_long_it_takes_is_said_where_it_is_long(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    box = trimesh.creation.box()
+    unwrap_faces(box.vertices, box.faces)
+    assert caplog.messages == []
+    monkeypatch.setattr("texopt.unwrap.LONG", 11)
+    monkeypatch.setattr("texopt.unwrap.SECONDS", 12.0)
+    unwrap_faces(box.vertices, box.faces)
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("unwrapping 12 triangles takes about 2 minutes; ")

@@ -94,11 +94,12 @@ class MtlWriter:
         found = find(name, *folders)
         try:
             if tiles:
-                before, after = UDIM.split(PurePosixPath(name.replace("\\", "/")).name)
+                bare = PurePosixPath(name.replace("\\", "/")).name
+                (before, after), (number,) = UDIM.split(bare), UDIM.findall(bare)
                 stem = before.rstrip("._-")
                 joint = before[len(stem) :]
                 ends = {f"{joint}{tile}{after}": path.read_bytes() for tile, path in tiles.items()}
-                new = f"{self.bring(stem, ends)}{joint}<UDIM>{after}"
+                new = f"{self.bring(stem, ends)}{joint}{number}{after}"
             elif found is not None:
                 new = self.bring(found.stem, {found.suffix: found.read_bytes()}) + found.suffix
             else:

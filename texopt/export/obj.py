@@ -70,7 +70,7 @@ def _colorless(mesh: Mesh, obj: ObjFile) -> dict[int, list[str]]:
 
     Vertices of what is kept keep theirs; with them in the file the others become white, as it is all or none.
     """
-    if obj.colors is None:
+    if obj.colors is None or not (obj.colors[mesh.faces] < 1).any():
         return {}
     kept = np.array([texture.kept for texture in mesh.maps])[mesh.face_map]
     colored = np.zeros(len(mesh.vertices), bool)

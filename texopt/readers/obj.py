@@ -25,7 +25,8 @@ def _places(name: str, folders: tuple[Path, ...]) -> tuple[list[Path], str]:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     places = [folder.joinpath(*parts[start:-1]) for start in range(len(parts)) for folder in folders]
     below = [entry for folder in folders for entry in sorted(folder.glob("*")) if entry.is_dir()]
-    return [place for place in dict.fromkeys([*places, *below]) if place.is_dir()], parts[-1] if parts else ""
+    known = (place for place in dict.fromkeys([*places, *below]) if place.is_dir() and inside(place, folders[-1]))
+    return list(known), parts[-1] if parts else ""
 
 
 def find(name: str, *folders: Path) -> Path | None:
