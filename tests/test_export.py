@@ -499,6 +499,29 @@ def tiles(folder: Path, second: str = "") -> Path:
     return write(folder / "a.obj", "\n".join(lines) + "\n")
 
 
+def test_udim_tiles_as_glb(tmp_path: Path) -> None:
+    mesh = load_mesh(tiles(tmp_path / "in"))
+    result = textured(mesh, 16)
+    result.export(tmp_path / "m.glb")
+    again = load_mesh(tmp_path / "m.glb")
+    same(rendering(mesh, result.images), rendering(again, again.originals()))
+
+
+def test_numbered_tiles_that_are_kept_keep_their_line(tmp_path: Path) -> None:
+    path = tiles(tmp_path / "in", "c")
+    mtl = (tmp_path / "in" / "a.mtl").read_text().replace("<UDIM>", "1001").replace("newmtl c", "newmtl d")
+    write(tmp_path / "in" / "a.mtl", mtl)
+    write(path, path.read_text().replace("usemtl c", "usemtl plain"))
+    mesh = load_mesh(path, skip=["a b"])
+    assert [texture.kept for texture in mesh.maps] == [True, True, False]
+    textured(mesh, 16).export(tmp_path / "out" / "m.obj")
+    lines = ["Ns 5", "map_Kd skin.1001.png", "bump b_1001.png"]
+    assert block(tmp_path / "out" / "m.mtl", "a b") == lines
+    assert {f"{name}{tile}.png" for name in ("skin.", "b_") for tile in (1001, 1002)} < set(
+        os.listdir(tmp_path / "out")
+    )
+
+
 def test_udim_tiles_go_out_as_they_came(tmp_path: Path) -> None:
     path = tiles(tmp_path / "in")
     mesh = load_mesh(path)
@@ -542,6 +565,12 @@ def test_vertex_colours_do_not_tint_the_new_texture(tmp_path: Path, scale: int) 
     assert "\nv 1 0 0\n" in (tmp_path / "out" / "b.obj").read_text()
     assert load_mesh(tmp_path / "out" / "b.obj").source.colors is None  # type: ignore[union-attr]
     same(rendering(mesh, result.images), rendering(load_mesh(tmp_path / "out" / "b.obj"), result.images))
+
+
+def test_white_vertices_go_out_line_by_line(tmp_path: Path) -> None:
+    text = re.sub("^(v .*)$", r"\1  1 1 1", SQUARE, flags=re.MULTILINE)
+    export(load_mesh(write(tmp_path / "a.obj", text + FACE)), noise(), tmp_path / "b.obj")
+    assert text in (tmp_path / "b.obj").read_text()
 
 
 @pytest.mark.parametrize("scale", [1, 255])
