@@ -542,6 +542,8 @@ def test_nothing_outside_of_the_folder_is_read(tmp_path: Path, named: str) -> No
     [
         (SQUARE.replace("vt 1 0", "vt 2 0"), "UVs reach outside [0,1] (0.00 to 2.00); the texture repeats there"),
         ("vt 3 5\nvt 4 5\nvt 4 6\nvt 3 6\n", None),
+        ("vt 0 0\nvt 8 0\nvt 8 -1e9\nvt 0 1\n", "UVs reach outside [0,1] (-1000000000.00 to 8.00); "
+         "the texture repeats there"),
         ("vt 0 0\nvt 0 0\nvt 0 0\nvt 0 0\n", "2 of 2 faces have no area in the texture and show single colours"),
         ("vt 0 0\nvt 1 0\nvt 1 1\nvt 1 0\n", "50% of the UV area overlaps (mirrored charts): those parts share one "
          "texture (--unwrap gives each its own)"),
@@ -550,7 +552,8 @@ def test_nothing_outside_of_the_folder_is_read(tmp_path: Path, named: str) -> No
 def test_unusual_uvs_are_said_in_a_line(
     tmp_path: Path, uvs: str, says: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    load_mesh(squares(tmp_path, "a", uvs=uvs))
+    picture(tmp_path / "a.png")
+    load_mesh(squares(tmp_path, "a", mtl=textured("a"), uvs=uvs))
     assert said(caplog) == ([] if says is None else [f"a.obj: {says}"])
 
 

@@ -70,7 +70,7 @@ def udim_tiles(name: str, *folders: Path) -> dict[int, Path]:
 
 def tile_of(uvs: np.ndarray) -> np.ndarray:
     """UDIM tiles of triangles by their corners' UVs [F,3,2]: 1001 + column + 10 row."""
-    column, row = np.floor(uvs.mean(1)).astype(np.int64).T
+    column, row = np.floor(uvs.clip(-1, 100).mean(1)).astype(np.int64).T
     return np.asarray(1001 + column.clip(0, 9) + 10 * row.clip(0, 99))
 
 
@@ -178,7 +178,11 @@ def read(path: Path) -> RawMesh:
         if any(map(_is_placed, mtl.lines)):
             log.warning("%s, %s: UVs are taken as they are, without -s, -o and -t of map_Kd", path.name, name)
         corners = obj.corners[faces, :, 1]
-        complete = len(obj.uvs) > 0 and bool((corners >= 0).all() and np.isfinite(obj.uvs[corners]).all())
+        complete = (
+            mtl.texture is not None
+            and len(obj.uvs) > 0
+            and bool((corners >= 0).all() and np.isfinite(obj.uvs[corners]).all())
+        )
         tile = tile_of(obj.uvs[corners]) if complete else np.zeros(len(faces), np.int64)
         tiles = _tiles_of(mtl, obj.materials, path.parent, set(tile.tolist()))
         if tiles is None:
