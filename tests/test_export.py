@@ -430,6 +430,17 @@ def test_what_is_kept_goes_out_byte_for_byte(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.maps[1].alpha, mesh.maps[1].alpha)
 
 
+def test_materials_of_one_name_stay_apart(tmp_path: Path) -> None:
+    """As glTF may have them, with what a line cannot hold."""
+    mesh = load_mesh(quads(tmp_path / "in", "", "a", "b", "c"))
+    mesh = replace(mesh, source=None, materials=("skin", "skin", " skin\n2"), objects=("one\ntwo",))
+    result = textured(mesh, 16)
+    result.export(tmp_path / "out" / "b.obj")
+    again = load_mesh(tmp_path / "out" / "b.obj")
+    assert (again.materials, again.objects) == (("skin", "skin_2", "skin 2"), ("one two",))
+    same(rendering(mesh, result.images), rendering(again, again.originals()))
+
+
 @pytest.mark.parametrize("ending", ["obj", "glb"])
 def test_what_is_kept_of_another_format_keeps_its_look(tmp_path: Path, ending: str) -> None:
     """A GLB with two textured materials and a plain one, of which one is optimised."""

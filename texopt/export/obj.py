@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,21 @@ def _colorless(mesh: Mesh, obj: ObjFile) -> dict[int, list[str]]:
     return {number: [" ".join([*line[:4], *white])] for (number, line), keeps in plain if not keeps}
 
 
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Names of materials as a line of an OBJ can have them: not empty, without line ends, each one only once."""
+    out: list[str] = []
+    for name in names:
+        chosen = cleaned = " ".join(name.split()) or MATERIAL
+        number = 1
+        while chosen in out:
+            number += 1
+            chosen = f"{cleaned}_{number}"
+        out.append(chosen)
+    return out
+
+
 def _from_arrays(mesh: Mesh, library: str) -> list[str]:
+    materials = _distinct(mesh.materials)
     out = ["# texopt", f"mtllib {library}", *vertex_lines(mesh.vertices), *uv_lines(mesh.uvs)]
     if mesh.normals is not None:
         out += normal_lines(mesh.normals)
@@ -98,9 +113,9 @@ def _from_arrays(mesh: Mesh, library: str) -> list[str]:
     for start, end in zip(starts, [*starts[1:], len(texts)], strict=True):
         item, material = pairs[start].tolist()
         if item != shown:
-            out.append(f"o {mesh.objects[item] or mesh.name}")
+            out.append(f"o {' '.join(mesh.objects[item].split()) or mesh.name}")
             shown = item
-        out += [f"usemtl {mesh.materials[material] or MATERIAL}", *texts[start:end]]
+        out += [f"usemtl {materials[material]}", *texts[start:end]]
     return out
 
 
@@ -129,7 +144,7 @@ def _write_own(obj: ObjFile, mesh: Mesh, textures: dict[int, Path], writer: MtlW
 
 def _write_made(mesh: Mesh, path: Path, textures: dict[int, Path], writer: MtlWriter) -> None:
     """Materials for a mesh of another format."""
-    for index, name in enumerate(mesh.materials):
+    for index, name in enumerate(_distinct(mesh.materials)):
         shown = mesh.map_of(index)
         if shown < 0:
             continue
@@ -137,7 +152,7 @@ def _write_made(mesh: Mesh, path: Path, textures: dict[int, Path], writer: MtlWr
         file = textures[shown].name if shown in textures else None
         if file is None and texture.original.size > 3:  # it is kept
             file = writer.bring(f"{path.stem}_{safe_name(texture.name)}", {".png": _original_png(texture)}) + ".png"
-        writer.add_plain(name or MATERIAL, file, tuple(float(x) for x in texture.original[0, 0] / 255.0))
+        writer.add_plain(name, file, tuple(float(x) for x in texture.original[0, 0] / 255.0))
 
 
 def obj_files(mesh: Mesh, path: Path, textures: dict[int, Path]) -> dict[Path, bytes]:
