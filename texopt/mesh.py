@@ -229,7 +229,7 @@ def _load_masks(
             raise OptionError(f"{file} has no texture {name!r} that could be masked; it has {', '.join(names)}")
         index = names.index(name)
         check_masks([name], [own_uvs[index]], file)
-        masks[index] = np.asarray(load_image(image).convert("L"))
+        masks[index] = np.array(load_image(image).convert("L"))
     if all(not masks[index].any() for index in masks) and set(masks) == set(free):
         raise OptionError(f"{file}: the mask is black everywhere, so nothing would change; white is what is optimised")
     return masks
