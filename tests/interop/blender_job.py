@@ -35,7 +35,7 @@ def read(collection, attribute, width, kind):
 
 
 def geometry(things):
-    """vertices [V,3] in the file's axes; sizes [P] of the polygons; corners [C] into vertices; uvs [C,2]; materials [P]."""
+    """vertices [V,3] in the file's axes; polygons' sizes and materials [P]; corners [C] into vertices; uvs [C,2]."""
     parts, start = [], 0
     for thing in things:
         mesh = thing.data

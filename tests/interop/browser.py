@@ -30,13 +30,14 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 from PIL import Image
 
 FLAGS = (
-    "--headless --no-sandbox --no-first-run --hide-scrollbars --mute-audio --disable-gpu --disable-quic "
-    "--disable-background-networking --disable-component-update --disable-sync --disable-extensions "
-    "--disable-dev-shm-usage --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
-).split()
+    *("--headless", "--no-sandbox", "--no-first-run", "--hide-scrollbars", "--mute-audio", "--disable-dev-shm-usage"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-extensions", "--disable-sync"),
+    *("--disable-quic", "--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
+)
 TIMEOUT = 120.0  # seconds for one answer: a loaded machine draws WebGL slowly without a graphics card
 Point = tuple[float, float]
 
@@ -90,9 +91,7 @@ class Page:
 
     def resize(self, width: int, height: int) -> None:
         """Pixels of the visible part, one of the screen for one of CSS."""
-        self.send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-        )
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def frame(self) -> None:
         """Wait until the page has drawn twice, so that what scripts changed is on the screen."""
@@ -130,6 +129,8 @@ class Page:
             self.messages.append(f"error: {_exception(data['exceptionDetails'])}")
         elif event == "Log.entryAdded":
             entry = data["entry"]
+            if "GL Driver Message" in entry["text"]:  # the software driver's, on what screenshots cost
+                return
             self.messages.append(f"{entry['level']}: {entry['text']} {entry.get('url', '')}".rstrip())
         elif event == "Network.requestWillBeSent":
             self._urls[data["requestId"]] = data["request"]["url"]
@@ -157,7 +158,7 @@ class Browser:
         commands, self._out = os.pipe()
         self._in, answers = os.pipe()
         # the protocol's descriptors are 3 for commands and 4 for answers, which only a shell can say
-        shell = ["sh", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "sh"]
+        shell = ["bash", "-c", f'exec "$@" 3<&{commands} 4>&{answers}', "bash"]
         arguments = [program, *FLAGS, "--remote-debugging-pipe", f"--user-data-dir={self._folder.name}/profile"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -184,13 +185,17 @@ class Browser:
         self._folder.cleanup()
 
     def open(self, url: str, size: tuple[int, int] = (800, 600)) -> Page:
-        """A new tab of size (width, height) in which a URL is loaded, with all that its HTML names."""
+        """A new tab of size (width, height) in which a URL is loaded, with all that its HTML names.
+
+        The page is told that motion is not wanted (prefers-reduced-motion), so that its pictures can be compared.
+        """
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = self._pages[session] = Page(self, session)
         for domain in ("Page", "Runtime", "Log", "Network", "Inspector"):
             page.send(f"{domain}.enable")
         page.resize(*size)
+        page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
         answer = page.send("Page.navigate", url=url)
         if "errorText" in answer:
             raise BrowserError(f"{url}: {answer['errorText']}")
@@ -257,3 +262,15 @@ def served(folder: Path) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def check_turns(page: Page) -> None:
+    """What the page shows stands still until the mouse is dragged over its middle, and is not of one colour."""
+    before = np.asarray(page.screenshot()).astype(int)
+    page.wait(0.3)
+    assert np.array_equal(np.asarray(page.screenshot()), before)
+    height, width = before.shape[:2]
+    page.drag((width / 2, height / 2), (0.75 * width, 0.55 * height))
+    changed = np.abs(np.asarray(page.screenshot()) - before).max(-1) > 8
+    assert changed.mean() > 0.02
+    assert len(np.unique(before.reshape(-1, 3), axis=0)) > 50

@@ -6,12 +6,11 @@ import json
 import math
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -21,6 +20,10 @@ from texopt.images import to_tensor
 from texopt.result import Result
 
 MESHES = Path(__file__).parents[2] / "meshes"
+
+
+def _rectangle(left: float, low: float, right: float, high: float) -> list[tuple[float, float]]:
+    return [(left, low), (right, low), (right, high), (left, high)]
 
 
 def prism(sides: int, uvs: bool = True, normals: bool = False, repeat: bool = False) -> Callable[[Path], Path]:
@@ -33,15 +36,15 @@ def prism(sides: int, uvs: bool = True, normals: bool = False, repeat: bool = Fa
     lines = [f"v {3 + x:.5f} {y} {0.7 * z - 5:.5f}" for y in (1.5, 3.5) for x, z in ring]
     charts = [[(side + 0.5 + 0.46 * x) / 2, 0.75 + 0.23 * z] for side in (0, 1) for x, z in ring]
     walls = [[(k + 0.03) / sides, 0.02, (k + 0.97) / sides, 0.48] for k in range(sides)]
-    charts += [[u, v] for left, low, right, high in walls for u, v in ((left, low), (right, low), (right, high), (left, high))]
+    charts += [[u, v] for left, low, right, high in walls for u, v in _rectangle(left, low, right, high)]
     if uvs:
         lines += [f"vt {3 * u - 1:.5f} {3 * v - 1:.5f}" if repeat else f"vt {u:.5f} {v:.5f}" for u, v in charts]
     middle = [(a + b) / 2 for a, b in zip(angles, [*angles[1:], angles[0] + 2 * math.pi], strict=True)]
     across = [(0.0, -1.0, 0.0), (0.0, 1.0, 0.0)] + [(math.sin(a), 0.0, math.cos(a) / 0.7) for a in middle]
     if normals:
         lines += ["vn {:.5f} {:.5f} {:.5f}".format(*(np.array(n) / np.linalg.norm(n))) for n in across]
-    faces = [(list(range(sides))[::-1], list(range(sides))[::-1])]
-    faces.append((list(range(sides, 2 * sides)), list(range(sides, 2 * sides))))
+    low, high = list(range(sides)), list(range(sides, 2 * sides))
+    faces = [(low[::-1], low[::-1]), (high, high)]
     for k in range(sides):
         after = (k + 1) % sides
         faces.append(([k, after, sides + after, sides + k], [2 * sides + 4 * k + corner for corner in range(4)]))
@@ -66,12 +69,17 @@ def bundled(name: str) -> Callable[[Path], Path]:
 
 @dataclass(frozen=True)
 class Case:
-    """source: makes the mesh file in a folder. endings: what it is exported to. materials, textures: in each export."""
+    """One mesh to export.
+
+    source: makes its file in a folder. endings: what it is exported to. materials, textures: how many each export has.
+    options: of Result.export.
+    """
 
     source: Callable[[Path], Path]
     endings: tuple[str, ...] = ("obj", "glb")
     materials: int = 1
     textures: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 CASES = {path.stem: Case(bundled(path.stem)) for path in sorted(MESHES.glob("*.obj"))} | {
@@ -83,7 +91,7 @@ CASES = {path.stem: Case(bundled(path.stem)) for path in sorted(MESHES.glob("*.o
 }
 
 
-def test_card(size: int = 512) -> Tensor:
+def card(size: int = 512) -> Tensor:
     """[3,size,size]: red grows to the right and green downwards, which letters and a border make plain to the eye."""
     ramp = np.linspace(30, 225, size)
     across, down = np.meshgrid(ramp, ramp)
@@ -97,9 +105,16 @@ def test_card(size: int = 512) -> Tensor:
     return to_tensor(image)
 
 
+def textures(mesh: Mesh) -> Any:
+    """A texture for each that the mesh has, in colours of its own."""
+    count = len(mesh.painted) if hasattr(mesh, "painted") else 1
+    cards = [texopt.PixelTexture(512, start=card().roll(index, 0)) for index in range(count)]
+    return cards if count > 1 else cards[0]
+
+
 @dataclass(frozen=True, eq=False)
 class Export:
-    """One exported file, what was written with it, and what it was made of."""
+    """One exported file, alone in its folder with what was written with it, and what it was made of."""
 
     name: str
     case: Case
@@ -109,20 +124,20 @@ class Export:
 
     @property
     def mesh(self) -> Mesh:
-        mesh: Mesh = self.result.mesh
-        return mesh
+        return self.result.mesh
 
 
 def export_all(folder: Path) -> dict[tuple[str, str], Export]:
-    """Every case in every format: (name, ending) -> Export, the file being FOLDER/NAME/out.ENDING."""
+    """Every case in every format: (name, ending) -> Export, the file being FOLDER/NAME/ENDING/NAME.ENDING."""
     exports = {}
     for name, case in CASES.items():
         source = folder / name / "source"
         source.mkdir(parents=True)
-        result = Result(texopt.load_mesh(case.source(source)), texopt.PixelTexture(512, start=test_card()), [])
+        mesh = texopt.load_mesh(case.source(source))
+        result = Result(mesh, textures(mesh), [])
         for ending in case.endings:
-            path = folder / name / f"{name}.{ending}"
-            exports[name, ending] = Export(name, case, path, result.export(path), result)
+            path = folder / name / ending / f"{name}.{ending}"
+            exports[name, ending] = Export(name, case, path, result.export(path, **case.options), result)
     return exports
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from texopt.cameras import Cameras, orbit
@@ -50,13 +52,26 @@ def camera_jobs(mesh: Mesh) -> list[dict[str, Any]]:
     return jobs
 
 
-def our_pictures(result: Result) -> list[Picture]:
-    """texopt's rendering from every camera."""
-    fragments = Scene(result.mesh).rasterize(cameras(), SIZE * SUPERSAMPLE)
-    colors = avg_pool2d(look_up(result.image, fragments), SUPERSAMPLE)
-    colors = (colors * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    masks = avg_pool2d(fragments.mask.float(), SUPERSAMPLE).numpy() == 1
-    return [Picture(rgb, mask) for rgb, mask in zip(colors, masks, strict=True)]
+def our_pictures(result: Result, flip: bool = False, views: Cameras | None = None) -> list[Picture]:
+    """texopt's rendering from all views, every pixel the mean over its square; `flip` turns textures upside down."""
+    fragments = Scene(result.mesh).rasterize(views or cameras(), SIZE * SUPERSAMPLE)
+    images = result.images if hasattr(result, "images") else result.image
+    if flip:
+        images = images.flip(1) if isinstance(images, Tensor) else [image.flip(1) for image in images]
+    return _shrunk(look_up(images, fragments), fragments.mask)
+
+
+def pictures_on(background: tuple[int, int, int], images: list[Image.Image]) -> list[Picture]:
+    """Screenshots of SUPERSAMPLE times the size, of an object before a colour that it does not have."""
+    values = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
+    return _shrunk(values.permute(0, 3, 1, 2) / 255, (values != torch.tensor(background)).any(-1))
+
+
+def _shrunk(colors: Tensor, mask: Tensor) -> list[Picture]:
+    """colors [B,3,h,w] in [0,1], mask bool [B,h,w], of SUPERSAMPLE times the size."""
+    rgb = (avg_pool2d(colors, SUPERSAMPLE) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    inside = avg_pool2d(mask.float(), SUPERSAMPLE).numpy() == 1
+    return [Picture(*both) for both in zip(rgb, inside, strict=True)]
 
 
 def overlap(a: Picture, b: Picture) -> float:
@@ -69,3 +84,21 @@ def psnr(a: Picture, b: Picture) -> float:
     both = a.mask & b.mask
     error = (a.rgb[both].astype(np.float64) - b.rgb[both]) / 255
     return float(-10 * np.log10(max((error**2).mean(), 1e-12)))
+
+
+def check(theirs: list[Picture], ours: list[Picture], flipped: list[Picture], least: float, folder: Path) -> None:
+    """Their pictures are ours, to `least` dB; with the texture upside down they would not be, by far.
+
+    Where they are not, the folder has them side by side.
+    """
+    try:
+        for a, b, wrong in zip(theirs, ours, flipped, strict=True):
+            assert overlap(a, b) > 0.99
+            assert psnr(a, b) > least
+            assert psnr(a, wrong) < least - 10
+    except AssertionError:
+        for index, both in enumerate(zip(theirs, ours, strict=True)):
+            sheet = np.concatenate([np.dstack([p.rgb, p.mask * np.uint8(255)]) for p in both], 1)
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(sheet).save(folder / f"{index}_theirs_ours.png")
+        raise
