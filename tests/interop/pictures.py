@@ -52,9 +52,9 @@ def camera_jobs(mesh: Mesh) -> list[dict[str, Any]]:
     return jobs
 
 
-def our_pictures(result: Result, flip: bool = False, views: Cameras | None = None) -> list[Picture]:
-    """texopt's rendering from all views, every pixel the mean over its square; `flip` turns textures upside down."""
-    fragments = Scene(result.mesh).rasterize(views or cameras(), SIZE * SUPERSAMPLE)
+def our_pictures(result: Result, flip: bool = False) -> list[Picture]:
+    """texopt's rendering of all views, every pixel the mean over its square; `flip` turns textures upside down."""
+    fragments = Scene(result.mesh).rasterize(cameras(), SIZE * SUPERSAMPLE)
     images = result.images if hasattr(result, "images") else result.image
     if flip:
         images = images.flip(1) if isinstance(images, Tensor) else [image.flip(1) for image in images]
