@@ -26,10 +26,13 @@ def _rectangle(left: float, low: float, right: float, high: float) -> list[tuple
     return [(left, low), (right, low), (right, high), (left, high)]
 
 
-def prism(sides: int, uvs: bool = True, normals: bool = False, repeat: bool = False) -> Callable[[Path], Path]:
+def prism(
+    sides: int, uvs: bool = True, normals: bool = False, repeat: bool = False, materials: int = 0
+) -> Callable[[Path], Path]:
     """An OBJ of a prism away from the origin: walls of quads, two caps with `sides` corners, a chart of UVs for each.
 
-    Caps have the upper half of the texture, walls the lower; with `repeat`, UVs reach from -1 to 2.
+    Caps have the upper half of the texture, walls the lower; with `repeat`, UVs reach from -1 to 2. Each of the
+    `materials`, which faces have in turn, has a texture of its own.
     """
     angles = [2 * math.pi * (k + 0.3) / sides for k in range(sides)]
     ring = [(math.sin(a), math.cos(a)) for a in angles]
@@ -53,11 +56,17 @@ def prism(sides: int, uvs: bool = True, normals: bool = False, repeat: bool = Fa
             f"{v + 1}/{t + 1 if uvs else ''}/{index + 1 if normals else ''}".rstrip("/")
             for v, t in zip(corners, chart, strict=True)
         ]
+        lines += [f"usemtl paint{index % materials}"] if materials else []
         lines.append("f " + " ".join(texts))
 
     def write(folder: Path) -> Path:
         path = folder / "prism.obj"
-        path.write_text("\n".join(lines) + "\n")
+        library = []
+        for index in range(materials):
+            Image.new("RGB", (8, 8), (40 + 50 * index, 90, 130)).save(folder / f"paint{index}.png")
+            library += [f"newmtl paint{index}", f"map_Kd paint{index}.png"]
+        path.with_suffix(".mtl").write_text("\n".join(library) + "\n")
+        path.write_text("\n".join(["mtllib prism.mtl", *lines]) + "\n")
         return path
 
     return write
