@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,11 +32,11 @@ class Imported:
     def __init__(self, folder: Path, log: str) -> None:
         self.folder, self.log = folder, log
 
-    def messages(self, export: Export) -> list[str]:
-        """What was said while an export was imported, but for what is said every time."""
-        name = re.escape(export.path.name)
+    def messages(self, file: Path) -> list[str]:
+        """What was said while a file was imported, but for what is said every time."""
+        name = re.escape(file.name)
         found = re.search(rf"^import {name}\n(.*?)^imported {name}$", self.log, re.MULTILINE | re.DOTALL)
-        assert found, f"Blender did not import {export.path.name}:\n{self.log[-3000:]}"
+        assert found, f"Blender did not import {file.name}:\n{self.log[-3000:]}"
         return [line for line in found[1].splitlines() if line.strip() and not FINE.fullmatch(line)]
 
     def mesh(self, export: Export) -> dict[str, np.ndarray]:
@@ -46,18 +48,11 @@ class Imported:
         return [Picture.from_rgba(Image.open(file)) for file in files]
 
 
-@pytest.fixture(scope="module")
-def imported(exports: Exports, tmp_path_factory: pytest.TempPathFactory) -> Imported:
-    """Everything, imported and drawn by one Blender."""
+def run_blender(folder: Path, jobs: list[dict[str, Any]]) -> Imported:
+    """One Blender for all jobs, as blender_job.py describes them."""
     need("blender")
-    folder = tmp_path_factory.mktemp("blender")
-    jobs = [
-        {
-            "name": export.path.name, "path": str(export.path), "folder": str(folder / export.path.name),
-            "size": SIZE, "cameras": camera_jobs(export.mesh),
-        }
-        for export in exports.values()
-    ]  # fmt: skip
+    for job in jobs:
+        job["folder"] = str(folder / job["name"])
     file = folder / "jobs.json"
     file.write_text(json.dumps(jobs))
     script = Path(__file__).with_name("blender_job.py")
@@ -65,8 +60,28 @@ def imported(exports: Exports, tmp_path_factory: pytest.TempPathFactory) -> Impo
     return Imported(folder, run("blender", *options, script, "--", file))
 
 
+@pytest.fixture(scope="module")
+def imported(exports: Exports, tmp_path_factory: pytest.TempPathFactory) -> Imported:
+    """Everything, imported and drawn."""
+    jobs = [
+        {"name": export.path.name, "path": str(export.path), "size": SIZE, "cameras": camera_jobs(export.mesh)}
+        for export in exports.values()
+    ]
+    return run_blender(tmp_path_factory.mktemp("blender"), jobs)
+
+
 def test_it_imports_without_a_message(export: Export, imported: Imported) -> None:
-    assert imported.messages(export) == []
+    assert imported.messages(export.path) == []
+
+
+def test_a_complaint_is_heard(exports: Exports, tmp_path: Path) -> None:
+    whole = next(export.path for export in exports.values() if export.path.suffix == ".obj")
+    alone = Path(shutil.copy(whole, tmp_path))  # without its materials
+    (tmp_path / "imported").mkdir()
+    imported = run_blender(
+        tmp_path / "imported", [{"name": alone.name, "path": str(alone), "size": SIZE, "cameras": []}]
+    )
+    assert any(".mtl" in message for message in imported.messages(alone))
 
 
 def test_geometry_and_uvs_are_the_same(export: Export, imported: Imported) -> None:
