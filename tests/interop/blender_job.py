@@ -59,7 +59,10 @@ def show_base_color(material):
     linked = [link.from_socket for shader in shaders for link in shader.inputs["Base Color"].links]
     images = [node.outputs["Color"] for node in nodes if node.type == "TEX_IMAGE"]  # an unlit one has no such shader
     emission = nodes.new("ShaderNodeEmission")
-    links.new((linked or images)[0], emission.inputs["Color"])
+    if linked or images:
+        links.new((linked or images)[0], emission.inputs["Color"])
+    else:
+        emission.inputs["Color"].default_value = shaders[0].inputs["Base Color"].default_value
     output = next(node for node in nodes if node.type == "OUTPUT_MATERIAL" and node.is_active_output)
     links.new(emission.outputs["Emission"], output.inputs["Surface"])
 
