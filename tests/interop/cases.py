@@ -97,6 +97,8 @@ CASES = {path.stem: Case(bundled(path.stem)) for path in sorted(MESHES.glob("*.o
     "normals": Case(prism(6, normals=True)),
     "no_uvs": Case(prism(5, uvs=False)),
     "repeat": Case(prism(5, repeat=True)),
+    "two_materials": Case(prism(6, materials=2), materials=2, textures=2),
+    "unlit": Case(prism(5), endings=("glb",), options={"unlit": True}),
 }
 
 
