@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trimesh
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 import texopt
+import texopt.export
 from texopt import Mesh
 from texopt.images import to_tensor
 from texopt.result import Result
@@ -76,18 +78,46 @@ def bundled(name: str) -> Callable[[Path], Path]:
     return lambda _: MESHES / f"{name}.obj"
 
 
+def as_glb(source: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    """The same mesh as a GLB with its original textures."""
+
+    def write(folder: Path) -> Path:
+        mesh = texopt.load_mesh(source(folder))
+        texopt.export.export(mesh, mesh.originals([(8, 8)] * len(mesh.maps)), folder / "prism.glb")
+        return folder / "prism.glb"
+
+    return write
+
+
+def scene(source: Callable[[Path], Path]) -> Callable[[Path], Path]:
+    """A GLB by trimesh that shows one mesh twice: as it is, and turned, moved and stretched by its node."""
+
+    def write(folder: Path) -> Path:
+        part = trimesh.load(source(folder), force="mesh", process=False)
+        node = trimesh.transformations.rotation_matrix(1.0, (1, 2, 3)) @ np.diag((0.5, 1.5, 1, 1))
+        node[:3, 3] = (4, 0, 1)
+        made = trimesh.Scene()
+        made.add_geometry(part, node_name="here", geom_name="prism")
+        made.graph.update(frame_to="there", geometry="prism", matrix=node)
+        (folder / "scene.glb").write_bytes(made.export(file_type="glb"))
+        return folder / "scene.glb"
+
+    return write
+
+
 @dataclass(frozen=True)
 class Case:
     """One mesh to export.
 
     source: makes its file in a folder. endings: what it is exported to. materials, textures: how many each export has.
-    options: of Result.export.
+    shown: how often a GLB shows each mesh that is in it. options: of Result.export.
     """
 
     source: Callable[[Path], Path]
     endings: tuple[str, ...] = ("obj", "glb")
     materials: int = 1
     textures: int = 1
+    shown: int = 1
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -97,6 +127,8 @@ CASES = {path.stem: Case(bundled(path.stem)) for path in sorted(MESHES.glob("*.o
     "normals": Case(prism(6, normals=True)),
     "no_uvs": Case(prism(5, uvs=False)),
     "repeat": Case(prism(5, repeat=True)),
+    "scene": Case(scene(prism(6)), shown=2),
+    "from_glb": Case(as_glb(prism(6, normals=True, materials=3)), materials=3, textures=3),
     "two_materials": Case(prism(6, materials=2), materials=2, textures=2),
     "unlit": Case(prism(5), endings=("glb",), options={"unlit": True}),
 }
@@ -118,9 +150,7 @@ def card(size: int = 512) -> Tensor:
 
 def textures(mesh: Mesh) -> Any:
     """A texture for each that the mesh has, in colours of its own."""
-    count = len(mesh.painted) if hasattr(mesh, "painted") else 1
-    cards = [texopt.PixelTexture(512, start=card().roll(index, 0)) for index in range(count)]
-    return cards if count > 1 else cards[0]
+    return [texopt.PixelTexture(512, start=card().roll(index, 0)) for index in range(len(mesh.painted))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +166,11 @@ class Export:
     @property
     def mesh(self) -> Mesh:
         return self.result.mesh
+
+    @property
+    def stored(self) -> int:
+        """How many triangles are in the file."""
+        return len(self.mesh.faces) // (self.case.shown if self.path.suffix == ".glb" else 1)
 
 
 def export_all(folder: Path) -> dict[tuple[str, str], Export]:

@@ -55,7 +55,7 @@ def camera_jobs(mesh: Mesh) -> list[dict[str, Any]]:
 def our_pictures(result: Result, flip: bool = False) -> list[Picture]:
     """texopt's rendering of all views, every pixel the mean over its square; `flip` turns textures upside down."""
     fragments = Scene(result.mesh).rasterize(cameras(), SIZE * SUPERSAMPLE)
-    images = result.images if hasattr(result, "images") else result.image
+    images = result.images
     if flip:
         images = images.flip(1) if isinstance(images, Tensor) else [image.flip(1) for image in images]
     return _shrunk(look_up(images, fragments), fragments.mask)

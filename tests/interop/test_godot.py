@@ -68,5 +68,5 @@ def test_godot_imports(export: Export, project: Path) -> None:
 def test_godot_has_the_textures(export: Export, project: Path) -> None:
     file = project / f"{export.name}_{export.path.suffix[1:]}" / export.path.name
     found = {Image.open(path).convert("RGB").tobytes() for path in file.parent.glob(f"{file.name}.*.png")}
-    images = export.result.images if hasattr(export.result, "images") else [export.result.image]
+    images = export.result.images
     assert found == {to_image(image).tobytes() for image in images}
