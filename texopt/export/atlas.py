@@ -9,7 +9,6 @@ from torch import Tensor
 
 from texopt.raster.kernels import kernel
 
-
 UNKNOWN = np.iinfo(np.int16).max
 
 
