@@ -25,11 +25,12 @@ def main() -> None:
             print(f"step {step.number} of {step.steps}, {step.seconds:.0f} s: {terms}")
 
     mesh = texopt.load_mesh(options.mesh)
-    texture = texopt.PyramidTexture(1024, start=texopt.palette(options.style))
+    start = texopt.palette(options.style)
+    textures = [texopt.PyramidTexture(size, start=start) for size in mesh.map_sizes(1024)]  # one a material
     objective = texopt.style(options.style) + 6 * texopt.content() + 5 * texopt.seam()
-    result = texopt.optimize(mesh, texture, objective, steps=options.steps, on_step=show)
+    result = texopt.optimize(mesh, textures, objective, steps=options.steps, on_step=show)
     folder = result.save(options.out or Path("outputs") / f"{mesh.name}_{options.style.stem}")
-    print(f"{folder / mesh.name}.obj with its texture, and preview.png beside it")
+    print(f"{folder / mesh.name}.obj with its texture, and preview.png and viewer.html beside it")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import stat
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import torch
 from PIL import Image
 
 from texopt.errors import ImageError, OutputError
-from texopt.images import load_image, to_image, to_tensor, write_file
+from texopt.images import load_image, png_bytes, to_image, to_tensor, write_file
 
 
 def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
@@ -197,3 +199,34 @@ def test_where_no_file_can_be(tmp_path: Path, target: str) -> None:
         write_file(tmp_path / target, b"data")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
     assert (tmp_path / "file").read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize("opaque", [True, False])
+def test_pngs_of_16_bits(opaque: bool) -> None:
+    """Pillow reads it, and every one of the 65536 values is in it; opacity is resized."""
+    values = torch.arange(65536.0).reshape(1, 256, 256).expand(3, -1, -1) / 65535
+    alpha = None if opaque else np.full((2, 2), 128, np.uint8)
+    data = png_bytes(values, alpha, 16)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.size == (256, 256)
+        assert image.mode == ("RGB" if opaque else "RGBA")
+        np.testing.assert_array_equal(np.asarray(image)[..., 0].ravel(), np.arange(65536) // 256)
+    raw = zlib.decompress(b"".join(data[offset : offset + size] for offset, size in idat(data)))
+    width = 256 * 2 * (3 if opaque else 4)
+    rows = np.frombuffer(raw, np.uint8).reshape(256, 1 + width)
+    decoded = np.cumsum(rows[:, 1:], 0, dtype=np.uint8).reshape(256, 256, -1, 2)
+    found = decoded[..., 0].astype(int) * 256 + decoded[..., 1]
+    np.testing.assert_array_equal(found[..., 0].ravel(), np.arange(65536))
+    if not opaque:
+        assert (found[..., 3] == 128 * 257).all()
+
+
+def idat(data: bytes) -> list[tuple[int, int]]:
+    """Where the compressed rows of a PNG are: (offset, size)."""
+    found, offset = [], 8
+    while offset < len(data):
+        (size,), kind = struct.unpack_from(">I", data, offset), data[offset + 4 : offset + 8]
+        if kind == b"IDAT":
+            found.append((offset + 8, size))
+        offset += 12 + size
+    return found

@@ -13,6 +13,7 @@ from torch import Tensor
 
 import texopt.raster as dr
 from texopt import OptionError, orbit, perspective
+from texopt.maps import TextureMap
 from texopt.mesh import Mesh
 from texopt.render import rasterize as render_rasterize
 
@@ -436,7 +437,7 @@ def quad(width: float = 2.0, height: float = 2.0) -> Mesh:
     return Mesh(
         name="quad", vertices=np.array([[5 - x, -y, 2.0], [5 + x, -y, 2], [5 + x, y, 2], [5 - x, y, 2]]), faces=faces,
         uvs=np.array([[0.0, 0.0], [1, 0], [1, 1], [0, 1]]), face_uvs=faces, normals=None, face_normals=None,
-        original=np.zeros((1, 1, 3), np.uint8),
+        maps=(TextureMap(np.zeros((1, 1, 3), np.uint8)),),
     )  # fmt: skip
 
 
@@ -444,8 +445,8 @@ def test_fragments_have_the_shapes_and_types_they_promise() -> None:
     fragments = render_rasterize(
         quad(), orbit(torch.tensor([0.0, 40.0, 180.0]), torch.tensor([0.0, 20.0, -5.0])), 24, 36
     )
-    shapes = {"face_id": (), "bary": (2,), "depth": (), "uv": (2,), "uv_da": (4,), "mask": ()}
-    dtypes = {"face_id": torch.int32, "mask": torch.bool}
+    shapes = {"face_id": (), "bary": (2,), "depth": (), "uv": (2,), "uv_da": (4,), "mask": (), "map_id": ()}
+    dtypes = {"face_id": torch.int32, "mask": torch.bool, "map_id": torch.int32}
     for name, channels in shapes.items():
         value = getattr(fragments, name)
         assert tuple(value.shape) == (3, 24, 36, *channels), name

@@ -21,6 +21,7 @@ from torch import Tensor
 
 import texopt.raster as dr
 from texopt import OptionError, orbit
+from texopt.maps import TextureMap
 from texopt.mesh import Mesh
 from texopt.raster import portable
 from texopt.render import look_up, rasterize
@@ -372,7 +373,7 @@ def test_red_upper_left_quadrant_is_upper_left_on_a_quad_seen_from_the_front() -
     quad = Mesh(
         name="quad", vertices=np.array([[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]), faces=faces,
         uvs=np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]]), face_uvs=faces, normals=None, face_normals=None,
-        original=np.zeros((1, 1, 3), np.uint8),
+        maps=(TextureMap(np.zeros((1, 1, 3), np.uint8)),),
     )  # fmt: skip
     quadrants = torch.tensor([[[1.0, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 1, 0]]])  # red, green; blue, yellow
     image = quadrants.permute(2, 0, 1).repeat_interleave(32, 1).repeat_interleave(32, 2)

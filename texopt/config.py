@@ -49,7 +49,7 @@ class RunConfig:
     format: Annotated[str, tyro.conf.arg(metavar="NAMES")] = "obj"
     """What is written, with commas: obj, glb, png (the textures alone)."""
     bits: Literal[8, 16] = 8
-    """Bits a channel of --format png."""
+    """Bits a channel of the textures that are written as PNG."""
     unlit: bool = False
     """Have engines show the colours of a glb as they are, without light."""
     turntable: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""

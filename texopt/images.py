@@ -101,23 +101,26 @@ def to_image(values: Tensor) -> Image.Image:
 def png_bytes(values: Tensor, alpha: np.ndarray | None = None, bits: int = 8) -> bytes:
     """[3,H,W] in [0,1] as a PNG with 8 or 16 bits a channel, rounded to nearest.
 
-    alpha: opacity uint8 [h,w], resized to fit; 8 bits only.
+    alpha: opacity uint8 [h,w], resized to fit.
     """
+    size = (values.shape[2], values.shape[1])
+    opacity = None if alpha is None else Image.fromarray(alpha).resize(size, Image.Resampling.BILINEAR)
     if bits == 16:
         array = (values.detach().double().cpu().clamp(0, 1) * 65535.0).round().permute(1, 2, 0).numpy()
-        return _png16(array.astype(">u2"))
+        channels = [array] if opacity is None else [array, 257.0 * np.asarray(opacity)[..., None]]
+        return _png16(np.concatenate(channels, 2).astype(">u2"))
     picture = to_image(values)
-    if alpha is not None:
-        picture.putalpha(Image.fromarray(alpha).resize(picture.size, Image.Resampling.BILINEAR))
+    if opacity is not None:
+        picture.putalpha(opacity)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def _png16(array: np.ndarray) -> bytes:
-    """A PNG of big-endian uint16 [H,W,3], which Pillow does not write (PNG specification, W3C 2003, 5 and 9)."""
-    height, width, _ = array.shape
-    rows = array.view(np.uint8).reshape(height, width * 6)
+    """A PNG of big-endian uint16 [H,W,3 or 4], which Pillow does not write (W3C, PNG specification, 2003, 5 and 9)."""
+    height, width, channels = array.shape
+    rows = np.ascontiguousarray(array).view(np.uint8).reshape(height, width * 2 * channels)
     up = rows.copy()
     up[1:] -= rows[:-1]  # filter 2: the difference to the row above
     lines = np.concatenate([np.full((height, 1), 2, np.uint8), up], 1)
@@ -125,7 +128,7 @@ def _png16(array: np.ndarray) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
     parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines.tobytes(), 6)), chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 

@@ -91,7 +91,7 @@ class Result:
 
         Args:
             path: of the file; its ending says what is written.
-            bits: 8 or 16 a channel, of .png.
+            bits: 8 or 16 a channel, of the textures beside an .obj and of .png.
             unlit: have engines show a .glb's colours without light (KHR_materials_unlit).
 
         Returns the files. OutputError where they cannot be written, or would overwrite what the mesh came from.
@@ -126,11 +126,11 @@ class Result:
     ) -> Path:
         """Write the model, preview.png, viewer.html, loss.png and history.csv into a folder.
 
-        formats: of the model: obj, glb, png. bits, unlit: as of export.
+        formats: of the model: obj, glb, png. bits: as of export; in a .glb there are always 8. unlit: as of export.
         """
         folder = Path(folder)
         for ending in formats:
-            self.export(folder / f"{self.mesh.name}.{ending}", bits if ending == "png" else 8, unlit)
+            self.export(folder / f"{self.mesh.name}.{ending}", 8 if ending == "glb" else bits, unlit)
         sheet = io.BytesIO()
         self.preview().save(sheet, "PNG")
         write_file(folder / "preview.png", sheet.getvalue())

@@ -35,7 +35,7 @@ def mesh() -> Mesh:
 
 @pytest.fixture(scope="module")
 def images(mesh: Mesh) -> tuple[Image.Image, Image.Image]:
-    return Image.fromarray(mesh.original), load_image(STYLES / "brush.jpg").resize((512, 512))
+    return Image.fromarray(mesh.maps[0].original), load_image(STYLES / "brush.jpg").resize((512, 512))
 
 
 @pytest.fixture(scope="module")

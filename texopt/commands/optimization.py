@@ -227,5 +227,7 @@ def run(command: str, config: RunConfig) -> None:
     if page is not None:
         page.finished([to_image(image) for image in result.images])
         log.info("the live page stays until Ctrl-C")
-        page.wait()
-        page.close()
+        try:
+            page.wait()
+        finally:
+            page.close()

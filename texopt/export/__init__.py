@@ -44,7 +44,7 @@ def export(
         mesh: its materials that are kept go out as they came in.
         images: [3,H,W] in [0,1], one a map of the mesh (those of kept maps are not looked at); or the only one.
         path: its ending says what is written. Several textures are named PATH_MATERIAL.png.
-        bits: 8 or 16 a channel, of .png.
+        bits: 8 or 16 a channel, of the textures beside an .obj and of .png.
         unlit: mark the materials of a .glb as KHR_materials_unlit.
 
     Returns:
@@ -55,8 +55,8 @@ def export(
     """
     path = check_target(mesh, path)
     ending = path.suffix.lower()
-    if bits not in (8, 16) or (bits == 16 and ending != ".png"):
-        raise OptionError(f"a texture has 8 or 16 bits a channel, and 16 only as .png; not {bits} in {path.name}")
+    if bits not in (8, 16) or (bits == 16 and ending == ".glb"):
+        raise OptionError(f"a texture has 8 or 16 bits a channel, and 8 in a .glb; not {bits} in {path.name}")
     given = [images] * len(mesh.maps) if isinstance(images, Tensor) else images
     targets = texture_files(mesh, path)
     if ending == ".png" and len(targets) == 1:

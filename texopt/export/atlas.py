@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texopt.raster.kernels import kernel
 
-def _grow(color: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """One ring outward: texels without weight become the mean of their neighbours that have some."""
-    total = F.avg_pool2d(F.pad(color * weight, (1, 1, 1, 1)), 3, 1)
-    share = F.avg_pool2d(F.pad(weight, (1, 1, 1, 1)), 3, 1)
-    grown = torch.where(weight > 0, color, total / share.clamp(min=1e-12))
-    return grown, (share > 0).to(color.dtype)
+UNKNOWN = np.iinfo(np.int16).max
+
+
+@kernel
+def _grow(colors: np.ndarray, ring_of: np.ndarray, queue: np.ndarray, rings: int) -> None:
+    """Ring by ring outward: texels without a colour become the mean of their neighbours of smaller rings.
+
+    colors: float32 [C,H,W], changed in place. ring_of: int16 [H,W], 0 where there is a colour and UNKNOWN elsewhere; in
+    the end the ring of each texel, up to `rings` (1 or more). queue: int32, as long as there are unknown texels.
+    """
+    channels, height, width = colors.shape
+    end = 0
+    for y in range(height):
+        for x in range(width):
+            if ring_of[y, x] == UNKNOWN:
+                for ny in range(max(y - 1, 0), min(y + 2, height)):
+                    for nx in range(max(x - 1, 0), min(x + 2, width)):
+                        if ring_of[ny, nx] == 0 and ring_of[y, x] == UNKNOWN:
+                            ring_of[y, x] = 1
+                            queue[end] = y * width + x
+                            end += 1
+    start = 0
+    while start < end:
+        y, x = queue[start] // width, queue[start] % width
+        start += 1
+        ring, count = ring_of[y, x], 0
+        for channel in range(channels):
+            colors[channel, y, x] = 0
+        for ny in range(max(y - 1, 0), min(y + 2, height)):
+            for nx in range(max(x - 1, 0), min(x + 2, width)):
+                if ring_of[ny, nx] < ring:
+                    count += 1
+                    for channel in range(channels):
+                        colors[channel, y, x] += colors[channel, ny, nx]
+                elif ring_of[ny, nx] == UNKNOWN and ring < rings:
+                    ring_of[ny, nx] = ring + 1
+                    queue[end] = ny * width + nx
+                    end += 1
+        for channel in range(channels):
+            colors[channel, y, x] /= count
 
 
 def _pull_push(color: Tensor, weight: Tensor) -> Tensor:
@@ -46,7 +82,13 @@ def fill(image: Tensor, valid: Tensor, padding: int | None = None) -> Tensor:
     if padding is None:
         padding = max(2, round(16 * max(valid.shape) / 1024))
     # zeros, as not finite values would survive a weight of 0
-    color, weight = torch.where(valid, image, 0.0)[None], valid[None, None].to(image.dtype)
-    for _ in range(padding):
-        color, weight = _grow(color, weight)
-    return _pull_push(color, weight)[0]
+    colors = torch.where(valid, image, 0.0).contiguous()
+    ring_of = torch.where(valid, 0, int(UNKNOWN)).to(torch.int16)
+    if padding > 0:
+        unknown = valid.numel() - int(valid.sum())
+        _grow(colors.numpy(), ring_of.numpy(), np.empty(unknown, np.int32), padding)
+    filled = ring_of < UNKNOWN
+    if bool(filled.all()):
+        return colors
+    weight = filled[None, None].to(image.dtype)
+    return torch.stack([_pull_push(channel[None, None], weight)[0, 0] for channel in colors])

@@ -10,7 +10,7 @@ from texopt.mtl import MtlMaterial
 
 log = logging.getLogger("texopt")
 
-DEFAULT = ["Ka 0 0 0", "Ks 0 0 0", "illum 1"]
+DEFAULT = ["Ks 0 0 0", "illum 1"]
 
 
 def _key(line: str) -> str:
