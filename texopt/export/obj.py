@@ -27,8 +27,9 @@ MATERIAL = "textured"  # of faces that have none
 def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
     """The file's own lines with the new library; where UVs are new, also with new vt lines and triangulated faces."""
     new = ~np.array([texture.own_uvs for texture in mesh.maps])[mesh.face_map]
+    anew = bool(new.any())
     rewritten: dict[int, list[str]] = defaultdict(list)
-    if new.any():
+    if anew:
         # lines with relative indices count what stands before them, and that changes
         relative = [line for line in np.unique(obj.triangle_line[~new]).tolist() if "-" in obj.lines[line]]
         faces = np.flatnonzero(new | np.isin(obj.triangle_line, relative))
@@ -44,10 +45,10 @@ def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
     for number, line in enumerate(obj.lines):
         key = line.split(None, 1)[0] if line.strip() else ""
         if number == first_face:
-            if new.any():
+            if anew:
                 out += uv_lines(mesh.uvs)
             out += [] if first_has_material else [f"usemtl {unnamed}"]
-        if key == "mtllib" or (key == "vt" and new.any()):
+        if key == "mtllib" or (key == "vt" and anew):
             continue
         if key == "usemtl" and line.split() == ["usemtl"]:
             out.append(f"usemtl {unnamed}")
