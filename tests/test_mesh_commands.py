@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +182,24 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert "Traceback" not in captured.err
     assert captured.out == ""
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_live_page_without_viser_is_one_line(
+    two: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "viser", None)
+    out = two.parent.parent / "out"
+    assert main(["style", str(two), WOODCUT, "--live", "--out", str(out), *SMALL]) == 2
+    assert "pip install 'texopt[viewer]'" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_the_live_page_changes_no_byte(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("viser")
+    from texopt.live import LivePage
+
+    monkeypatch.setattr(LivePage, "wait", lambda page: None)
+    folders = [two.parent.parent / name for name in ("with", "without")]
+    assert main(["style", str(two), WOODCUT, "--live", "--port", "0", "--out", str(folders[0]), *SMALL]) == 0
+    assert main(["style", str(two), WOODCUT, "--out", str(folders[1]), *SMALL]) == 0
+    assert (folders[0] / "two_red.png").read_bytes() == (folders[1] / "two_red.png").read_bytes()

@@ -191,13 +191,13 @@ def run(command: str, config: RunConfig) -> None:
     config.out = config.out or Path("outputs") / f"{mesh.name}_{name}"
     for ending in listed(config.format):
         check_target(mesh, config.out / f"{mesh.name}.{ending}")
+    page = _live_page(config, mesh, textures) if config.live else None
     _check_folder(config.out)
     precision = "bfloat16" if extractor.half_precision else "float32"
     log.info(
         "%s: %s triangles; %s; %s on %s, %s; drawing on %s", mesh.name, f"{len(mesh.faces):,}",
         described(mesh, sizes), config.backbone, device.type, precision, drawing,
     )  # fmt: skip
-    page = _live_page(config, mesh, textures) if config.live else None
     timelapse = _timelapse(mesh, textures, config.steps) if config.timelapse else None
     with _Bar(config.steps) as bar:
         watchers: list[Callable[[Step], None]] = [
