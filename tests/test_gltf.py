@@ -444,10 +444,10 @@ def test_one_document_as_all_kinds_of_files(tmp_path: Path) -> None:
 
 def refused(path: Path, match: str = "is", error: type[TexoptError] = TexoptError) -> str:
     """The message: one line about that file, within a second."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(error, match=match) as caught:
         load_mesh(path)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     message = str(caught.value)
     assert "\n" not in message
     assert path.name in message
@@ -528,9 +528,9 @@ def test_long_chains_of_nodes(tmp_path: Path) -> None:
     count = 10_000
     builder.document["nodes"] = [{"translation": [1, 0, 0], "children": [index + 1]} for index in range(count)]
     builder.document["nodes"].append({"mesh": 0})
-    start = time.perf_counter()
+    start = time.process_time()
     raw = read_built(builder, tmp_path)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     np.testing.assert_allclose(raw.vertices, QUAD + np.array([count, 0, 0]))
 
 
@@ -676,7 +676,7 @@ def test_mutated_documents_load_or_are_refused(tmp_path: Path, monkeypatch: pyte
             except (KeyError, IndexError, TypeError):
                 continue
         path.write_bytes(packed(document, bytes(builder.binary)))
-        start = time.perf_counter()
+        start = time.process_time()
         message, loaded_mesh = "", None
         try:
             loaded_mesh = load_mesh(path, unwrap=number % 2 == 0)
@@ -687,5 +687,5 @@ def test_mutated_documents_load_or_are_refused(tmp_path: Path, monkeypatch: pyte
             path.write_bytes(glb_bytes(loaded_mesh, dict.fromkeys(loaded_mesh.painted, png)))
             assert len(read(path).faces) == len(loaded_mesh.faces)
             loaded += 1
-        assert time.perf_counter() - start < 2, document
+        assert time.process_time() - start < 2, document
     assert 60 < loaded < 400

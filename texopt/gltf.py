@@ -7,7 +7,7 @@ that node transforms, other UV sets, skins, animations and other channels of the
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -281,19 +281,27 @@ def links(document: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
         yield from of(view, buffer="buffers")
 
 
+def numbers(item: dict[str, Any], key: str, default: Sequence[float]) -> np.ndarray:
+    """The numbers under a key, as many as the default has. ValueError or TypeError where they are none."""
+    values = np.array(item.get(key, default), float)
+    if values.shape != (len(default),) or not np.isfinite(values).all():
+        raise ValueError(f"{key} has to be {len(default)} numbers")
+    return values
+
+
 def node_matrix(node: dict[str, Any]) -> np.ndarray:
     """The local matrix [4,4] of a node: its own, or of translation, rotation (a quaternion) and scale."""
     if "matrix" in node:
-        return np.array(node["matrix"], float).reshape(4, 4).T
-    x, y, z, w = node.get("rotation", (0.0, 0.0, 0.0, 1.0))
+        return numbers(node, "matrix", (0.0,) * 16).reshape(4, 4).T
+    x, y, z, w = numbers(node, "rotation", (0.0, 0.0, 0.0, 1.0))
     rotation = np.array([
         [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
         [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
         [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
     ])  # fmt: skip
     matrix = np.eye(4)
-    matrix[:3, :3] = rotation * np.array(node.get("scale", (1.0, 1.0, 1.0)), float)
-    matrix[:3, 3] = node.get("translation", (0.0, 0.0, 0.0))
+    matrix[:3, :3] = rotation * numbers(node, "scale", (1.0,) * 3)
+    matrix[:3, 3] = numbers(node, "translation", (0.0,) * 3)
     return matrix
 
 

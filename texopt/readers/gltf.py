@@ -15,7 +15,7 @@ from PIL import Image
 
 from texopt.color import linear_to_srgb, srgb_to_linear
 from texopt.errors import MeshError
-from texopt.gltf import FAN, STRIP, TRIANGLES, GltfFile, Piece, uv_set
+from texopt.gltf import FAN, STRIP, TRIANGLES, GltfFile, Piece, numbers, uv_set
 from texopt.images import load_alpha, load_image
 from texopt.readers.gltf_file import parsing, read_gltf
 from texopt.readers.raw import Material, RawMesh, stacked
@@ -25,6 +25,7 @@ log = logging.getLogger("texopt")
 MOST = 20_000_000  # vertices or indices, against files that show a mesh so often that memory ends
 LARGEST_UV = 1e9  # beyond it UVs are no better than those that are not finite
 REPEAT = 10497
+WHITE = (1.0,) * 4
 
 
 def read(path: Path) -> RawMesh:
@@ -58,14 +59,9 @@ def base_color(material: dict[str, Any]) -> tuple[dict[str, Any] | None, np.ndar
     """(reference to the base colour's texture or None, linear factor [4]) of a material."""
     glossy = material.get("extensions", {}).get("KHR_materials_pbrSpecularGlossiness")
     if glossy is not None and "pbrMetallicRoughness" not in material:
-        texture, factor = glossy.get("diffuseTexture"), glossy.get("diffuseFactor")
-    else:
-        pbr = material.get("pbrMetallicRoughness", {})
-        texture, factor = pbr.get("baseColorTexture"), pbr.get("baseColorFactor")
-    values = np.array([1.0] * 4 if factor is None else factor, float)
-    if values.shape != (4,):
-        raise ValueError(f"a colour of {values.size} numbers")
-    return texture, values
+        return glossy.get("diffuseTexture"), numbers(glossy, "diffuseFactor", WHITE)
+    pbr = material.get("pbrMetallicRoughness", {})
+    return pbr.get("baseColorTexture"), numbers(pbr, "baseColorFactor", WHITE)
 
 
 def opaque(material: dict[str, Any]) -> bool:
@@ -86,10 +82,10 @@ def _transformed(uvs: np.ndarray, reference: dict[str, Any] | None) -> np.ndarra
     transform = (reference or {}).get("extensions", {}).get("KHR_texture_transform")
     if not transform:
         return uvs
-    scaled = uvs * np.array(transform.get("scale", (1.0, 1.0)), float)
-    cosine, sine = np.cos(transform.get("rotation", 0.0)), np.sin(transform.get("rotation", 0.0))
-    turned = scaled @ np.array([[cosine, sine], [-sine, cosine]]).T
-    return np.asarray(turned + np.array(transform.get("offset", (0.0, 0.0)), float))
+    angle = float(transform.get("rotation", 0.0))
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    scaled = uvs * numbers(transform, "scale", (1.0, 1.0))
+    return np.asarray(scaled @ turn.T + numbers(transform, "offset", (0.0, 0.0)))
 
 
 def _name(entry: dict[str, Any], default: str = "") -> str:
