@@ -63,7 +63,9 @@ class _Textures:
 
 
 def _mark_unlit(document: dict[str, Any], material: dict[str, Any]) -> None:
-    material.setdefault("extensions", {})[UNLIT] = {}
+    """Without light; what extensions say about light is left out, as the two exclude each other."""
+    others = {key: value for key, value in material.get("extensions", {}).items() if "_materials_" not in key}
+    material["extensions"] = others | {UNLIT: {}}
     used = document.setdefault("extensionsUsed", [])
     if UNLIT not in used:
         used.append(UNLIT)
@@ -228,7 +230,6 @@ class _Restyling:
             if faint:
                 extensions[GLOSSY]["diffuseFactor"] = list(faint["baseColorFactor"])
         if self.unlit:
-            extensions.pop(GLOSSY, None)  # the two exclude each other
             _mark_unlit(self.file.document, material)
 
     def _take_colors(self, primitive: dict[str, Any]) -> None:
