@@ -19,7 +19,8 @@ from torch import Tensor
 from texopt import Mesh, TextureMap, load_mesh
 from texopt.cameras import fixed_views
 from texopt.export import export
-from texopt.gltf import GltfFile, links
+from texopt.gltf import GltfFile
+from texopt.gltf_links import links
 from texopt.render import look_up, rasterize
 
 

@@ -7,7 +7,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-from texopt.gltf import GltfFile, links
+from texopt.gltf import GltfFile
+from texopt.gltf_links import links
 from texopt.readers.gltf_file import understood
 
 FREED = ("textures", "images", "accessors", "bufferViews")  # each is what the next is used by

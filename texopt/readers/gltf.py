@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from texopt.color import linear_to_srgb, srgb_to_linear
+from texopt.color import linear_to_srgb
 from texopt.errors import MeshError
-from texopt.gltf import FAN, STRIP, TRIANGLES, GltfFile, Piece, numbers, uv_set
-from texopt.images import load_alpha, load_image
+from texopt.gltf import FAN, STRIP, TRIANGLES, GltfFile, Piece, name_of, numbers
+from texopt.gltf_links import uv_set
 from texopt.readers.gltf_file import parsing, read_gltf
+from texopt.readers.gltf_material import Materials, base_color, vertex_colors
+from texopt.readers.gltf_pose import Pose, Skins
 from texopt.readers.raw import Material, RawMesh, stacked
 
 log = logging.getLogger("texopt")
@@ -25,7 +24,6 @@ log = logging.getLogger("texopt")
 MOST = 20_000_000  # vertices or indices, against files that show a mesh so often that memory ends
 LARGEST_UV = 1e9  # beyond it UVs are no better than those that are not finite
 REPEAT = 10497
-WHITE = (1.0,) * 4
 
 
 def read(path: Path) -> RawMesh:
@@ -55,28 +53,6 @@ def _check_size(file: GltfFile, nodes: list[int]) -> None:
         raise MeshError(f"{file.path} shows more than {MOST:,} vertices; take a part of it")
 
 
-def base_color(material: dict[str, Any]) -> tuple[dict[str, Any] | None, np.ndarray]:
-    """(reference to the base colour's texture or None, linear factor [4]) of a material."""
-    glossy = material.get("extensions", {}).get("KHR_materials_pbrSpecularGlossiness")
-    if glossy is not None and "pbrMetallicRoughness" not in material:
-        return glossy.get("diffuseTexture"), numbers(glossy, "diffuseFactor", WHITE)
-    pbr = material.get("pbrMetallicRoughness", {})
-    return pbr.get("baseColorTexture"), numbers(pbr, "baseColorFactor", WHITE)
-
-
-def opaque(material: dict[str, Any]) -> bool:
-    """Whether the alpha of a material's colours means nothing."""
-    return bool(material.get("alphaMode", "OPAQUE") == "OPAQUE")
-
-
-def vertex_colors(file: GltfFile, attributes: dict[str, int]) -> np.ndarray | None:
-    """Linear colours [N,3] that tint a primitive, or None where they leave it as it is."""
-    if "COLOR_0" not in attributes:
-        return None
-    colors = np.nan_to_num(file.accessor(attributes["COLOR_0"])[:, :3].astype(np.float64), nan=1.0).clip(0, 1)
-    return colors if (colors < 1).any() else None
-
-
 def _transformed(uvs: np.ndarray, reference: dict[str, Any] | None) -> np.ndarray:
     """UVs [N,2] after KHR_texture_transform: scaled, turned about (0,0) (counter-clockwise as v points down), moved."""
     transform = (reference or {}).get("extensions", {}).get("KHR_texture_transform")
@@ -86,21 +62,6 @@ def _transformed(uvs: np.ndarray, reference: dict[str, Any] | None) -> np.ndarra
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     scaled = uvs * numbers(transform, "scale", (1.0, 1.0))
     return np.asarray(scaled @ turn.T + numbers(transform, "offset", (0.0, 0.0)))
-
-
-def _name(entry: dict[str, Any], default: str = "") -> str:
-    """An object's name, as text that can be written."""
-    name = entry.get("name")
-    return name.encode("utf-8", "replace").decode() if name and isinstance(name, str) else default
-
-
-def _turned(normals: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Unit normals [N,3] by the inverse transpose of a matrix, [4,4] or [N,4,4]; as they are where it has none."""
-    linear = matrix[..., :3, :3]
-    cofactor = np.stack([np.cross(linear[..., (i + 1) % 3, :], linear[..., (i + 2) % 3, :]) for i in range(3)], -2)
-    turned = (cofactor @ normals[..., None])[..., 0] * np.sign(np.linalg.det(linear))[..., None]
-    length = np.linalg.norm(turned, axis=-1, keepdims=True)
-    return np.asarray(np.where(length > 0, turned / np.maximum(length, 1e-300), normals))
 
 
 @dataclass
@@ -118,58 +79,6 @@ class _Columns:
             self.rows.append(make())
             self.count += len(self.rows[-1])
         return self.starts[key]
-
-
-class _Pose:
-    """How a node shows a primitive: its morph targets, then its skin or else its world matrix."""
-
-    def __init__(self, scene: _Scene, node: dict[str, Any], world: np.ndarray, primitive: dict[str, Any]) -> None:
-        self.file, self.primitive, self.attributes = scene.file, primitive, primitive["attributes"]
-        mesh = self.file.document["meshes"][node["mesh"]]
-        weights = node.get("weights", mesh.get("weights", []))
-        self.targets = list(zip(weights, primitive.get("targets", []), strict=False))
-        self.skinned = "skin" in node and {"JOINTS_0", "WEIGHTS_0"} <= self.attributes.keys()
-        self.joints = scene.joint_matrices(node["skin"]) if self.skinned else None
-        self.world = world
-
-    @cached_property
-    def matrix(self) -> np.ndarray:
-        """[4,4], or [N,4,4] for what is skinned: then the node's own matrix does not count."""
-        if self.joints is None:
-            return self.world
-        count = self.file.document["accessors"][self.attributes["POSITION"]]["count"]
-        matrices, total = np.zeros((count, 4, 4)), np.zeros(count)
-        number = 0
-        while {f"JOINTS_{number}", f"WEIGHTS_{number}"} <= self.attributes.keys():
-            joints = self._read(f"JOINTS_{number}", 4).astype(np.int64)
-            for joint, weight in zip(joints.T, self._read(f"WEIGHTS_{number}", 4).T, strict=True):
-                matrices += weight[:, None, None] * self.joints[joint]
-                total += weight
-            number += 1
-        return np.where(total > 0, 1 / np.where(total > 0, total, 1), 1)[:, None, None] * matrices
-
-    def _read(self, name: str, width: int) -> np.ndarray:
-        values = self.file.accessor(self.attributes[name]).astype(np.float64)
-        if values.shape[1:] != (width,):
-            raise ValueError(f"{name} is of another type than VEC{width}")
-        for weight, target in self.targets:
-            if weight and name in target:
-                values += weight * self.file.accessor(target[name])
-        return values
-
-    def positions(self) -> np.ndarray:
-        """World coordinates [N,3]."""
-        points = self._read("POSITION", 3)
-        return np.asarray((self.matrix[..., :3, :3] @ points[..., None])[..., 0] + self.matrix[..., :3, 3])
-
-    def normals(self) -> np.ndarray:
-        """[N,3]."""
-        return _turned(self._read("NORMAL", 3), self.matrix)
-
-    @property
-    def mirrored(self) -> bool:
-        """Whether it turns the faces inside out, so that their corners have to go the other way round."""
-        return not self.skinned and bool(np.linalg.det(self.world[:3, :3]) < 0)
 
 
 class _Scene:
@@ -190,23 +99,7 @@ class _Scene:
         self.count = 0
         self.tinted = False
         self.several: set[str] = set()  # UV sets of the base colour where there are others
-        self._joints: dict[int, np.ndarray] = {}
-        self._images: dict[Any, Material] = {}
-
-    @cached_property
-    def _world(self) -> list[np.ndarray]:
-        return self.file.world_matrices()
-
-    def joint_matrices(self, index: int) -> np.ndarray:
-        """[J,4,4], from where a skin's mesh stands when it is bound to where its joints stand in the file."""
-        if index not in self._joints:
-            skin = self.file.document["skins"][index]
-            joints = np.stack([self._world[joint] for joint in skin["joints"]])
-            if "inverseBindMatrices" in skin:
-                inverse = self.file.accessor(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
-                joints = joints @ inverse[: len(joints)]
-            self._joints[index] = joints
-        return self._joints[index]
+        self.skins = Skins(file)
 
     def add_node(self, index: int, world: np.ndarray) -> None:
         """The primitives of a node's mesh, as an object."""
@@ -214,11 +107,11 @@ class _Scene:
         mesh = self.file.document["meshes"][node["mesh"]]
         for number, primitive in enumerate(mesh["primitives"]):
             if primitive.get("mode", TRIANGLES) in (TRIANGLES, STRIP, FAN) and "POSITION" in primitive["attributes"]:
-                pose = _Pose(self, node, world, primitive)
+                pose = Pose(self.skins, node, world, primitive)
                 self._add(index, (node["mesh"], number), primitive, pose)
-        self.objects.append(_name(node) or _name(mesh))
+        self.objects.append(name_of(node) or name_of(mesh))
 
-    def _add(self, node: int, place: tuple[int, int], primitive: dict[str, Any], pose: _Pose) -> None:
+    def _add(self, node: int, place: tuple[int, int], primitive: dict[str, Any], pose: Pose) -> None:
         file, attributes = self.file, primitive["attributes"]
         count = file.document["accessors"][attributes["POSITION"]]["count"]
         corners = file.triangles(primitive)
@@ -274,32 +167,6 @@ class _Scene:
         if {wrapping.get("wrapS", REPEAT), wrapping.get("wrapT", REPEAT)} != {REPEAT}:
             log.warning("%s: a texture that is mirrored or clamped outside [0,1] is repeated", self.file.path.name)
 
-    def _material(self, material: dict[str, Any]) -> Material:
-        """The base colour of a material; those of the same image and factor share one."""
-        reference, factor = base_color(material)
-        tint = factor[:3].clip(0, 1)
-        red, green, blue = (float(x) for x in linear_to_srgb(tint))
-        if reference is None:
-            return Material((red, green, blue))
-        image = self.file.texture_image(reference["index"])
-        data = self.file.image(image)
-        if (image,) not in self._images:
-            name = _name(self.file.get("images")[image]) or f"image {image}"
-            rgb = np.array(load_image(data, name=f"{name} of {self.file.path}"))
-            self._images[image,] = Material((1.0, 1.0, 1.0), rgb, load_alpha(data))
-        whole = self._images[image,]
-        solid = whole.alpha is not None and opaque(material)
-        key = (image, solid, *tint)
-        if key not in self._images:
-            values = whole.texture
-            if solid:
-                values = np.array(Image.open(io.BytesIO(data)).convert("RGBA"))[..., :3]
-            if (tint < 1).any():
-                table = linear_to_srgb(srgb_to_linear(np.arange(256) / 255)[:, None] * tint)
-                values = (table[values, np.arange(3)] * 255).round().astype(np.uint8)
-            self._images[key] = Material((1.0, 1.0, 1.0), values, None if solid else whole.alpha)
-        return self._images[key]
-
     def mesh(self) -> RawMesh:
         """All of it."""
         file = self.file
@@ -313,7 +180,8 @@ class _Scene:
 
         face_material = joined(self.face_material)
         used, white = set(face_material.tolist()), Material((1.0, 1.0, 1.0))
-        materials = [self._material(entry) if index in used else white for index, entry in enumerate(self.materials)]
+        shown = Materials(file)
+        materials = [shown.load(entry) if index in used else white for index, entry in enumerate(self.materials)]
         return RawMesh(
             vertices=stacked(self.vertices.rows, 3),
             faces=stacked(self.faces, 3, np.int64),
@@ -322,7 +190,7 @@ class _Scene:
             normals=stacked(self.normals.rows, 3),
             face_normals=stacked(self.face_normals, 3, np.int64),
             materials=[*materials, white],  # the last is of primitives that have none
-            names=[*(_name(entry, f"material_{index}") for index, entry in enumerate(self.materials)), ""],
+            names=[*(name_of(entry, f"material_{index}") for index, entry in enumerate(self.materials)), ""],
             face_material=face_material,
             files=tuple(file.files),
             colors=stacked(self.colors.rows, 3) if self.tinted else None,

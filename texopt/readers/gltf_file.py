@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
 from texopt.errors import ImageError, MeshError
-from texopt.gltf import GltfFile, links, texture_infos, uv_set
+from texopt.gltf import GltfFile
+from texopt.gltf_links import links, texture_infos, uv_set
 from texopt.images import inside
 
 # extensions that a file may require: those that change what texopt reads, and those that it can ignore
