@@ -515,6 +515,7 @@ def test_nodes_are_a_forest(tmp_path: Path) -> None:
         ([{"mesh": 0, "children": [1]}, {"children": [0]}], [0]),
         ([{"mesh": 0, "children": [0]}], [0]),
         ([{"children": [2]}, {"children": [2]}, {"mesh": 0}], [0, 1]),
+        ([{"children": [2]}, {"children": [2]}, {"mesh": 0}], [0]),
         ([{"mesh": 0}], [0, 0]),
     ):
         builder = textured_quad()

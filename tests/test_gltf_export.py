@@ -80,7 +80,9 @@ TRANSFORM = {"scale": [2, 2], "texCoord": 1}
 def scene() -> Builder:
     """Two materials, one with all channels; a skin, morph targets, animation, camera, lights, extras."""
     builder = Builder()
-    base, normal, occlusion, emissive, rough, other = (builder.texture(encoded(picture(seed=i))) for i in range(6))
+    base, normal, occlusion, emissive, rough, other = (
+        builder.texture(encoded(picture(7 + i, seed=i))) for i in range(6)
+    )
     builder.add("samplers", {"wrapS": 33071, "wrapT": 33071, "magFilter": 9728, "minFilter": 9728})
     builder.document["textures"][normal]["sampler"] = 0
     painted = builder.material(base, (0.5, 0.7, 0.9, 0.8), name="painted", alphaMode="BLEND", doubleSided=True)
@@ -453,6 +455,32 @@ def test_extensions_that_are_gone_are_not_declared(tmp_path: Path) -> None:
     assert document["extensionsUsed"] == ["KHR_mesh_quantization"]
     assert "extensionsRequired" not in document
     assert [image["mimeType"] for image in document["images"]] == ["image/png"]
+
+
+def test_another_format_of_a_texture_goes_with_it(tmp_path: Path) -> None:
+    """A KTX2 image with a PNG to fall back to: the painted material's are gone, the other's are as they were."""
+    builder = Builder()
+    ktx = b"\xabKTX 20\xbb\r\n\x1a\n and data"
+    for seed in range(2):
+        image = builder.add("images", {"bufferView": builder.view(ktx), "mimeType": "image/ktx2"})
+        texture = builder.texture(encoded(picture(seed=seed)))
+        builder.document["textures"][texture]["extensions"] = {"KHR_texture_basisu": {"source": image}}
+    names = ("painted", "kept")
+    quads = [builder.quad() | {"material": builder.material(i, name=name)} for i, name in enumerate(names)]
+    builder.node(builder.mesh(*quads))
+    builder.document["extensionsUsed"] = ["KHR_texture_basisu"]
+    path = builder.glb(tmp_path / "a.glb")
+    document, binary = exported(load_mesh(path, only=["painted"]), tmp_path)
+    assert [image["mimeType"] for image in document["images"]] == ["image/ktx2", "image/png", "image/png"]
+    kept, new = document["textures"]
+    assert kept == {"source": 1, "extensions": {"KHR_texture_basisu": {"source": 0}}}
+    assert new["source"] == 2
+    view = document["bufferViews"][document["images"][0]["bufferView"]]
+    assert binary[view["byteOffset"] :].startswith(ktx)
+    assert document["extensionsUsed"] == ["KHR_texture_basisu"]
+    document, _ = exported(load_mesh(path), tmp_path)
+    assert "extensionsUsed" not in document
+    assert [image["mimeType"] for image in document["images"]] == ["image/png"] * 2
 
 
 def test_numbers_stay_where_an_unknown_extension_may_use_them(tmp_path: Path) -> None:

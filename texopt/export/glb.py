@@ -12,6 +12,8 @@ from texopt.gltf_links import links
 from texopt.readers.gltf_file import understood
 
 FREED = ("textures", "images", "accessors", "bufferViews")  # each is what the next is used by
+# further extensions that number none of these in ways of their own
+PLAIN = {"KHR_texture_basisu", "EXT_texture_avif", "MSFT_texture_dds", "EXT_mesh_gpu_instancing", "MSFT_lod"}
 SIGNATURES = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"\xabKTX 20", "image/ktx2"))
 
 
@@ -41,7 +43,7 @@ def _used(document: dict[str, Any], kind: str) -> set[int]:
 
 def _free(document: dict[str, Any], before: dict[str, Any]) -> None:
     """Drop what is no longer used, unless extensions may number it in ways of their own."""
-    if not all(understood(name) for name in document.get("extensionsUsed", [])):
+    if not all(understood(name) or name in PLAIN for name in document.get("extensionsUsed", [])):
         return
     for kind in FREED:
         freed = _used(before, kind) - _used(document, kind)
