@@ -611,3 +611,48 @@ def test_the_json_is_what_readers_expect(tmp_path: Path) -> None:
     document, _ = unpacked(tmp_path / "out" / "b.glb")
     for view in document["bufferViews"]:
         assert view["byteOffset"] % 4 == 0
+
+
+@pytest.mark.parametrize("unwrap", [False, True])
+@pytest.mark.parametrize("order", [(1, -1), (-1, 1)])
+def test_a_mirrored_copy_faces_outward_as_obj_and_shares_its_texels(
+    tmp_path: Path, order: tuple[int, int], unwrap: bool
+) -> None:
+    builder = Builder()
+    mesh = builder.mesh(builder.quad())
+    for side in order:
+        builder.node(mesh, scale=[side, 1, 1], translation=[2 * side, 0, 0])
+    loaded = load_mesh(builder.glb(tmp_path / "a.glb"), unwrap=unwrap)
+    export(loaded, torch.rand(3, 16, 16), tmp_path / "b.obj")
+    again = load_mesh(tmp_path / "b.obj")
+    a, b, c = again.vertices[again.faces].transpose(1, 0, 2)
+    assert again.normals is not None
+    assert again.face_normals is not None
+    assert (np.cross(b - a, c - a) * again.normals[again.face_normals[:, 0]]).sum(1).min() > 0.9
+    places = np.abs(again.vertices[again.faces]) - (2, 0, 0)  # of both, on the mesh
+    corners = np.concatenate([places, again.uvs[again.face_uvs]], 2).round(5)
+    first, second = ({frozenset(map(tuple, face.tolist())) for face in some} for some in (corners[:2], corners[2:]))
+    assert first == second
+
+
+def test_opacity_comes_along_to_new_uvs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("texopt.original.SIZE", 64)
+    values = np.full((64, 64, 4), 255, np.uint8)
+    values[:, :32, 3] = 0  # the left half is clear
+    builder = Builder()
+    builder.node(
+        builder.mesh(
+            builder.quad() | {"material": builder.material(builder.texture(encoded(values)), alphaMode="BLEND")}
+        )
+    )
+    loaded = load_mesh(builder.glb(tmp_path / "a.glb"), unwrap=True)
+    assert loaded.maps[0].alpha is not None
+    export(loaded, torch.rand(3, 64, 64), tmp_path / "b.glb")
+    again = load_mesh(tmp_path / "b.glb")
+    alpha = again.maps[0].alpha
+    assert alpha is not None
+    for x, expected in ((0.25, 0), (0.75, 255)):  # on the lower right triangle, which has the texture's x as its own
+        corners, uvs = again.vertices[again.faces[0]], again.uvs[again.face_uvs[0]]
+        weights = np.linalg.solve(np.vstack([corners[:, :2].T, np.ones(3)]), [x, 0.1, 1])
+        u, v = weights @ uvs
+        assert abs(int(alpha[int((1 - v) * 64), int(u * 64)]) - expected) < 20

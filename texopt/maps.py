@@ -14,7 +14,7 @@ from torch import Tensor
 
 from texopt.errors import MeshError, OptionError
 from texopt.images import load_image
-from texopt.readers.raw import RawMesh
+from texopt.readers.raw import TURNED, RawMesh
 
 log = logging.getLogger("texopt")
 
@@ -159,7 +159,8 @@ def make_uvs(raw: RawMesh, layout: Layout, file: str, padding_size: int) -> None
             log.info("%s has %s: making them with xatlas (%s triangles)", file, some, f"{len(first):,}")
         uvs, face_uvs = unwrap_faces(raw.vertices, raw.faces[first], padding_size)
         layout.face_uvs[first] = face_uvs + sum(map(len, columns))
-        layout.face_uvs[faces] = layout.face_uvs[raw.copy_of[faces]]
+        copied = layout.face_uvs[raw.copy_of[faces]]
+        layout.face_uvs[faces] = np.where(raw.turned[faces, None], copied[:, TURNED], copied)
         columns.append(uvs)
     bare = ~new & ~has
     if bare.any():

@@ -184,8 +184,8 @@ def load_mesh(
             label = f"{path.name}, {name or 'no material'}" if len(layout.names) > 1 else path.name
             report_uvs(label, layout.uvs, layout.face_uvs[raw.first_shown(faces)])
         own, material = layout.own_uvs[index], raw.materials[raw.face_material[faces[0]]]
-        original = original_texture(raw, layout.uvs, layout.face_uvs, faces, own)
-        alpha, tile = (material.alpha, material.tile) if own else (None, None)
+        original, alpha = original_texture(raw, layout.uvs, layout.face_uvs, faces, own)
+        tile = material.tile if own else None
         maps.append(TextureMap(original, name, own, layout.kept[index], masks.get(index), alpha, tile))
     normals = raw.normals if len(raw.normals) else None
     return Mesh(

@@ -11,7 +11,7 @@ from torch import Tensor
 from texopt import raster
 from texopt.color import linear_to_srgb, srgb_to_linear
 from texopt.export.atlas import fill
-from texopt.readers.raw import RawMesh
+from texopt.readers.raw import Material, RawMesh
 from texopt.render import Fragments, look_up, sample_maps
 from texopt.uvspace import rasterize_uvs
 
@@ -21,27 +21,39 @@ LARGEST = 4096  # of one that is made of larger textures
 
 def original_texture(
     raw: RawMesh, uvs: np.ndarray, face_uvs: np.ndarray, faces: np.ndarray, own_uvs: bool
-) -> np.ndarray:
-    """What the given faces (indices) show, as a texture on their UVs: uint8 [H,W,3]; [1,1,3] for one colour."""
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """What the given faces (indices) show, as a texture on their UVs: uint8 [H,W,3]; [1,1,3] for one colour.
+
+    And its opacity uint8 [H,W], or None where it is opaque.
+    """
     materials = [raw.materials[int(index)] for index in np.unique(raw.face_material[faces])]
     colors = None if raw.colors is None else raw.colors[raw.faces[faces]].reshape(-1, 3)
     tinted = colors is not None and bool((colors < 1).any())
     one = all(material is materials[0] for material in materials)
     if one and not tinted and (own_uvs or materials[0].texture is None):
-        return materials[0].image()
+        return materials[0].image(), materials[0].alpha
     if colors is not None and len(np.unique(face_uvs[faces])) == 1:  # a single place, of what is kept without UVs
-        return np.asarray((colors.mean(0) * materials[0].image()[-1, 0]).round().astype(np.uint8)[None, None])
-    return transfer(raw, uvs, face_uvs, faces)
+        return np.asarray((colors.mean(0) * materials[0].image()[-1, 0]).round().astype(np.uint8)[None, None]), None
+    made = transfer(raw, uvs, face_uvs, faces)
+    return np.ascontiguousarray(made[..., :3]), made[..., 3].copy() if made.shape[2] > 3 else None
 
 
 def _shown(image: np.ndarray, fragments: Fragments) -> Tensor:
     return look_up(torch.from_numpy(image).permute(2, 0, 1) / 255.0, fragments)
 
 
+def _with_alpha(material: Material) -> np.ndarray:
+    image = material.image()
+    alpha = np.full(image.shape[:2], 255, np.uint8) if material.alpha is None else material.alpha
+    return np.concatenate([image, alpha[..., None]], 2)
+
+
 def transfer(raw: RawMesh, uvs: np.ndarray, face_uvs: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """The colours of materials and vertices of some faces in a new UV layout: uint8 [S,S,3], row 0 on top."""
-    used = [raw.materials[int(index)].image() for index in np.unique(raw.face_material[faces])]
-    largest = max(max(image.shape[:2]) for image in used)
+    """The colours of materials and vertices of some faces in a new UV layout, row 0 on top: uint8 [S,S,3], or [S,S,4]
+    where some are not opaque."""
+    used = {int(index): raw.materials[int(index)] for index in np.unique(raw.face_material[faces])}
+    largest = max(max(material.image().shape[:2]) for material in used.values())
+    clear = any(material.alpha is not None for material in used.values())
     size = SIZE if largest <= SIZE else LARGEST
     rast, rast_db = rasterize_uvs(uvs, face_uvs[faces], size, size)
     face = rast[..., 3].int() - 1
@@ -53,12 +65,14 @@ def transfer(raw: RawMesh, uvs: np.ndarray, face_uvs: np.ndarray, faces: np.ndar
     uv, uv_da = raster.interpolate(torch.from_numpy(own), rast, torch.from_numpy(corners), rast_db, "all")
     material = torch.from_numpy(raw.face_material[faces])[face.clamp(min=0).long()]
     fragments = Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, valid, material)
-    image = sample_maps([partial(_shown, material.image()) for material in raw.materials], fragments)[0]
+    pictures = {index: _with_alpha(item) if clear else item.image() for index, item in used.items()}
+    samplers = [partial(_shown, pictures[index]) if index in used else None for index in range(len(raw.materials))]
+    image = sample_maps(samplers, fragments)[0]
     valid = valid[0]
     if raw.colors is not None:
         colors = torch.from_numpy(raw.colors.astype(np.float32))
         tint, _ = raster.interpolate(colors, rast, torch.from_numpy(raw.faces[faces].astype(np.int32)))
-        product = srgb_to_linear(image[:, valid].numpy()) * srgb_to_linear(tint[0][valid].T.numpy())
-        image[:, valid] = torch.from_numpy(linear_to_srgb(product)).float()
+        product = srgb_to_linear(image[:3, valid].numpy()) * srgb_to_linear(tint[0][valid].T.numpy())
+        image[:3, valid] = torch.from_numpy(linear_to_srgb(product)).float()
     filled = fill(image, valid)
     return np.asarray((filled.permute(1, 2, 0) * 255.0).round().clamp(0, 255).byte())

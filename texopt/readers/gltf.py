@@ -17,7 +17,7 @@ from texopt.gltf_links import uv_set
 from texopt.readers.gltf_file import parsing, read_gltf
 from texopt.readers.gltf_material import Materials, base_color, vertex_colors
 from texopt.readers.gltf_pose import Pose, Skins
-from texopt.readers.raw import Material, RawMesh, stacked
+from texopt.readers.raw import TURNED, Material, RawMesh, stacked
 
 log = logging.getLogger("texopt")
 
@@ -94,6 +94,7 @@ class _Scene:
         self.face_material: list[np.ndarray] = []
         self.face_object: list[np.ndarray] = []
         self.copy_of: list[np.ndarray] = []
+        self.turned: list[np.ndarray] = []
         self.objects: list[str] = []
         self.pieces: dict[tuple[int, int], Piece] = {}
         self.count = 0
@@ -118,8 +119,8 @@ class _Scene:
         if len(corners) and not 0 <= corners.min() <= corners.max() < count:
             raise MeshError(f"{file.path} has face indices out of range of its {count} vertices; mend the file")
         piece = self.pieces.setdefault(place, Piece(*place, self.count, pose.mirrored))
-        if piece.mirrored:  # copies go as what they are copies of
-            corners = corners[:, [0, 2, 1]]
+        if pose.mirrored:
+            corners = corners[:, TURNED]
 
         skin = tuple(attributes.get(name) for name in ("JOINTS_0", "WEIGHTS_0"))
         targets = repr(primitive["targets"]) if pose.targets else ""
@@ -138,6 +139,7 @@ class _Scene:
         self.face_material.append(np.full(len(corners), material))
         self.face_object.append(np.full(len(corners), len(self.objects)))
         self.copy_of.append(np.arange(piece.face, piece.face + len(corners)))
+        self.turned.append(np.full(len(corners), pose.mirrored != piece.mirrored))
         self.count += len(corners)
 
     def _corner_uvs(self, corners: np.ndarray, attributes: dict[str, int], material: int) -> np.ndarray:
@@ -197,5 +199,6 @@ class _Scene:
             objects=self.objects or [""],
             face_object=joined(self.face_object),
             copy_of=joined(self.copy_of),
+            turned=joined(self.turned).astype(bool),
             source=file,
         )

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from texopt.color import linear_to_srgb, srgb_to_linear
 from texopt.gltf import GltfFile, name_of, numbers
-from texopt.images import load_alpha, load_image
-from texopt.readers.raw import Material
+from texopt.readers.raw import Material, textured
 
 WHITE = (1.0,) * 4
 
@@ -53,20 +50,16 @@ class Materials:
         if reference is None:
             return Material((red, green, blue))
         image = self.file.texture_image(reference["index"])
-        data = self.file.image(image)
         if (image,) not in self._loaded:
             name = name_of(self.file.get("images")[image]) or f"image {image}"
-            rgb = np.array(load_image(data, name=f"{name} of {self.file.path}"))
-            self._loaded[image,] = Material((1.0, 1.0, 1.0), rgb, load_alpha(data))
+            self._loaded[image,] = textured(self.file.image(image), f"{name} of {self.file.path}")
         whole = self._loaded[image,]
-        solid = whole.alpha is not None and opaque(material)
-        key = (image, solid, *tint)
+        alpha = None if opaque(material) else whole.alpha
+        key = (image, alpha is None, *tint)
         if key not in self._loaded:
             values = whole.texture
-            if solid:
-                values = np.array(Image.open(io.BytesIO(data)).convert("RGBA"))[..., :3]
             if (tint < 1).any():
                 table = linear_to_srgb(srgb_to_linear(np.arange(256) / 255)[:, None] * tint)
                 values = (table[values, np.arange(3)] * 255).round().astype(np.uint8)
-            self._loaded[key] = Material((1.0, 1.0, 1.0), values, None if solid else whole.alpha)
+            self._loaded[key] = Material((1.0, 1.0, 1.0), values, alpha)
         return self._loaded[key]

@@ -31,6 +31,7 @@ class Material:
 
 
 GREY = (0.8, 0.8, 0.8)
+TURNED = [0, 2, 1]  # corners of a triangle the other way round
 
 
 def textured(source: Path | bytes, name: str = "", tile: tuple[str, int] | None = None) -> Material:
@@ -51,7 +52,8 @@ class RawMesh:
     """What a file holds, triangulated. Indices are -1 where a corner has no uv or normal.
 
     copy_of is, for a face of an object that a scene shows again, the same face where it is shown first, and else the
-    face itself. source is the file for an export that keeps it.
+    face itself; its corners are TURNED where a node mirrors one of the two. source is the file for an export that keeps
+    it.
     """
 
     vertices: np.ndarray  # float64 [V,3]
@@ -68,11 +70,14 @@ class RawMesh:
     objects: list[str] = field(default_factory=lambda: [""])
     face_object: np.ndarray = None  # type: ignore[assignment]  # int64 [F], by default 0
     copy_of: np.ndarray = None  # type: ignore[assignment]  # int64 [F], by default the faces themselves
+    turned: np.ndarray = None  # type: ignore[assignment]  # bool [F], by default False
     source: ObjFile | GltfFile | None = None
 
     def __post_init__(self) -> None:
         if self.face_object is None:
             object.__setattr__(self, "face_object", np.zeros(len(self.faces), np.int64))
+        if self.turned is None:
+            object.__setattr__(self, "turned", np.zeros(len(self.faces), bool))
         if self.copy_of is None:
             object.__setattr__(self, "copy_of", np.arange(len(self.faces)))
 
