@@ -12,12 +12,13 @@ from PIL import Image
 
 from texopt.config import InfoConfig, RenderConfig, RunConfig, UnwrapConfig, ViewConfig, listed, masks
 from texopt.errors import OptionError, OutputError
-from texopt.export import check_target, export
+from texopt.export import check_ending, check_target, export
 from texopt.images import to_image, write_file
 from texopt.indexed import map_parts
 from texopt.mesh import Mesh, load_mesh
 from texopt.preview import draw, still
 from texopt.render import Scene
+from texopt.texture.image import check_size
 
 log = logging.getLogger("texopt")
 
@@ -45,11 +46,15 @@ def described(mesh: Mesh, sizes: list[int]) -> str:
 def unwrap(config: UnwrapConfig) -> None:
     """Write the mesh with new UVs, and its textures in that layout."""
     started = time.perf_counter()
+    check_size(config.texture_size)
+    source = config.mesh
+    ending = ".glb" if source.suffix.lower() in (".gltf", ".glb") else ".obj"
+    out = config.out or Path("outputs") / f"{source.stem}_unwrapped" / f"{source.stem}{ending}"
+    check_ending(out, (".obj", ".glb"))
     mesh = load_mesh(
-        config.mesh, unwrap=True, only=listed(config.only), skip=listed(config.skip), texture_size=config.texture_size
+        source, unwrap=True, only=listed(config.only), skip=listed(config.skip), texture_size=config.texture_size
     )
-    ending = ".glb" if config.mesh.suffix.lower() in (".gltf", ".glb") else ".obj"
-    out = check_target(mesh, config.out or Path("outputs") / f"{mesh.name}_unwrapped" / f"{mesh.name}{ending}")
+    check_target(mesh, out)
     files = export(mesh, mesh.originals([(config.texture_size, config.texture_size)] * len(mesh.painted)), out)
     charts = used_share(mesh)
     print(f"{files[-1]}: {charts:.0%} of the texture is used, in {time.perf_counter() - started:.0f} s")

@@ -18,11 +18,16 @@ from texopt.mesh import Mesh
 FORMATS = (".obj", ".glb", ".png")
 
 
+def check_ending(path: Path, formats: Sequence[str] = FORMATS) -> None:
+    """OptionError for a file whose ending is none of a model."""
+    if path.suffix.lower() not in formats:
+        raise OptionError(f"cannot export to {path.name!r}: the ending has to be one of {', '.join(formats)}")
+
+
 def check_target(mesh: Mesh, path: str | os.PathLike[str]) -> Path:
     """The path, if exporting `mesh` there is possible and would not overwrite a file that the mesh came from."""
     path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise OptionError(f"cannot export to {path.name!r}: the ending has to be one of {', '.join(FORMATS)}")
+    check_ending(path)
     written = {path} if path.suffix.lower() == ".glb" else set(texture_files(mesh, path).values())
     if path.suffix.lower() == ".obj":
         written |= {path, path.with_suffix(".mtl")}
