@@ -18,10 +18,10 @@ from texopt.features.backbones import DEFAULT, load_backbone
 from texopt.features.extractor import Activations, FeatureExtractor
 from texopt.mesh import Mesh
 from texopt.objectives.objective import Loss, Objective, as_objective
-from texopt.render import Scene, View, composite, look_up
+from texopt.render import Scene, View, composite
 from texopt.result import Result
 from texopt.seams import Seams
-from texopt.texture.maps import Texture, TextureSet
+from texopt.texture.maps import Surface, Texture
 from texopt.transforms import Transform
 
 log = logging.getLogger("texopt")
@@ -117,16 +117,11 @@ def optimize(
     extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone, device=target)
     sample_cameras, make_background = cameras or sample_sphere(), background or smooth_noise()
 
-    textures = TextureSet(mesh, texture).to(target)
+    surface = Surface(mesh, texture, target)
     seams = Seams(mesh, target)
     scene = Scene(mesh, target, raster, painted=True)
-    sizes = [(image.shape[1], image.shape[2]) for image in textures.bake()]
-    originals = [image.to(target) for image in mesh.originals(sizes)]
-    paints = mesh.paints(sizes)
-    if paints is not None:
-        paints = [paint.to(target) for paint in paints]
     fused = target.type in ("cpu", "cuda")
-    adam = torch.optim.Adam(textures.parameters(), lr=learning_rate, fused=fused)
+    adam = torch.optim.Adam(surface.textures.parameters(), lr=learning_rate, fused=fused)
     generator = Generator().manual_seed(seed)
     layers: set[str] = set()  # that the objective asks for, of the view and of the original
     original_layers: set[str] = set()
@@ -141,13 +136,8 @@ def optimize(
             fragments = scene.rasterize(sample_cameras(generator, views_per_step, number * views_per_step), view_size)
             behind = make_background(generator, views_per_step, view_size).to(target)
             mask = fragments.mask[:, None].float()
-            extended = seams.extend(fragments, generator)
-            before, colors = look_up(originals, extended), textures.sample(extended)
-            painted = mask
-            if paints is not None:
-                amount = look_up(paints, extended)
-                colors = torch.lerp(before, colors, amount)
-                painted = mask * (amount[:, :, :view_size] > 0.5)
+            colors, before, amount = surface.sample(seams.extend(fragments, generator))
+            painted = mask if amount is None else mask * (amount[:, :, :view_size] > 0.5)
             colors, points = seams.split(colors, view_size)
             images = torch.cat([
                 composite(colors, mask, behind),

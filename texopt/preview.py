@@ -15,7 +15,7 @@ from torch import Tensor
 from texopt.cameras import Cameras, fit_distance, orbit, sphere_points
 from texopt.images import to_image
 from texopt.mesh import Mesh
-from texopt.render import Scene, composite, look_up
+from texopt.render import Fragments, Scene, composite, look_up
 
 if TYPE_CHECKING:
     from texopt.loop import Step
@@ -67,9 +67,12 @@ Look = Tensor | Sequence[Tensor]  # a texture [3,H,W] in [0,1], or a list of the
 def draw(scene: Scene, cameras: Cameras, size: int, *looks: Look) -> list[Tensor]:
     """Pictures [B,3,size,size] in [0,1] of a scene over BACKGROUND, antialiased, for each of the looks."""
     fragments = scene.rasterize(cameras, size * SUPERSAMPLE)
-    mask = fragments.mask[:, None].float()
-    views = (composite(look_up(look, fragments), mask, BACKGROUND) for look in looks)
-    return [F.avg_pool2d(view, SUPERSAMPLE) for view in views]
+    return [developed(look_up(look, fragments), fragments) for look in looks]
+
+
+def developed(colors: Tensor, fragments: Fragments) -> Tensor:
+    """Pictures [B,3,h,w] of colours [B,3,H,W] at fragments, over BACKGROUND, SUPERSAMPLE times smaller."""
+    return F.avg_pool2d(composite(colors, fragments.mask[:, None].float(), BACKGROUND), SUPERSAMPLE)
 
 
 def contact_sheet(mesh: Mesh, *looks: Look) -> Image.Image:

@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
 
 from texopt.cameras import sample_sphere
 from texopt.commands.meshes import described, load
@@ -27,13 +26,13 @@ from texopt.indexed import map_parts
 from texopt.loop import Step, check_options, optimize, resolve_device
 from texopt.mesh import Mesh
 from texopt.objectives import Objective, as_objective, channel, content, logit, seam, style
-from texopt.preview import draw, framed
+from texopt.preview import SUPERSAMPLE, developed, draw, framed
 from texopt.raster import backends
 from texopt.render import Scene
 from texopt.result import Result
 from texopt.texture import FourierTexture, PixelTexture, PyramidTexture, Texture, TextureSet, palette
 from texopt.texture.image import check_size
-from texopt.texture.maps import with_kept
+from texopt.texture.maps import Surface, with_kept
 from texopt.transforms import robust
 from texopt.video import Timelapse, check_video, turntable, write_video
 
@@ -121,27 +120,23 @@ class _Bar(Progress):
         self.update(self.row, completed=step.number, speed=f"{step.number / step.seconds:.1f} steps/s", terms=terms)
 
 
-def _look(mesh: Mesh, textures: list[Texture]) -> list[Tensor]:
-    """The textures of all maps as they are now."""
-    return with_kept(mesh, [image.cpu() for image in TextureSet(mesh, textures).bake()])
-
-
 def _live_page(config: RunConfig, mesh: Mesh, textures: list[Texture]) -> LivePage:
     from texopt.live import LivePage
 
     originals = [Image.fromarray(texture.original) for texture in mesh.maps]
 
     def bake() -> list[Image.Image]:
-        return [to_image(image) for image in _look(mesh, textures)]
+        return [to_image(image) for image in with_kept(mesh, TextureSet(mesh, textures).bake())]
 
     return LivePage(
         mesh.name, map_parts(mesh), bake(), originals=originals, bake=bake, host=config.host, port=config.port
     )
 
 
-def _timelapse(mesh: Mesh, textures: list[Texture], steps: int) -> Timelapse:
-    scene, camera = Scene(mesh), framed(mesh, [30.0], [15.0])
-    return Timelapse(lambda: to_image(draw(scene, camera, VIDEO, _look(mesh, textures))[0][0]), steps)
+def _timelapse(mesh: Mesh, textures: list[Texture], steps: int, device: torch.device) -> Timelapse:
+    surface = Surface(mesh, textures, device)
+    fragments = Scene(mesh, device).rasterize(framed(mesh, [30.0], [15.0]), VIDEO * SUPERSAMPLE)
+    return Timelapse(lambda: to_image(developed(surface.sample(fragments)[0], fragments)[0]), steps)
 
 
 def _write_videos(config: RunConfig, folder: Path, result: Result, timelapse: Timelapse | None) -> None:
@@ -198,7 +193,7 @@ def run(command: str, config: RunConfig) -> None:
         "%s: %s triangles; %s; %s on %s, %s; drawing on %s", mesh.name, f"{len(mesh.faces):,}",
         described(mesh, sizes), config.backbone, device.type, precision, drawing,
     )  # fmt: skip
-    timelapse = _timelapse(mesh, textures, config.steps) if config.timelapse else None
+    timelapse = _timelapse(mesh, textures, config.steps, device) if config.timelapse else None
     with _Bar(config.steps) as bar:
         watchers: list[Callable[[Step], None]] = [
             bar.show,

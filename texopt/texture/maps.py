@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from texopt.errors import OptionError
 from texopt.mesh import Mesh
-from texopt.render import Fragments, sample_maps
+from texopt.render import Fragments, look_up, sample_maps
 
 
 class Texture(Protocol):
@@ -26,8 +26,9 @@ class Texture(Protocol):
 def with_kept(mesh: Mesh, images: Sequence[Tensor]) -> list[Tensor]:
     """The textures of all maps: the given ones [3,H,W] of those that are optimised, over what is kept of the originals.
 
-    images: in the order of mesh.painted, on the CPU.
+    images: in the order of mesh.painted. Returns them on the CPU.
     """
+    images = [image.cpu() for image in images]
     sizes = [(image.shape[1], image.shape[2]) for image in images]
     out, paints = mesh.originals(sizes), mesh.paints(sizes)
     for index, image in zip(mesh.painted, images, strict=True):
@@ -65,3 +66,30 @@ class TextureSet(nn.Module):
     def bake(self) -> list[Tensor]:
         """The textures as images [3,H,W] in [0,1], each at its own size, in the order of mesh.painted."""
         return [texture.bake().detach() for texture in self.textures]  # type: ignore[operator]
+
+
+class Surface:
+    """What a mesh shows while it is optimised: its textures over what is kept of the originals.
+
+    Args:
+        mesh, textures: as of TextureSet; the textures are moved to `device`.
+        device: of the fragments.
+    """
+
+    def __init__(self, mesh: Mesh, textures: Texture | Sequence[Texture], device: torch.device | str = "cpu") -> None:
+        self.textures = TextureSet(mesh, textures).to(device)
+        sizes = [(image.shape[1], image.shape[2]) for image in self.textures.bake()]
+        self.originals = [image.to(device) for image in mesh.originals(sizes)]
+        paints = mesh.paints(sizes)
+        self.paints = None if paints is None else [paint.to(device) for paint in paints]
+
+    def sample(self, fragments: Fragments) -> tuple[Tensor, Tensor, Tensor | None]:
+        """(colours now, colours of the originals, how far each pixel may change or None if all may).
+
+        [B,3,H,W] twice, and [B,1,H,W] in [0,1]; the first is differentiable.
+        """
+        colors, before = self.textures.sample(fragments), look_up(self.originals, fragments)
+        if self.paints is None:
+            return colors, before, None
+        amount = look_up(self.paints, fragments)
+        return torch.lerp(before, colors, amount), before, amount
