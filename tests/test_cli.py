@@ -86,6 +86,8 @@ BAD = [
     (["style", KNOT, WOODCUT, "--steps", "0"], "steps"),
     (["style", KNOT, WOODCUT, "--view-size", "1"], "view_size"),
     (["style", KNOT, WOODCUT, "--threads", "0"], "threads"),
+    (["style", KNOT, WOODCUT, "--seed", "99999999999999999999"], "seed has to be"),
+    (["style", KNOT, WOODCUT, "--style-weight", "nan"], "weights have to be 0 or more"),
     (["style", KNOT, WOODCUT, "--style-size", "0"], "size"),
     (["style", KNOT, WOODCUT, "--elevation", "40", "20"], "elevation"),
     (["style", KNOT, WOODCUT, "--weights", "missing.pth"], "missing.pth does not exist"),
@@ -140,7 +142,9 @@ def test_a_file_without_the_function(
     ("text", "message"),
     [
         ("- a\n- b", "is not one of"), ("command: feature", "is not one of"), ("speed: 3", "an option 'speed'"),
-        ("steps: many", "steps has to be of type int"), ("steps: true", "type int"), ("{", "cannot be read"),
+        ("steps: many", "steps cannot be 'many'"), ("steps: true", "steps cannot be True"), ("{", "cannot be read"),
+        ("bits: 12", "bits cannot be 12"), ("texture: foo", "texture cannot be"), ("only: [a]", "only cannot be"),
+        ("distance: 3", "distance cannot be"), ("distance: [1]", "distance cannot be"), ("mask: 3", "mask cannot be"),
         ("a: !!python/object/apply:os.system [exit]", "cannot be read"),
     ],
 )  # fmt: skip
@@ -148,6 +152,27 @@ def test_a_config_that_is_no_good(tmp_path: Path, capsys: pytest.CaptureFixture[
     (tmp_path / "config.yaml").write_text(text)
     assert main(["style", f"--config={tmp_path / 'config.yaml'}", KNOT, WOODCUT]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def red(view:\n", "mine.py, line 1: SyntaxError"),
+        ("import nothing_of_that_name", "mine.py, line 1: ModuleNotFoundError"),
+        ("def red(view):\n    raise ValueError('mine')", "mine.py, line 2: ValueError: mine"),
+        ("def red(view):\n    return view.image.detach().mean()", "does not depend on the texture"),
+        ("def red(view):\n    return view.image.mean() * float('nan')", "became nan at step 1"),
+    ],
+)
+def test_an_objective_that_fails_leaves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    out = tmp_path / "out"
+    assert main(["custom", KNOT, script_with(tmp_path, text) + ":red", "--out", str(out), *SMALL]) == 2
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert "Traceback" not in errors
+    assert not out.exists()
 
 
 def test_backbones_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

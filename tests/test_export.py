@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from conftest import make_cube
 from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -28,6 +29,7 @@ from texopt.images import load_image, to_tensor
 from texopt.obj import ObjFile
 from texopt.render import look_up, rasterize
 from texopt.result import Result
+from texopt.uvspace import covered
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
 FACE = "f 1/1 2/2 3/3 4/4\n"
@@ -710,3 +712,37 @@ def test_export_then_reload_is_the_identity(text: str) -> None:
     for field in ("vertices", "faces", "uvs", "face_uvs", "normals", "face_normals"):
         np.testing.assert_array_equal(getattr(again, field), getattr(mesh, field), err_msg=field)
     np.testing.assert_array_equal(again.maps[0].original, (noise(8) * 255).round().byte().permute(1, 2, 0))
+
+
+def test_a_texture_is_not_written_over_the_meshs_own(tmp_path: Path) -> None:
+    """Under whatever name it would be written: as given, or as one tile of a set."""
+    Image.new("RGB", (8, 8), (1, 2, 3)).save(tmp_path / "skin.PNG", "PNG")
+    write(tmp_path / "m.mtl", "newmtl a\nmap_Kd skin.PNG\n")
+    mesh = load_mesh(write(tmp_path / "a.obj", f"mtllib m.mtl\n{SQUARE}usemtl a\n{FACE}"))
+    before = (tmp_path / "skin.PNG").read_bytes()
+    with pytest.raises(OutputError, match="would overwrite"):
+        export(mesh, noise(), tmp_path / "skin.PNG")
+    assert (tmp_path / "skin.PNG").read_bytes() == before
+
+
+def test_a_bilinear_look_up_at_the_edge_of_a_chart_meets_no_fill() -> None:
+    """The texel beside a chart's last one is part of what views see, and is not filled over."""
+    mesh = make_cube()
+    texture = texopt.PixelTexture(64, start=noise())
+    image = Result(mesh, texture, []).image
+    used = covered(mesh.uvs, mesh.face_uvs, 64, 64)
+    beside = (torch.nn.functional.max_pool2d(used[None].float(), 3, 1, 1)[0] > 0) & ~used
+    kept = (image == texture.bake().detach()).all(0)
+    assert kept[used].all()
+    assert kept[beside].float().mean() > 0.5
+
+
+@pytest.mark.parametrize("ending", ["obj", "glb"])
+@pytest.mark.parametrize(("size", "offset"), [(1e-3, 1e5), (1.0, 3e6), (1.0, 5.0)])
+def test_what_stands_far_away_keeps_its_shape(tmp_path: Path, ending: str, size: float, offset: float) -> None:
+    """float32 would take steps of a quarter of a metre three thousand kilometres from the origin."""
+    mesh = make_cube()
+    far = replace(mesh, vertices=mesh.vertices * size + np.array([offset, -offset, 2 * offset]))
+    export(far, noise(8), tmp_path / f"a.{ending}")
+    again = load_mesh(tmp_path / f"a.{ending}")
+    np.testing.assert_allclose(again.vertices[again.faces], far.vertices[far.faces], atol=1e-5 * size + 1e-15 * offset)

@@ -690,3 +690,15 @@ def test_mutated_documents_load_or_are_refused(tmp_path: Path, monkeypatch: pyte
             loaded += 1
         assert time.process_time() - start < 2, document
     assert 60 < loaded < 400
+
+
+def test_accessors_of_nothing_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A primitive without indices is as large as its attributes, whatever else is in the file."""
+    monkeypatch.setattr("texopt.readers.gltf.MOST", 1000)
+    builder = Builder()
+    builder.accessor(np.zeros(900, np.float32))
+    triangle = {"attributes": {"POSITION": builder.positions(QUAD[:3])}}
+    mesh = builder.mesh(triangle)
+    for x in range(10):
+        builder.node(mesh, translation=[x, 0, 0])
+    assert len(read_built(builder, tmp_path).faces) == 10

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import trimesh
 from PIL import Image
 
 import texopt
@@ -101,7 +102,10 @@ def test_without_uvs_one_atlas_shows_them_all(tmp_path: Path, caplog: pytest.Log
     assert not mesh.own_uvs
     grey = [204, 204, 204]
     np.testing.assert_array_equal(at_faces(mesh), np.repeat([[255, 0, 0], [0, 0, 255], grey], 2, 0))
-    assert said(caplog) == ["a.obj has no UVs: making them with xatlas (6 triangles)"]
+    assert said(caplog) == [
+        "a.obj: no material library has 'none'; it is taken as grey",
+        "a.obj has no UVs: making them with xatlas (6 triangles)",
+    ]
 
 
 def test_in_a_mixed_file_only_what_needs_uvs_gets_new_ones(tmp_path: Path) -> None:
@@ -457,7 +461,8 @@ def test_vertex_colours_become_the_original(tmp_path: Path, kind: str, scale: in
         face, corner = np.argwhere(mesh.faces == vertex)[0]
         around = mesh.uvs[mesh.face_uvs[face]]
         u, v = around[corner] * 0.9 + around.mean(0) * 0.1
-        shown = mesh.maps[0].original[int((1 - v) * 128), int(u * 128)]
+        height, width = mesh.maps[0].original.shape[:2]
+        shown = mesh.maps[0].original[int((1 - v) * height), int(u * width)]
         np.testing.assert_allclose(shown, np.array(color) * 255, atol=0.35 * 255)  # sRGB is steep near black
         assert shown.argmax() == np.argmax(color)
 
@@ -589,3 +594,15 @@ def test_alpha_is_kept_apart_from_the_colours(tmp_path: Path) -> None:
     image = np.asarray(Image.open(tmp_path / "out" / "b.png"))
     np.testing.assert_array_equal(image[..., 3], alpha)
     np.testing.assert_allclose(image[..., :3].astype(int), values.astype(int), atol=3)
+
+
+def test_a_mask_of_one_of_two_materials_of_the_same_name_is_an_error(tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "mask.png")
+    parts = [trimesh.creation.box(), trimesh.creation.box()]
+    for number, part in enumerate(parts):
+        image = Image.new("RGB", (8, 8), (number, 0, 0))
+        material = trimesh.visual.material.PBRMaterial(name="Mat", baseColorTexture=image)
+        part.visual = trimesh.visual.TextureVisuals(part.vertices[:, :2] + 0.5, material=material)
+    trimesh.Scene(parts).export(tmp_path / "a.glb")
+    with pytest.raises(OptionError, match="several materials 'Mat'"):
+        load_mesh(tmp_path / "a.glb", mask={"Mat": tmp_path / "mask.png"})

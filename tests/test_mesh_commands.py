@@ -15,6 +15,7 @@ from PIL import Image
 
 import texopt
 from texopt.cli import main
+from texopt.commands.meshes import _before
 
 KNOT, TEAPOT, WOODCUT = str(MESHES / "torus_knot.obj"), str(MESHES / "teapot.obj"), str(STYLES / "woodcut.jpg")
 SMALL = ["--steps", "2", "--view-size", "64", "--texture-size", "64"]
@@ -203,3 +204,27 @@ def test_the_live_page_changes_no_byte(two: Path, monkeypatch: pytest.MonkeyPatc
     assert main(["style", str(two), WOODCUT, "--live", "--port", "0", "--out", str(folders[0]), *SMALL]) == 0
     assert main(["style", str(two), WOODCUT, "--out", str(folders[1]), *SMALL]) == 0
     assert (folders[0] / "two_red.png").read_bytes() == (folders[1] / "two_red.png").read_bytes()
+
+
+def test_info_knows_turned_faces_and_shows_names_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    (tmp_path / "a.obj").write_text(SQUARE + "usemtl Metal[gold][/b]\nf 1/1 2/2 3/3\nf 1/1 4/4 3/3\n")
+    assert main(["info", str(tmp_path / "a.obj")]) == 0
+    out = capsys.readouterr().out
+    assert "Metal[gold][/b]" in out
+    assert "1 inconsistently turned edges" in out
+    assert "4 open edges" in out
+
+
+@pytest.mark.parametrize("unwrap", [False, True])
+def test_before_is_shown_only_on_its_own_uvs(two: Path, unwrap: bool) -> None:
+    out = two.parent.parent / "out"
+    assert main(["style", str(two), WOODCUT, "--out", str(out), *SMALL, *(["--unwrap"] if unwrap else [])]) == 0
+    before = _before(out, texopt.load_mesh(out / "two.obj"))
+    if unwrap:
+        assert before is None
+    else:
+        assert before is not None
+        assert [picture.getpixel((0, 0)) for picture in before] == [(255, 0, 0), (0, 0, 255)]

@@ -230,3 +230,17 @@ def test_an_original_of_one_colour_has_no_content(extractor: FeatureExtractor) -
     assert torch.autograd.grad(loss, image)[0].abs().sum() == 0
     plain[..., 10:14, 10:14] = 0.2
     assert texopt.content()(make_view(extractor, image, mask, plain))[0].item() > 0.1
+
+
+@pytest.mark.parametrize("kind", ["one cell", "flat", "nothing"])
+def test_content_has_a_finite_gradient_where_nothing_varies(kind: str) -> None:
+    """A view that covers a single cell, and an original whose features are all the same, are no reason for NaN."""
+    features = torch.rand(1, 3, 4, 4, requires_grad=True)
+    original = torch.rand(1, 3, 4, 4) if kind != "flat" else torch.full((1, 3, 4, 4), 0.25)
+    weights = torch.ones(1, 1, 4, 4) if kind == "flat" else torch.zeros(1, 1, 4, 4)
+    if kind == "one cell":
+        weights[..., 1, 2] = 1
+    similarity = centered_cosine(features, original, weights)
+    (gradient,) = torch.autograd.grad(similarity.sum(), features)
+    assert torch.isfinite(similarity).all()
+    assert torch.isfinite(gradient).all()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -16,6 +17,8 @@ from texopt.errors import OptionError
 class RunConfig:
     """What every kind of run has."""
 
+    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
+    """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder for the results. Default: outputs/ and the names of the inputs."""
     steps: int = 300
@@ -76,8 +79,6 @@ class RunConfig:
 class StyleConfig(RunConfig):
     """Give a mesh the style of a painting."""
 
-    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
-    """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
     style: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
     """The painting: any image."""
     style_weight: float = 1.0
@@ -94,8 +95,6 @@ class StyleConfig(RunConfig):
 class FeatureConfig(RunConfig):
     """Show on a mesh what excites a channel of a network, or looks like an ImageNet class."""
 
-    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
-    """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
     """A layer and channel (blocks.4:17), or a class by number or name (tiger)."""
 
@@ -104,8 +103,6 @@ class FeatureConfig(RunConfig):
 class CustomConfig(RunConfig):
     """Optimise a mesh's texture for an objective of your own. This runs the code in that file."""
 
-    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
-    """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
     function: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE.py:FUNCTION")]
     """FILE.py:FUNCTION, a function of a View that returns a scalar tensor to minimise, or an Objective."""
 
@@ -182,9 +179,6 @@ def masks(text: str) -> Path | dict[str, Path] | None:
     return {name: Path(image) for name, _, image in (part.partition("=") for part in listed(text))}
 
 
-Config = TypeVar("Config", bound=RunConfig)
-
-
 def to_yaml(command: str, config: RunConfig) -> str:
     """The options as YAML, paths made absolute so that it can be run from anywhere."""
     import yaml
@@ -197,6 +191,9 @@ def to_yaml(command: str, config: RunConfig) -> str:
         return list(value) if isinstance(value, tuple) else value
 
     values = {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    if isinstance(config, CustomConfig):
+        file, _, name = config.function.rpartition(":")
+        values["function"] = f"{Path(file).resolve()}:{name}"
     given = masks(config.mask)
     if isinstance(given, dict):
         values["mask"] = ",".join(f"{name}={image.resolve()}" for name, image in given.items())
@@ -204,6 +201,21 @@ def to_yaml(command: str, config: RunConfig) -> str:
         values["mask"] = str(given.resolve())
     header = f"# texopt {__version__}; run it again with: texopt {command} --config config.yaml\n"
     return header + yaml.safe_dump({"command": command} | values, sort_keys=False, allow_unicode=True)
+
+
+def _as(kind: Any, value: Any) -> Any:
+    """A value of a YAML file as one of a field's type; ValueError where it is none."""
+    if isinstance(kind, UnionType):  # all of them: something or None
+        return None if value is None else _as(get_args(kind)[0], value)
+    if get_origin(kind) is tuple and isinstance(value, list) and len(value) == len(get_args(kind)):
+        return tuple(_as(*pair) for pair in zip(get_args(kind), value, strict=True))
+    if get_origin(kind) is Literal and value in get_args(kind):
+        return value
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if type(value) is kind or (kind is float and type(value) is int):
+        return value
+    raise ValueError
 
 
 def from_yaml(command: str, path: Path) -> dict[str, Any]:
@@ -215,18 +227,16 @@ def from_yaml(command: str, path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = str(error).split("\n")[0]
         raise OptionError(f"config {path} cannot be read ({reason})") from None
-    fields = {field.name: field for field in dataclasses.fields(CONFIGS[command])}
+    kinds = get_type_hints(CONFIGS[command])
     if not isinstance(values, dict) or values.pop("command", command) != command:
         raise OptionError(f"config {path} is not one of `texopt {command}`")
     for name, value in values.items():
-        if name not in fields:
+        if name not in kinds:
             raise OptionError(f"config {path} has an option {name!r} that `texopt {command}` has not")
-        kind = str(fields[name].type)
-        if value is not None and "Path" in kind:
-            values[name] = Path(str(value))
-        elif isinstance(value, list):
-            values[name] = tuple(value)
-        wanted: tuple[type, ...] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,)}.get(kind, ())
-        if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)):
-            raise OptionError(f"config {path}: {name} has to be of type {kind}, not {value!r}")
+        try:
+            values[name] = _as(kinds[name], value)
+        except ValueError:
+            raise OptionError(
+                f"config {path}: {name} cannot be {value!r}; `texopt {command} --help` says what it can"
+            ) from None
     return values

@@ -17,11 +17,9 @@ from torch import Tensor
 
 from texopt.errors import ImageError, OutputError
 
-MAX_PIXELS = 16384 * 16384  # more than any texture of a game engine; guards against decompression bombs
 
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB, upright; transparent parts become white, 16-bit greys are scaled and not clipped."""
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """8-bit RGB or RGBA, upright; 16-bit greys are scaled and not clipped."""
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
         values = np.asarray(image).astype(np.float64)
@@ -29,10 +27,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     elif image.mode == "F":
         values = np.asarray(image).astype(np.float64)
         image = Image.fromarray((values * (255.0 if values.max() <= 1 else 1.0)).clip(0, 255).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
 
 
 def inside(path: Path, folder: Path) -> bool:
@@ -40,15 +35,14 @@ def inside(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
 
 
-def load_image(source: str | os.PathLike[str] | bytes, min_size: int = 1, name: str = "") -> Image.Image:
-    """The image in a file as 8-bit RGB: EXIF rotation applied, alpha over white, first frame of an animation.
+def load_rgba(source: str | os.PathLike[str] | bytes, name: str = "") -> Image.Image:
+    """The image in a file as 8-bit RGB, or RGBA if it has opacity: EXIF rotation applied, first frame of an animation.
 
     Args:
         source: a path, or the bytes of a file.
-        min_size: pixels that either side has to have.
         name: for messages, where `source` is bytes.
 
-    Raises ImageError where the file is missing, is no image, is truncated, or is smaller than `min_size`.
+    Raises ImageError where the file is missing, is no image, is truncated, or has more pixels than Pillow decodes.
     """
     if isinstance(source, bytes):
         path, file = Path(name or "image"), io.BytesIO(source)
@@ -61,30 +55,24 @@ def load_image(source: str | os.PathLike[str] | bytes, min_size: int = 1, name: 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(file) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise ImageError(f"image {path} is {width}x{height}, too large; scale it down")
-                rgb = _to_rgb(image)
+                return _to_8_bits(image)
     except UnidentifiedImageError:
         raise ImageError(f"{path} is not an image that Pillow can read; convert it to PNG or JPEG") from None
-    except ImageError:
-        raise
+    except Image.DecompressionBombError:
+        raise ImageError(f"image {path} is too large; scale it down to 13000 pixels a side or less") from None
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them run into
         raise ImageError(f"image {path} cannot be read ({error}); convert it to PNG or JPEG") from None
-    if min(rgb.size) < min_size:
-        raise ImageError(f"image {path} is {width}x{height}; it needs at least {min_size} pixels a side")
-    return rgb
 
 
-def load_alpha(source: Path | bytes) -> np.ndarray | None:
-    """The opacity of an image that load_image has read: uint8 [H,W], or None where it is opaque."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            if "A" not in image.getbands() and "transparency" not in image.info:
-                return None
-            alpha = np.array(ImageOps.exif_transpose(image).convert("RGBA").getchannel("A"))
-    return alpha if alpha.min() < 255 else None
+def load_image(source: str | os.PathLike[str], min_size: int = 1) -> Image.Image:
+    """As load_rgba, and always RGB: opacity over white. ImageError also where a side is under `min_size` pixels."""
+    image = load_rgba(source)
+    if min(image.size) < min_size:
+        size = "{}x{}".format(*image.size)
+        raise ImageError(f"image {source} is {size}; it needs at least {min_size} pixels a side")
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image
 
 
 def to_tensor(image: Image.Image) -> Tensor:

@@ -23,7 +23,7 @@ class IndexedPart:
     triangles: np.ndarray
 
 
-def _paired(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def paired(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct pairs of two index arrays, in order: (where each occurs first, the pair of every entry)."""
     low = int(second.min(initial=0))
     keys = first * (int(second.max(initial=0)) - low + 1) + (second - low)
@@ -35,11 +35,11 @@ def indexed_part(mesh: Mesh, faces: np.ndarray | slice = slice(None)) -> Indexed
     """The given faces (by index, all by default) of a mesh with a single index."""
     corners = mesh.faces[faces].reshape(-1).astype(np.int64)
     corner_uvs = mesh.face_uvs[faces].reshape(-1).astype(np.int64)
-    where, pair = _paired(corners, corner_uvs)
+    where, pair = paired(corners, corner_uvs)
     normals = None
     if mesh.normals is not None and mesh.face_normals is not None and (mesh.face_normals[faces] >= 0).all():
         corner_normals = mesh.face_normals[faces].reshape(-1).astype(np.int64)
-        where, pair = _paired(pair, corner_normals)
+        where, pair = paired(pair, corner_normals)
         normals = mesh.normals[corner_normals[where]]
     return IndexedPart(
         mesh.vertices[corners[where]], mesh.uvs[corner_uvs[where]], normals, pair.reshape(-1, 3).astype(np.int32)

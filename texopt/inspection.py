@@ -9,6 +9,7 @@ import numpy as np
 
 from texopt.errors import MeshError
 from texopt.gltf import GltfFile
+from texopt.maps import areas
 from texopt.readers import RawMesh, read
 from texopt.seams import same_places
 
@@ -36,8 +37,8 @@ def _geometry(raw: RawMesh) -> Table:
     places = same_places(raw.vertices)[raw.faces]
     corners = raw.vertices[raw.faces]
     low, high = corners.min((0, 1)), corners.max((0, 1))
-    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-    flat = int((areas == 0).sum())
+    area = areas(raw.vertices, raw.faces)
+    flat = int((area == 0).sum())
     distinct = places[(places[:, 0] != places[:, 1]) & (places[:, 1] != places[:, 2]) & (places[:, 2] != places[:, 0])]
     border, many, turned = edges(distinct) if len(distinct) else (0, 0, 0)
     watertight = not (border or many or turned)
@@ -46,7 +47,7 @@ def _geometry(raw: RawMesh) -> Table:
         ("vertices", f"{len(raw.vertices):,} at {len(np.unique(places)):,} places"),
         ("size", " x ".join(f"{side:.4g}" for side in high - low)),
         ("from, to", f"({', '.join(f'{x:.4g}' for x in low)}) to ({', '.join(f'{x:.4g}' for x in high)})"),
-        ("area", f"{areas.sum():.4g}"),
+        ("area", f"{area.sum():.4g}"),
         ("normals", "kept" if len(raw.normals) else "none; engines make their own"),
         ("vertex colours", "none" if raw.colors is None else "yes, taken as the original"),
     ]
@@ -92,8 +93,10 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:
             if material.texture is not None
             else "plain #{:02x}{:02x}{:02x}".format(*material.image()[0, 0])
         )
+        if raw.colors is not None:
+            look = "vertex colours" if material.texture is None else f"{look} times vertex colours"
         look += ", with alpha" if material.alpha is not None else ""
-        materials.append((raw.names[index] or "(none)", f"{len(faces):,}", look, _uv_state(raw, faces)))
+        materials.append((raw.label(index), f"{len(faces):,}", look, _uv_state(raw, faces)))
     objects: Table = [("object", "triangles", "")]
     if len(raw.objects) > 1:
         counts = np.bincount(raw.face_object, minlength=len(raw.objects))

@@ -102,7 +102,10 @@ def is_own_page(origin: str | None, host: str | None, local: bool) -> bool:
     """
     if origin is None:
         return True
-    page = urlsplit(origin)
+    try:
+        page = urlsplit(origin)
+    except ValueError:  # no address
+        return False
     return page.netloc == host and (not local or _is_loopback(page.hostname))
 
 
@@ -256,6 +259,11 @@ class LivePage:
                 self._show(images)
                 self._draw_curves()
                 self._baked_at = self._last.number
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody has pressed "Stop and export"."""
+        return self._controls.stopped
 
     def on_step(self, step: Step) -> None:
         """What `optimize(on_step=...)` calls: keeps the page up to date, and waits in here while paused.

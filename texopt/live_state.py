@@ -29,6 +29,10 @@ class Controls:
     def paused(self) -> bool:
         return not self._running.is_set()
 
+    @property
+    def stopped(self) -> bool:
+        return self._stopping
+
     def toggle_pause(self) -> None:
         if self.paused:
             self._running.set()

@@ -60,7 +60,7 @@ def learning_rate_at(step: int, steps: int) -> float:
     return warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
-def check_options(steps: int, view_size: int, views_per_step: int, learning_rate: float) -> None:
+def check_options(steps: int, view_size: int, views_per_step: int, learning_rate: float, seed: int = 0) -> None:
     """OptionError where one of these arguments of `optimize` is outside of what it can be."""
     for name, value, most in (("steps", steps, 1_000_000), ("views_per_step", views_per_step, 256)):
         if not 1 <= value <= most:
@@ -69,7 +69,9 @@ def check_options(steps: int, view_size: int, views_per_step: int, learning_rate
         near = min(max(round(view_size / 32) * 32, 32), 4096)  # networks halve their images up to five times
         raise OptionError(f"view_size has to be a multiple of 32 between 32 and 4096, not {view_size}; try {near}")
     if not 0 < learning_rate < 100:
-        raise OptionError(f"learning_rate has to be between 0 and 100, not {learning_rate}")
+        raise OptionError(f"learning_rate has to be above 0 and below 100, not {learning_rate}")
+    if not 0 <= seed < 2**63:
+        raise OptionError(f"seed has to be between 0 and {2**63 - 1}, not {seed}")
 
 
 def mean_scale(sampler: Sampler) -> float:
@@ -111,7 +113,7 @@ def optimize(
     Raises:
         TexoptError: an option that cannot be, weights that are missing, an objective that is no finite scalar.
     """
-    check_options(steps, view_size, views_per_step, learning_rate)
+    check_options(steps, view_size, views_per_step, learning_rate, seed)
     objective = as_objective(objective)
     target = resolve_device(device)
     extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone, device=target)
@@ -152,6 +154,10 @@ def optimize(
                 Activations(extractor, before, original_layers, False), extractor, points, scale, number, steps,
             )  # fmt: skip
             loss, terms = objective(view)
+            if not loss.requires_grad:
+                raise OptionError(
+                    "the objective does not depend on the texture: use view.image or view.features as they are"
+                )
             total = float(loss.detach())
             if not math.isfinite(total):
                 raise OptionError(f"the objective became {total} at step {number + 1}; lower weights or learning rate")

@@ -144,7 +144,7 @@ def assign_maps(raw: RawMesh, file: str, unwrap: bool, kept: set[int]) -> Layout
     return layout
 
 
-def make_uvs(raw: RawMesh, layout: Layout, file: str, padding_size: int) -> None:
+def make_uvs(raw: RawMesh, layout: Layout, file: str, unwrap: bool, padding_size: int) -> None:
     """Give the faces UVs that need some: new ones, or (0,0) where something is kept without, as engines do."""
     from texopt.unwrap import unwrap_faces
 
@@ -154,7 +154,7 @@ def make_uvs(raw: RawMesh, layout: Layout, file: str, padding_size: int) -> None
     if new.any():
         faces = np.flatnonzero(new)
         first = raw.first_shown(faces)  # an object that is shown again shares its texture
-        if not has[faces].all():
+        if not unwrap:  # nobody asked for it
             some = "some faces without UVs" if has.any() else "no UVs"
             log.info("%s has %s: making them with xatlas (%s triangles)", file, some, f"{len(first):,}")
         uvs, face_uvs = unwrap_faces(raw.vertices, raw.faces[first], padding_size)
@@ -187,7 +187,11 @@ def load_masks(
     if mask is None:
         return {}
     free = [index for index, kept in enumerate(layout.kept) if not kept]
-    named = {raw.label(material): index for material, index in layout.map_of.items()}
+    named: dict[str, int] = {}
+    twice: set[str] = set()
+    for material, index in layout.map_of.items():
+        if named.setdefault(raw.label(material), index) != index:
+            twice.add(raw.label(material))
     maskable = ", ".join(name for name, index in named.items() if index in free)
     if not isinstance(mask, Mapping):
         if len(free) > 1:
@@ -196,6 +200,8 @@ def load_masks(
     masks = {}
     for name, image in mask.items():
         index = named.get(name, -1)
+        if name in twice:
+            raise OptionError(f"{file} has several materials {name!r}, a mask could be any's; rename them")
         if index not in free:
             raise OptionError(f"{file} has no texture {name!r} to be masked; it has {maskable}")
         if not layout.own_uvs[index]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from texopt.errors import MeshError
@@ -130,6 +131,10 @@ class Mesh:
             chosen[index] = size
         return [texture.original_at(*size) for texture, size in zip(self.maps, chosen, strict=True)]
 
+    def pictures(self) -> list[Image.Image]:
+        """The original textures of all maps as images, each at its own size."""
+        return [Image.fromarray(texture.original) for texture in self.maps]
+
     def paints(self, sizes: Sequence[tuple[int, int]]) -> list[Tensor] | None:
         """How far each texel of the maps may change, float32 [1,h,w]; None if all may. sizes: as of originals."""
         if all(texture.mask is None and not texture.kept for texture in self.maps):
@@ -175,7 +180,7 @@ def load_mesh(
     kept = excluded(raw, path.name, only, skip)
     layout = assign_maps(raw, path.name, unwrap, kept)
     masks = load_masks(mask, raw, layout, path.name)
-    make_uvs(raw, layout, path.name, texture_size)
+    make_uvs(raw, layout, path.name, unwrap, texture_size)
     painted_on = mask.values() if isinstance(mask, Mapping) else [mask] if mask is not None else []
     maps = []
     for index, name in enumerate(layout.names):

@@ -11,6 +11,7 @@ from torch import Tensor
 from texopt import raster
 from texopt.color import linear_to_srgb, srgb_to_linear
 from texopt.export.atlas import fill
+from texopt.mesh import power_of_two
 from texopt.readers.raw import Material, RawMesh
 from texopt.render import Fragments, look_up, sample_maps
 from texopt.uvspace import rasterize_uvs
@@ -34,7 +35,11 @@ def original_texture(
         return materials[0].image(), materials[0].alpha
     if colors is not None and len(np.unique(face_uvs[faces])) == 1:  # a single place, of what is kept without UVs
         return np.asarray((colors.mean(0) * materials[0].image()[-1, 0]).round().astype(np.uint8)[None, None]), None
-    made = transfer(raw, uvs, face_uvs, faces)
+    size = SIZE
+    if own_uvs:  # as fine as its own texture, or as vertices that are evenly spread
+        largest = max(max(material.image().shape[:2]) for material in materials)
+        size = int(np.clip(power_of_two(max(largest, 8 * len(faces) ** 0.5)), 64, SIZE))
+    made = transfer(raw, uvs, face_uvs, faces, size)
     return np.ascontiguousarray(made[..., :3]), made[..., 3].copy() if made.shape[2] > 3 else None
 
 
@@ -48,13 +53,18 @@ def _with_alpha(material: Material) -> np.ndarray:
     return np.concatenate([image, alpha[..., None]], 2)
 
 
-def transfer(raw: RawMesh, uvs: np.ndarray, face_uvs: np.ndarray, faces: np.ndarray) -> np.ndarray:
+def transfer(
+    raw: RawMesh, uvs: np.ndarray, face_uvs: np.ndarray, faces: np.ndarray, size: int | None = None
+) -> np.ndarray:
     """The colours of materials and vertices of some faces in a new UV layout, row 0 on top: uint8 [S,S,3], or [S,S,4]
-    where some are not opaque."""
+    where some are not opaque.
+
+    size: S; by default SIZE, or LARGEST where a texture is larger.
+    """
     used = {int(index): raw.materials[int(index)] for index in np.unique(raw.face_material[faces])}
     largest = max(max(material.image().shape[:2]) for material in used.values())
     clear = any(material.alpha is not None for material in used.values())
-    size = SIZE if largest <= SIZE else LARGEST
+    size = size or (SIZE if largest <= SIZE else LARGEST)
     rast, rast_db = rasterize_uvs(uvs, face_uvs[faces], size, size)
     face = rast[..., 3].int() - 1
     valid = face >= 0

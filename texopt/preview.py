@@ -36,7 +36,7 @@ def _outermost(points: Tensor) -> Tensor:
     if len(points) <= MANY:
         return points
     directions = sphere_points(1024).float()
-    farthest = [(points @ some.T).argmax(0) for some in directions.split(64)]
+    farthest = [(points @ some.T).argmax(0) for some in directions.split(8)]
     return points[torch.cat(farthest).unique()]
 
 

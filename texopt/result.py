@@ -115,7 +115,7 @@ class Result:
     def viewer(self) -> bytes:
         """viewer.html: a page that shows the model before and after, offline in any browser."""
         mesh = self.mesh
-        before = [Image.fromarray(texture.original) for texture in mesh.maps]
+        before = mesh.pictures()
         after = [
             before[index] if texture.kept else to_image(self.images[index]) for index, texture in enumerate(mesh.maps)
         ]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import io
-import json
-import struct
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from texopt.export.glb import to_glb
+from texopt.export.gltf_parts import ELEMENT_ARRAY_BUFFER, SAMPLER, add_positions, flipped, mark_unlit, smallest
+from texopt.gltf import GltfFile
 from texopt.indexed import IndexedPart
 
 MAX_SIDE = 1024  # texels; a page shows the whole object, and a 4096² texture takes longer to send than to optimise
-_ARRAY, _INDEX = 34962, 34963  # GL's ARRAY_BUFFER and ELEMENT_ARRAY_BUFFER
-_FLOAT, _UNSIGNED = 5126, 5125
 
 
 def unit_parts(parts: Sequence[IndexedPart]) -> list[IndexedPart]:
@@ -37,58 +37,22 @@ def jpeg(image: Image.Image, max_side: int = MAX_SIDE) -> bytes:
 
 def unlit_glb(parts: Sequence[IndexedPart], images: Sequence[Image.Image], max_side: int = MAX_SIDE) -> bytes:
     """Binary glTF of the parts, each with its image as JPEG: no lighting (KHR_materials_unlit), both sides drawn."""
-    views: list[dict[str, int]] = []
-    accessors: list[dict[str, Any]] = []
-    blob = bytearray()
-
-    def add_view(data: bytes, **target: int) -> int:
-        views.append({"buffer": 0, "byteOffset": len(blob), "byteLength": len(data), **target})
-        blob.extend(data + bytes(-len(data) % 4))
-        return len(views) - 1
-
-    def add_accessor(values: np.ndarray, kind: str, component: int, target: int, **bounds: list[float]) -> int:
-        view = add_view(values.tobytes(), target=target)
-        count = values.size if kind == "SCALAR" else len(values)
-        accessors.append({"bufferView": view, "componentType": component, "count": count, "type": kind, **bounds})
-        return len(accessors) - 1
-
-    primitives, pictures = [], []
+    file = GltfFile(Path("view.glb"), {"asset": {"version": "2.0", "generator": "texopt"}}, [])
+    primitives, materials, textures, pictures = [], [], [], []
     for number, (part, image) in enumerate(zip(parts, images, strict=True)):
-        positions = part.positions.astype("<f4")
-        uvs = (part.uvs * (1, -1) + (0, 1)).astype("<f4")  # glTF's (0,0) is the upper left
         attributes = {
-            "POSITION": add_accessor(
-                positions, "VEC3", _FLOAT, _ARRAY, min=positions.min(0).tolist(), max=positions.max(0).tolist()
-            ),
-            "TEXCOORD_0": add_accessor(uvs, "VEC2", _FLOAT, _ARRAY),
+            "POSITION": add_positions(file, part.positions.astype(np.float32)),
+            "TEXCOORD_0": file.add_accessor(flipped(part.uvs), "VEC2"),
         }
-        indices = add_accessor(part.triangles.astype("<u4"), "SCALAR", _UNSIGNED, _INDEX)
+        indices = file.add_accessor(smallest(part.triangles), "SCALAR", ELEMENT_ARRAY_BUFFER)
         primitives.append({"attributes": attributes, "indices": indices, "material": number})
-        pictures.append({"bufferView": add_view(jpeg(image, max_side)), "mimeType": "image/jpeg"})
-    numbers = range(len(primitives))
-    document = {
-        "asset": {"version": "2.0", "generator": "texopt"},
-        "extensionsUsed": ["KHR_materials_unlit"],
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0}],
-        "meshes": [{"primitives": primitives}],
-        "materials": [
-            {
-                "pbrMetallicRoughness": {"baseColorTexture": {"index": number}, "metallicFactor": 0.0},
-                "doubleSided": True,
-                "extensions": {"KHR_materials_unlit": {}},
-            }
-            for number in numbers
-        ],
-        "textures": [{"source": number, "sampler": 0} for number in numbers],
-        "samplers": [{"magFilter": 9729, "minFilter": 9987, "wrapS": 10497, "wrapT": 10497}],  # trilinear, repeat
-        "images": pictures,
-        "accessors": accessors,
-        "bufferViews": views,
-        "buffers": [{"byteLength": len(blob)}],
-    }
-    text = json.dumps(document, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    chunks = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(blob), b"BIN\0") + bytes(blob)
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+        pictures.append({"bufferView": file.add_view(jpeg(image, max_side))})
+        textures.append({"source": number, "sampler": 0})
+        base: dict[str, Any] = {"baseColorTexture": {"index": number}, "metallicFactor": 0.0}
+        materials.append({"pbrMetallicRoughness": base, "doubleSided": True})
+        mark_unlit(file.document, materials[-1])
+    file.document |= {
+        "scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}], "meshes": [{"primitives": primitives}],
+        "materials": materials, "textures": textures, "samplers": [dict(SAMPLER)], "images": pictures,
+    }  # fmt: skip
+    return to_glb(file, file.document)

@@ -67,7 +67,8 @@ def unwrap_faces(vertices: np.ndarray, faces: np.ndarray, size: int = 1024) -> t
         )
         columns = (TextColumn("unwrapping {task.fields[count]:,} triangles"), BarColumn(), TimeElapsedColumn())
         try:
-            with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            console = Console(stderr=True)
+            with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
                 bar.add_task("unwrap", total=None, count=len(faces))
                 while worker.poll() is None:
                     time.sleep(0.05)

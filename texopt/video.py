@@ -23,7 +23,6 @@ from texopt.preview import Render, framed
 if TYPE_CHECKING:
     from texopt.loop import Step
 
-BATCH = 4  # views drawn at once: what bounds the memory
 PICTURES = 100  # of a timelapse
 PALETTE_PIXELS = 1 << 16  # that a GIF's colours are chosen from
 
@@ -33,14 +32,14 @@ Encoder = Callable[[Iterable[Image.Image], float], bytes]  # (RGB frames of one 
 def turntable(render: Render, mesh: Mesh, frames: int = 72, elevation: float = 15.0) -> Iterator[Image.Image]:
     """The pictures of one full turn of a mesh, all at one scale; the next after the last would be the first.
 
-    render: gives pictures [B,3,H,W] in [0,1] for cameras; it is called for a few at a time, as pictures are asked for.
+    render: gives pictures [B,3,H,W] in [0,1] for cameras; it is called for one at a time, as pictures are asked for.
     elevation: of the cameras, in degrees. OptionError for no frames.
     """
     if frames < 1:
         raise OptionError(f"frames has to be 1 or more, not {frames}")
     azimuth = torch.arange(frames, dtype=torch.float64) * 360 / frames
     cameras = framed(mesh, azimuth, torch.full_like(azimuth, elevation))
-    return (to_image(view) for start in range(0, frames, BATCH) for view in render(cameras[start : start + BATCH]))
+    return (to_image(render(cameras[index : index + 1])[0]) for index in range(frames))
 
 
 def _palette(pictures: list[Image.Image]) -> Image.Image:
@@ -151,10 +150,14 @@ class Timelapse:
 
     def __call__(self, step: Step) -> None:
         if step.number in self.due:
-            buffer = io.BytesIO()
-            with torch.no_grad():
-                self.render_now().save(buffer, "PNG", compress_level=1)
-            self.pictures.append(buffer.getvalue())
+            self.take()
+
+    def take(self) -> None:
+        """Take a picture now."""
+        buffer = io.BytesIO()
+        with torch.no_grad():
+            self.render_now().save(buffer, "PNG", compress_level=1)
+        self.pictures.append(buffer.getvalue())
 
     def write(self, path: str | os.PathLike[str], fps: float = 24) -> Path:
         """Write the video, which holds the last picture for a second: see write_video, and its errors."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from texopt.config import RUNS
@@ -16,7 +17,13 @@ def run(command: str, config: Any) -> None:
     else:
         from texopt.commands import meshes
 
-        getattr(meshes, command)(config)
+        commands: dict[str, Callable[[Any], None]] = {
+            "unwrap": meshes.unwrap,
+            "render": meshes.render,
+            "info": meshes.info,
+            "view": meshes.view,
+        }
+        commands[command](config)
 
 
 def list_backbones() -> None:

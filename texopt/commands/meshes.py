@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from texopt.config import InfoConfig, RenderConfig, RunConfig, UnwrapConfig, ViewConfig, listed, masks
@@ -17,6 +18,7 @@ from texopt.images import to_image, write_file
 from texopt.indexed import map_parts
 from texopt.mesh import Mesh, load_mesh
 from texopt.preview import draw, still
+from texopt.readers import read
 from texopt.render import Scene
 from texopt.texture.image import check_size
 
@@ -24,13 +26,13 @@ log = logging.getLogger("texopt")
 
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 VIDEOS = (".gif", ".mp4")
-MAX_STILL = 4096
+MAX_STILL, MAX_VIDEO = 2048, 1024  # pixels a side
 
 
 def load(config: RunConfig) -> Mesh:
     """The mesh of a run, with what its options leave out of it."""
     return load_mesh(
-        config.mesh, config.unwrap, only=listed(config.only), skip=listed(config.skip), mask=masks(config.mask),  # type: ignore[attr-defined]
+        config.mesh, config.unwrap, only=listed(config.only), skip=listed(config.skip), mask=masks(config.mask),
         texture_size=config.texture_size,
     )  # fmt: skip
 
@@ -78,6 +80,8 @@ def render(config: RenderConfig) -> None:
     ending = out.suffix.lower()
     if ending in VIDEOS:
         check_video(out)
+        if config.size > MAX_VIDEO:
+            raise OptionError(f"size of a video has to be between 16 and {MAX_VIDEO} pixels, not {config.size}")
     elif ending not in PICTURES:
         raise OptionError(f"cannot write {out.name!r}: the ending has to be one of {', '.join([*PICTURES, *VIDEOS])}")
     mesh = load_mesh(config.mesh)
@@ -101,18 +105,19 @@ def info(config: InfoConfig) -> None:
     """Print tables of what is in a mesh file."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from texopt.inspection import inspect
 
     report = inspect(config.mesh)
     console = Console()
     for title, rows in report.items():
-        table = Table(title=title, title_justify="left", show_header=bool(rows) and len(rows[0]) > 2, box=None)
+        table = Table(title=Text(title), title_justify="left", show_header=bool(rows) and len(rows[0]) > 2, box=None)
         head, body = (rows[0], rows[1:]) if rows and len(rows[0]) > 2 else (("", ""), rows)
         for name in head:
             table.add_column(name, overflow="fold")
         for row in body:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))  # names are no markup
         console.print(table)
         console.print()
 
@@ -146,10 +151,12 @@ def _before(folder: Path, mesh: Mesh) -> list[Image.Image] | None:
     for command in RUNS:
         try:
             source = from_yaml(command, folder / "config.yaml").get("mesh")
-            original = load_mesh(source) if isinstance(source, Path) else None
+            if not isinstance(source, Path) or not read(source).has_uvs().all():
+                continue
+            original = load_mesh(source)
         except TexoptError:
             continue
-        fits = original is not None and original.own_uvs and len(original.maps) == len(mesh.maps)
-        if original is not None and fits and len(original.faces) == len(mesh.faces):
-            return [Image.fromarray(texture.original) for texture in original.maps]
+        same = len(original.maps) == len(mesh.maps) and original.faces.shape == mesh.faces.shape
+        if same and np.allclose(original.uvs[original.face_uvs], mesh.uvs[mesh.face_uvs], atol=1e-5):
+            return original.pictures()
     return None

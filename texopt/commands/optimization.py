@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +21,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from texopt.cameras import sample_sphere
 from texopt.commands.meshes import described, load
 from texopt.config import CustomConfig, FeatureConfig, RunConfig, StyleConfig, listed, to_yaml
-from texopt.errors import OptionError, OutputError
+from texopt.errors import OptionError, OutputError, TexoptError
 from texopt.export import FORMATS, check_target
+from texopt.export.names import texture_files
 from texopt.features.backbones import class_index, load_backbone
 from texopt.images import to_image, write_file
 from texopt.indexed import map_parts
@@ -71,7 +75,10 @@ def load_function(text: str) -> Objective:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise own_error(error, path) from None
     value: Any = getattr(module, attribute, None)
     if value is None:
         functions = [key for key, item in vars(module).items() if callable(item) and not key.startswith("_")]
@@ -79,9 +86,22 @@ def load_function(text: str) -> Objective:
     return as_objective(value)
 
 
+def own_error(error: Exception, path: Path) -> OptionError:
+    """What went wrong in a user's file, in one line."""
+    tracked = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in tracked if Path(frame.filename).resolve() == path.resolve()]
+    line = error.lineno if isinstance(error, SyntaxError) else frames[-1].lineno if frames else None
+    where = f", line {line}" if line else ""
+    reason = str(error).strip().split("\n")[0]
+    return OptionError(f"{path}{where}: {type(error).__name__}: {reason}; mend it")
+
+
 def _objective(config: RunConfig) -> tuple[Objective, str]:
     """The objective of a configuration, and a name for its folder."""
     if isinstance(config, StyleConfig):
+        weights = (config.style_weight, config.content_weight, config.seam_weight)
+        if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
+            raise OptionError(f"weights have to be 0 or more, and not all 0; they are {', '.join(map(str, weights))}")
         objective = config.style_weight * style(config.style, size=config.style_size)
         if config.content_weight:
             objective = objective + config.content_weight * content()
@@ -123,20 +143,18 @@ class _Bar(Progress):
 def _live_page(config: RunConfig, mesh: Mesh, textures: list[Texture]) -> LivePage:
     from texopt.live import LivePage
 
-    originals = [Image.fromarray(texture.original) for texture in mesh.maps]
-
     def bake() -> list[Image.Image]:
         return [to_image(image) for image in with_kept(mesh, TextureSet(mesh, textures).bake())]
 
     return LivePage(
-        mesh.name, map_parts(mesh), bake(), originals=originals, bake=bake, host=config.host, port=config.port
+        mesh.name, map_parts(mesh), bake(), originals=mesh.pictures(), bake=bake, host=config.host, port=config.port
     )
 
 
-def _timelapse(mesh: Mesh, textures: list[Texture], steps: int, device: torch.device) -> Timelapse:
+def _timelapse(config: RunConfig, mesh: Mesh, textures: list[Texture], device: torch.device) -> Timelapse:
     surface = Surface(mesh, textures, device)
-    fragments = Scene(mesh, device).rasterize(framed(mesh, [30.0], [15.0]), VIDEO * SUPERSAMPLE)
-    return Timelapse(lambda: to_image(developed(surface.sample(fragments)[0], fragments)[0]), steps)
+    fragments = Scene(mesh, device, config.raster).rasterize(framed(mesh, [30.0], [15.0]), VIDEO * SUPERSAMPLE)
+    return Timelapse(lambda: to_image(developed(surface.sample(fragments)[0], fragments)[0]), config.steps)
 
 
 def _write_videos(config: RunConfig, folder: Path, result: Result, timelapse: Timelapse | None) -> None:
@@ -170,7 +188,7 @@ def run(command: str, config: RunConfig) -> None:
         if not 1 <= config.threads <= 1024:
             raise OptionError(f"threads has to be between 1 and 1024, not {config.threads}")
         torch.set_num_threads(config.threads)
-    check_options(config.steps, config.view_size, config.views_per_step, config.learning_rate)
+    check_options(config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed)
     check_outputs(config)
     check_size(config.texture_size)
     objective, name = _objective(config)
@@ -193,7 +211,9 @@ def run(command: str, config: RunConfig) -> None:
         "%s: %s triangles; %s; %s on %s, %s; drawing on %s", mesh.name, f"{len(mesh.faces):,}",
         described(mesh, sizes), config.backbone, device.type, precision, drawing,
     )  # fmt: skip
-    timelapse = _timelapse(mesh, textures, config.steps, device) if config.timelapse else None
+    timelapse = _timelapse(config, mesh, textures, device) if config.timelapse else None
+    if timelapse is not None:
+        timelapse.take()  # what the run starts from
     with _Bar(config.steps) as bar:
         watchers: list[Callable[[Step], None]] = [
             bar.show,
@@ -205,24 +225,33 @@ def run(command: str, config: RunConfig) -> None:
             for watch in watchers:
                 watch(step)
 
-        result = optimize(
-            mesh, textures, objective, steps=config.steps, view_size=config.view_size,
-            views_per_step=config.views_per_step, learning_rate=config.learning_rate, cameras=cameras,
-            transform=robust() if isinstance(config, FeatureConfig) else None,
-            backbone=extractor, seed=config.seed, device=str(device), raster=config.raster, on_step=on_step,
-        )  # fmt: skip
+        try:
+            result = optimize(
+                mesh, textures, objective, steps=config.steps, view_size=config.view_size,
+                views_per_step=config.views_per_step, learning_rate=config.learning_rate, cameras=cameras,
+                transform=robust() if isinstance(config, FeatureConfig) else None,
+                backbone=extractor, seed=config.seed, device=str(device), raster=config.raster, on_step=on_step,
+            )  # fmt: skip
+        except Exception as error:
+            with suppress(OSError):  # which was made for nothing; it stays if there is something in it
+                config.out.rmdir()
+            if isinstance(config, CustomConfig) and not isinstance(error, TexoptError):
+                raise own_error(error, Path(config.function.rpartition(":")[0])) from None
+            raise
     if result.interrupted:
         log.warning("stopped at step %d of %d; writing what there is", len(result.history), config.steps)
     result.save(config.out, listed(config.format), config.bits, config.unlit)
-    _write_videos(config, config.out, result, timelapse)
     write_file(config.out / "config.yaml", to_yaml(command, config).encode())
+    _write_videos(config, config.out, result, timelapse)
     seconds = time.perf_counter() - started
-    model = f"{config.out / mesh.name}.{listed(config.format)[0]}"
-    print(f"{model}, and preview.png and viewer.html beside it, in {seconds:.0f} s")
+    models = [config.out / f"{mesh.name}.{ending}" for ending in ("obj", "glb") if ending in listed(config.format)]
+    models += texture_files(mesh, config.out / f"{mesh.name}.png").values()
+    print(f"{models[0]}, and preview.png and viewer.html beside it, in {seconds:.0f} s")
     if page is not None:
         page.finished([to_image(image) for image in result.images])
-        log.info("the live page stays until Ctrl-C")
         try:
-            page.wait()
+            if not result.interrupted or page.stopped:
+                log.info("the live page stays until Ctrl-C")
+                page.wait()
         finally:
             page.close()

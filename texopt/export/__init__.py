@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -28,16 +28,29 @@ def check_target(mesh: Mesh, path: str | os.PathLike[str]) -> Path:
     """The path, if exporting `mesh` there is possible and would not overwrite a file that the mesh came from."""
     path = Path(path)
     check_ending(path)
-    written = {path} if path.suffix.lower() == ".glb" else set(texture_files(mesh, path).values())
+    written = {path} if path.suffix.lower() == ".glb" else set(_textures(mesh, path).values())
     if path.suffix.lower() == ".obj":
         written |= {path, path.with_suffix(".mtl")}
+    _check_sources(mesh, path, written)
+    return path
+
+
+def _textures(mesh: Mesh, path: Path) -> dict[int, Path]:
+    """The files of the textures that an export to `path` writes, by map."""
+    files = texture_files(mesh, path)
+    if path.suffix.lower() == ".png" and len(files) == 1:
+        return dict.fromkeys(files, path)  # as it was written, .PNG too
+    return files
+
+
+def _check_sources(mesh: Mesh, path: Path, written: Iterable[Path]) -> None:
+    """OutputError where one of the files is one that the mesh came from."""
     resolved = {target.resolve() for target in written}
     for source in mesh.files:
         if source.resolve() in resolved:
             raise OutputError(
                 f"exporting to {path} would overwrite {source}, which the mesh came from; choose another folder"
             )
-    return path
 
 
 def export(
@@ -63,15 +76,14 @@ def export(
     if bits not in (8, 16) or (bits == 16 and ending == ".glb"):
         raise OptionError(f"a texture has 8 or 16 bits a channel, and 8 in a .glb; not {bits} in {path.name}")
     given = [images] * len(mesh.maps) if isinstance(images, Tensor) else images
-    targets = texture_files(mesh, path)
-    if ending == ".png" and len(targets) == 1:
-        targets = dict.fromkeys(targets, path)  # as it was written, .PNG too
+    targets = _textures(mesh, path)
     pngs = {index: png_bytes(given[index], mesh.maps[index].alpha, bits) for index in mesh.painted}
     files = {target: pngs[index] for index, target in targets.items()}
     if ending == ".glb":
         files = {path: glb_bytes(mesh, pngs, unlit)}
     elif ending == ".obj":
         files |= obj_files(mesh, path, targets)
+    _check_sources(mesh, path, files)
     for target, data in files.items():
         write_file(target, data)
     return list(files)

@@ -25,6 +25,8 @@ from texopt.images import png_bytes, to_tensor
 from texopt.indexed import indexed_part
 from texopt.mesh import Mesh
 
+FAR = 1000.0  # sizes of an object
+
 
 def glb_bytes(mesh: Mesh, pngs: dict[int, bytes], unlit: bool = False) -> bytes:
     """The mesh as a GLB with textures in it.
@@ -77,23 +79,36 @@ def _document(mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> GltfFile:
     order = np.lexsort((mesh.face_material, mesh.face_object))  # stable: faces keep their order
     groups = np.stack([mesh.face_object, mesh.face_material], 1)[order]
     starts = np.flatnonzero(np.r_[True, (groups[1:] != groups[:-1]).any(1)])
-    node_of: dict[int, dict[str, Any]] = {}
+    node_of: dict[int, tuple[dict[str, Any], np.ndarray]] = {}  # an object's mesh, and where its node puts it
     for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
         item, index = groups[start].tolist()
         if item not in node_of:
             name = mesh.objects[item] or mesh.name
-            node_of[item] = {"name": name, "primitives": []}
-            document["nodes"].append({"name": name, "mesh": len(document["meshes"])})
-            document["meshes"].append(node_of[item])
-        node_of[item]["primitives"].append(_primitive(file, mesh, order[start:end], material_of[index]))
+            place = _place(mesh.vertices[mesh.faces[mesh.face_object == item]])
+            node: dict[str, Any] = {"name": name, "mesh": len(document["meshes"])}
+            document["nodes"].append(node | ({"translation": place.tolist()} if place.any() else {}))
+            node_of[item] = {"name": name, "primitives": []}, place
+            document["meshes"].append(node_of[item][0])
+        entry, place = node_of[item]
+        entry["primitives"].append(_primitive(file, mesh, order[start:end], material_of[index], place))
     document |= {"scenes": [{"nodes": list(range(len(document["nodes"])))}], "scene": 0}
     return file
 
 
-def _primitive(file: GltfFile, mesh: Mesh, faces: np.ndarray, material: int) -> dict[str, Any]:
+def _place(points: np.ndarray) -> np.ndarray:
+    """Where the node of an object with such corners [F,3,3] puts it: (0,0,0), or its middle if it is far from there.
+
+    glTF's float32 coordinates would take steps that are large for the object.
+    """
+    low, high = points.min((0, 1)), points.max((0, 1))
+    far = np.abs([low, high]).max() > FAR * np.linalg.norm(high - low)
+    return np.asarray((low + high) / 2 if far else np.zeros(3))
+
+
+def _primitive(file: GltfFile, mesh: Mesh, faces: np.ndarray, material: int, place: np.ndarray) -> dict[str, Any]:
     part = indexed_part(mesh, faces)
     attributes = {
-        "POSITION": add_positions(file, part.positions.astype(np.float32)),
+        "POSITION": add_positions(file, (part.positions - place).astype(np.float32)),
         "TEXCOORD_0": file.add_accessor(flipped(part.uvs), "VEC2"),
     }
     if part.normals is not None:

@@ -10,8 +10,10 @@ import numpy as np
 from texopt.export.gltf_parts import ELEMENT_ARRAY_BUFFER, ROUGHNESS, Textures, flipped, mark_unlit, smallest
 from texopt.gltf import GltfFile, Piece
 from texopt.gltf_links import texture_infos, variant_mappings
+from texopt.indexed import paired
 from texopt.mesh import Mesh
 from texopt.readers.gltf_material import base_color, opaque, vertex_colors
+from texopt.readers.raw import TURNED
 
 GLOSSY = "KHR_materials_pbrSpecularGlossiness"
 
@@ -142,10 +144,8 @@ def _give_uvs(file: GltfFile, mesh: Mesh, primitive: dict[str, Any], piece: Piec
     corners = file.triangles(primitive)
     uvs = mesh.face_uvs[piece.face : piece.face + len(corners)].astype(np.int64)
     if piece.mirrored:
-        uvs = uvs[:, [0, 2, 1]]
-    low = uvs.min()
-    keys = corners * (uvs.max() - low + 1) + uvs - low
-    _, where, inverse = np.unique(keys.reshape(-1), return_index=True, return_inverse=True)
+        uvs = uvs[:, TURNED]
+    where, inverse = paired(corners.reshape(-1), uvs.reshape(-1))
     rows = corners.reshape(-1)[where]
     done: dict[int, int] = {}
 

@@ -44,11 +44,13 @@ def mark_unlit(document: dict[str, Any], material: dict[str, Any]) -> None:
         used.append(UNLIT)
 
 
-def add_positions(file: GltfFile, values: np.ndarray, **properties: Any) -> int:
-    return file.add_accessor(values, "VEC3", min=values.min(0).tolist(), max=values.max(0).tolist(), **properties)
+def add_positions(file: GltfFile, values: np.ndarray) -> int:
+    """An accessor of positions float32 [N,3], with the bounds that they have to have; its index."""
+    return file.add_accessor(values, "VEC3", min=values.min(0).tolist(), max=values.max(0).tolist())
 
 
 def flipped(uvs: np.ndarray) -> np.ndarray:
+    """UVs [N,2] with (0,0) at the upper left, float32."""
     return np.stack([uvs[:, 0], 1 - uvs[:, 1]], 1).astype(np.float32)
 
 

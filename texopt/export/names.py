@@ -30,7 +30,7 @@ def texture_files(mesh: Mesh, path: Path) -> dict[int, Path]:
     taken: set[str] = set()
     files: dict[int, Path] = {}
     for (name, _), endings in sets.items():
-        chosen = stem = f"{path.stem}_{safe_name(name)}"
+        chosen = stem = f"{path.stem}_{safe_name(name or 'textured')}"
         number = 1
         while any((chosen + ending).lower() in taken for ending in endings.values()):
             number += 1

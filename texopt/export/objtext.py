@@ -19,8 +19,12 @@ def _formatted(template: str, values: np.ndarray) -> list[str]:
 
 
 def vertex_lines(vertices: np.ndarray) -> list[str]:
-    """`v x y z` of float vertices [V,3], with the nine digits that tell any two float32 apart."""
-    return _formatted("v %.9g %.9g %.9g", vertices)
+    """`v x y z` of float vertices [V,3]: nine digits, which tell any two float32 apart, and more if all are far away."""
+    finite = vertices[np.isfinite(vertices).all(1)]
+    size = float(np.ptp(finite, axis=0).max()) if len(finite) else 0.0
+    ratio = float(np.abs(finite).max()) / size if size > 0 else 1.0
+    digits = min(9 + max(0, int(np.ceil(np.log10(ratio)))), 17)
+    return _formatted(" ".join(["v", *[f"%.{digits}g"] * 3]), vertices)
 
 
 def uv_lines(uvs: np.ndarray) -> list[str]:

@@ -21,8 +21,8 @@ def centered_cosine(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
     total = weights.sum((2, 3), keepdim=True).clamp(min=1e-6)
     a = (a - (a * weights).sum((2, 3), keepdim=True) / total) * weights
     b = (b - (b * weights).sum((2, 3), keepdim=True) / total) * weights
-    norms = (a.square().sum((1, 2, 3)) * b.square().sum((1, 2, 3))).sqrt()
-    return (a * b).sum((1, 2, 3)) / norms.clamp(min=1e-12)
+    squares = a.square().sum((1, 2, 3)) * b.square().sum((1, 2, 3))
+    return (a * b).sum((1, 2, 3)) / squares.clamp(min=1e-24).sqrt()  # the root's slope at 0 is infinite
 
 
 def shows_something(original: Tensor, mask: Tensor) -> Tensor:

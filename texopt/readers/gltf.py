@@ -44,11 +44,12 @@ def read(path: Path) -> RawMesh:
 def _check_size(file: GltfFile, nodes: list[int]) -> None:
     """MeshError where the meshes of some nodes are together too large."""
     counts = [entry["count"] for entry in file.get("accessors")]
-    sizes = [
-        sum(max(counts[index] for index in (*primitive["attributes"].values(), primitive.get("indices", 0)))
-            for primitive in mesh["primitives"] if counts)
-        for mesh in file.get("meshes")
-    ]  # fmt: skip
+
+    def size(primitive: dict[str, Any]) -> int:
+        used = [*primitive["attributes"].values(), *([primitive["indices"]] if "indices" in primitive else [])]
+        return max((counts[index] for index in used), default=0)
+
+    sizes = [sum(map(size, mesh["primitives"])) for mesh in file.get("meshes")]
     if sum(sizes[file.document["nodes"][node]["mesh"]] for node in nodes) > MOST:
         raise MeshError(f"{file.path} shows more than {MOST:,} vertices; take a part of it")
 

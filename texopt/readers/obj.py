@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
@@ -11,7 +12,8 @@ import numpy as np
 
 from texopt.errors import ImageError, MeshError
 from texopt.images import inside
-from texopt.obj import MtlMaterial, read_mtl, read_obj
+from texopt.mtl import MtlMaterial, read_mtl
+from texopt.obj import read_obj
 from texopt.readers.raw import GREY, Material, RawMesh, textured
 
 log = logging.getLogger("texopt")
@@ -20,13 +22,12 @@ UDIM = re.compile(r"<UDIM>|(?<![0-9])1[0-9]{3}(?=\.[A-Za-z0-9]+$)")  # in a text
 _PLACED = re.compile(r"\s-([sot])((?:\s+[-+]?[0-9]+\.?[0-9]*)+)")  # options that scale and move a texture
 
 
-def _places(name: str, folders: tuple[Path, ...]) -> tuple[list[Path], str]:
-    """Where a file may be that a mesh names, the likeliest first, and its bare name."""
+def _places(name: str, folders: tuple[Path, ...]) -> Iterator[Path]:
+    """Where a file may be that a mesh names, the likeliest folder first; no more is listed than is asked for."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    places = [folder.joinpath(*parts[start:-1]) for start in range(len(parts)) for folder in folders]
-    below = [entry for folder in folders for entry in sorted(folder.glob("*")) if entry.is_dir()]
-    known = (place for place in dict.fromkeys([*places, *below]) if place.is_dir() and inside(place, folders[-1]))
-    return list(known), parts[-1] if parts else ""
+    named = (folder.joinpath(*parts[start:-1]) for start in range(len(parts)) for folder in folders)
+    below = (entry for folder in folders for entry in sorted(folder.glob("*")) if entry.is_dir())
+    return (place for place in chain(named, below) if place.is_dir() and inside(place, folders[-1]))
 
 
 def find(name: str, *folders: Path) -> Path | None:
@@ -35,9 +36,10 @@ def find(name: str, *folders: Path) -> Path | None:
     Nothing outside of the last folder is found, whatever links there are.
     """
     try:
-        places, bare = _places(name, folders)
-        exact = (place / bare for place in places)
-        alike = (path for place in places for path in sorted(place.glob("*")) if path.name.lower() == bare.lower())
+        bare = PurePosixPath(name.replace("\\", "/")).name
+        exact = (place / bare for place in _places(name, folders))
+        listed = (path for place in _places(name, folders) for path in sorted(place.glob("*")))
+        alike = (path for path in listed if path.name.lower() == bare.lower())
         return next((path for path in chain(exact, alike) if path.is_file() and inside(path, folders[-1])), None)
     except (OSError, ValueError):  # a name that no file can have
         return None
@@ -53,18 +55,17 @@ def _found(name: str, *folders: Path) -> Path | None:
 
 def udim_tiles(name: str, *folders: Path) -> dict[int, Path]:
     """The files of a UDIM texture by tile; none where its name has no place for the tile's number."""
-    try:
-        places, bare = _places(name, folders)
-    except (OSError, ValueError):
-        return {}
-    around = UDIM.split(bare)
+    around = UDIM.split(PurePosixPath(name.replace("\\", "/")).name)
     if len(around) != 2:
         return {}
     pattern = re.compile("(1[0-9]{3})".join(map(re.escape, around)), re.IGNORECASE)
-    for place in places:
-        named = [(pattern.fullmatch(path.name), path) for path in sorted(place.glob("*"))]
-        if found := {int(match[1]): path for match, path in named if match and inside(path, folders[-1])}:
-            return found
+    try:
+        for place in _places(name, folders):
+            named = [(pattern.fullmatch(path.name), path) for path in sorted(place.glob("*"))]
+            if found := {int(match[1]): path for match, path in named if match and inside(path, folders[-1])}:
+                return found
+    except (OSError, ValueError):  # a name that no file can have
+        pass
     return {}
 
 
@@ -115,7 +116,7 @@ class _Materials:
 
     def _missing(self, name: str, texture: str) -> ImageError:
         return ImageError(
-            f"material {name!r} names the texture {texture!r}, which is not in {self.folder}; "
+            f"material '{name}' names the texture '{texture}', which is not in {self.folder}; "
             "put it there or remove its map_Kd line"
         )
 
@@ -174,7 +175,9 @@ def read(path: Path) -> RawMesh:
         faces = np.flatnonzero(obj.triangle_material == index)
         if not len(faces):
             continue
-        mtl = obj.materials.get(name, MtlMaterial(GREY))
+        mtl = obj.materials.get(name) or MtlMaterial(GREY)
+        if obj.materials and name and name not in obj.materials:
+            log.warning("%s: no material library has %r; it is taken as grey", path.name, name)
         if any(map(_is_placed, mtl.lines)):
             log.warning("%s, %s: UVs are taken as they are, without -s, -o and -t of map_Kd", path.name, name)
         corners = obj.corners[faces, :, 1]

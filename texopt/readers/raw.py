@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from texopt.gltf import GltfFile
-from texopt.images import load_alpha, load_image
+from texopt.images import load_rgba
 from texopt.obj import ObjFile
 
 
@@ -39,12 +37,10 @@ def textured(source: Path | bytes, name: str = "", tile: tuple[str, int] | None 
 
     name: for messages, where `source` is bytes.
     """
-    image = load_image(source, name=name)
-    alpha = load_alpha(source)
-    if alpha is not None:  # load_image lays it over white
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as transparent:
-            image = ImageOps.exif_transpose(transparent).convert("RGBA").convert("RGB")
-    return Material((1.0, 1.0, 1.0), np.array(image), alpha, tile)
+    image = load_rgba(source, name)
+    alpha = np.array(image.getchannel("A")) if image.mode == "RGBA" else None
+    opaque = alpha is None or alpha.min() == 255
+    return Material((1.0, 1.0, 1.0), np.array(image.convert("RGB")), None if opaque else alpha, tile)
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,9 +30,12 @@ def with_kept(mesh: Mesh, images: Sequence[Tensor]) -> list[Tensor]:
     """
     images = [image.cpu() for image in images]
     sizes = [(image.shape[1], image.shape[2]) for image in images]
-    out, paints = mesh.originals(sizes), mesh.paints(sizes)
+    paints = mesh.paints(sizes)
+    if paints is None:  # nothing is kept
+        return images
+    out = mesh.originals(sizes)
     for index, image in zip(mesh.painted, images, strict=True):
-        out[index] = image if paints is None else torch.lerp(out[index], image, paints[index])
+        out[index] = torch.lerp(out[index], image, paints[index])
     return out
 
 
