@@ -119,7 +119,7 @@ def rendering(mesh: Mesh, images: list[Tensor]) -> Tensor:
 
 def textured(mesh: Mesh, size: int = 64) -> Result:
     """A result whose textures are noise, another one for every map."""
-    seeds = (torch.Generator().manual_seed(index) for index in mesh.painted)
+    seeds = (torch.Generator().manual_seed(index) for index in mesh.optimized)
     textures = [texopt.PixelTexture(size, start=torch.rand(3, size, size, generator=seed)) for seed in seeds]
     return Result(mesh, textures, [])
 

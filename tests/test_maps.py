@@ -92,7 +92,7 @@ def test_every_material_with_uvs_keeps_them(tmp_path: Path, caplog: pytest.LogCa
     assert [mesh.map_of(index) for index in range(5)] == [0, 1, 2, 1, 3]
     for texture, expected in zip(mesh.maps, [*values, [[[255, 128, 0]]]], strict=True):
         np.testing.assert_array_equal(texture.original, expected)
-    assert mesh.painted == [0, 1, 2, 3]
+    assert mesh.optimized == [0, 1, 2, 3]
 
 
 def test_without_uvs_one_atlas_shows_them_all(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -225,8 +225,8 @@ def test_only_and_skip(tmp_path: Path, only: tuple[str, ...], skip: tuple[str, .
     mtl = "".join(f"newmtl {name}\nKd 0 0 {index / 10}\n" for index, name in enumerate(NAMES))
     mesh = load_mesh(squares(tmp_path, *NAMES, mtl=mtl), only=only, skip=skip)
     assert tuple(index for index in range(len(NAMES)) if mesh.maps[mesh.map_of(index)].kept) == kept
-    assert mesh.painted == [index for index, texture in enumerate(mesh.maps) if not texture.kept]
-    assert len(mesh.map_sizes(64)) == len(mesh.painted)
+    assert mesh.optimized == [index for index, texture in enumerate(mesh.maps) if not texture.kept]
+    assert len(mesh.map_sizes(64)) == len(mesh.optimized)
 
 
 @pytest.mark.parametrize(

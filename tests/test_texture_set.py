@@ -230,10 +230,10 @@ def test_views_are_framed_on_what_is_optimised() -> None:
         mesh, vertices=far, faces=faces, face_uvs=np.tile(mesh.face_uvs, (2, 1)), maps=mesh.maps[:2],
         face_map=np.repeat([0, 1], len(mesh.faces)).astype(np.int32), face_material=np.zeros(len(faces), np.int32),
     )  # fmt: skip
-    center, radius = both.normalization(painted=True)
+    center, radius = both.normalization(optimized=True)
     np.testing.assert_allclose(center, 0, atol=1e-12)
     assert radius == pytest.approx(3**0.5)
-    whole, part = (Scene(both, painted=painted).rasterize(texopt.fixed_views(4), 64) for painted in (False, True))
+    whole, part = (Scene(both, optimized=painted).rasterize(texopt.fixed_views(4), 64) for painted in (False, True))
     assert int((whole.map_id[whole.mask] == 1).sum()) == 0
     shares = [float(((part.map_id == 1) & part.mask)[view].float().mean()) for view in range(4)]
     assert min(shares) > 0.1

@@ -121,7 +121,7 @@ def optimize(
 
     surface = Surface(mesh, texture, target)
     seams = Seams(mesh, target)
-    scene = Scene(mesh, target, raster, painted=True)
+    scene = Scene(mesh, target, raster, optimized=True)
     fused = target.type in ("cpu", "cuda")
     adam = torch.optim.Adam(surface.textures.parameters(), lr=learning_rate, fused=fused)
     generator = Generator().manual_seed(seed)
@@ -139,12 +139,12 @@ def optimize(
             behind = make_background(generator, views_per_step, view_size).to(target)
             mask = fragments.mask[:, None].float()
             colors, before, amount = surface.sample(seams.extend(fragments, generator))
-            painted = mask if amount is None else mask * (amount[:, :, :view_size] > 0.5)
+            free = mask if amount is None else mask * (amount[:, :, :view_size] > 0.5)
             colors, points = seams.split(colors, view_size)
             images = torch.cat([
                 composite(colors, mask, behind),
                 composite(before[:, :, :view_size], mask, behind),
-                painted,
+                free,
             ], 1)  # fmt: skip
             if transform is not None:
                 images = transform(generator, images)
@@ -156,7 +156,7 @@ def optimize(
             loss, terms = objective(view)
             if not loss.requires_grad:
                 raise OptionError(
-                    "the objective does not depend on the texture: use view.image or view.features as they are"
+                    "the objective does not depend on the texture; make it of view.image or view.features"
                 )
             total = float(loss.detach())
             if not math.isfinite(total):

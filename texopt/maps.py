@@ -50,7 +50,7 @@ class TextureMap:
 
         return resized(torch.from_numpy(self.original).permute(2, 0, 1).float() / 255.0, height, width)
 
-    def paint_at(self, height: int, width: int) -> Tensor:
+    def mask_at(self, height: int, width: int) -> Tensor:
         """How far each texel may change, float32 [1,height,width] in [0,1]."""
         from texopt.texture.image import resized
 

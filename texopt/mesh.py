@@ -79,23 +79,23 @@ class Mesh:
         """Whether all UVs are the file's own, not made by texopt."""
         return all(texture.own_uvs for texture in self.maps)
 
-    def normalization(self, painted: bool = False) -> tuple[np.ndarray, float]:
+    def normalization(self, optimized: bool = False) -> tuple[np.ndarray, float]:
         """(centre of the bounding box [3], radius): x -> (x - centre) / radius puts the mesh into the unit sphere.
 
-        painted: the part of it that is optimised, if there is other.
+        optimized: the part of it that is optimised, if there is other.
         """
-        faces = self.faces[np.isin(self.face_map, self.painted)] if painted else self.faces
+        faces = self.faces[np.isin(self.face_map, self.optimized)] if optimized else self.faces
         used = self.vertices[np.unique(faces)]
         center = (used.min(0) + used.max(0)) / 2
         return center, float(np.linalg.norm(used - center, axis=1).max())
 
-    def unit_vertices(self, painted: bool = False) -> Tensor:
-        """Vertices moved and scaled by normalization(painted), for rendering: float32 [V,3]."""
-        center, radius = self.normalization(painted)
+    def unit_vertices(self, optimized: bool = False) -> Tensor:
+        """Vertices moved and scaled by normalization(optimized), for rendering: float32 [V,3]."""
+        center, radius = self.normalization(optimized)
         return torch.from_numpy(((self.vertices - center) / radius).astype(np.float32))
 
     @property
-    def painted(self) -> list[int]:
+    def optimized(self) -> list[int]:
         """The maps that are optimised: those that are not kept."""
         return [index for index, texture in enumerate(self.maps) if not texture.kept]
 
@@ -111,7 +111,7 @@ class Mesh:
         surface, within a quarter of it and `size`; those whose UVs have no area the least.
         """
         surface, plane = (
-            np.bincount(self.face_map, areas(*triangles), len(self.maps))[self.painted]
+            np.bincount(self.face_map, areas(*triangles), len(self.maps))[self.optimized]
             for triangles in ((self.vertices, self.faces), (self.uvs, self.face_uvs))
         )
         density = np.sqrt(plane / np.maximum(surface, 1e-300))  # texture sides a unit of length
@@ -127,7 +127,7 @@ class Mesh:
         """
         shapes = [texture.original.shape[:2] for texture in self.maps]
         chosen = [(power_of_two(height), power_of_two(width)) for height, width in shapes]
-        for index, size in zip(self.painted, sizes or (), strict=bool(sizes)):
+        for index, size in zip(self.optimized, sizes or (), strict=bool(sizes)):
             chosen[index] = size
         return [texture.original_at(*size) for texture, size in zip(self.maps, chosen, strict=True)]
 
@@ -135,12 +135,12 @@ class Mesh:
         """The original textures of all maps as images, each at its own size."""
         return [Image.fromarray(texture.original) for texture in self.maps]
 
-    def paints(self, sizes: Sequence[tuple[int, int]]) -> list[Tensor] | None:
+    def masks(self, sizes: Sequence[tuple[int, int]]) -> list[Tensor] | None:
         """How far each texel of the maps may change, float32 [1,h,w]; None if all may. sizes: as of originals."""
         if all(texture.mask is None and not texture.kept for texture in self.maps):
             return None
-        chosen = dict(zip(self.painted, sizes, strict=True))
-        return [texture.paint_at(*chosen.get(index, (8, 8))) for index, texture in enumerate(self.maps)]
+        chosen = dict(zip(self.optimized, sizes, strict=True))
+        return [texture.mask_at(*chosen.get(index, (8, 8))) for index, texture in enumerate(self.maps)]
 
     def __repr__(self) -> str:
         sizes = ", ".join("{1}x{0}".format(*texture.original.shape) for texture in self.maps)

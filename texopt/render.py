@@ -59,17 +59,17 @@ class Fragments:
 class Scene:
     """A mesh made ready to be drawn many times: in the unit sphere, as tensors.
 
-    Fragments are on `device`; `raster` is which functions draw, see texopt.raster.backends.select. With `painted` the
+    Fragments are on `device`; `raster` is which functions draw, see texopt.raster.backends.select. With `optimized` the
     part of the mesh that is optimised fills the unit sphere; the rest may lie outside, and views cut off what of it
     would stand in between.
     """
 
     def __init__(
-        self, mesh: Mesh, device: torch.device | str = "cpu", raster: str = "auto", painted: bool = False
+        self, mesh: Mesh, device: torch.device | str = "cpu", raster: str = "auto", optimized: bool = False
     ) -> None:
         self.device = torch.device(device)
         self.backend = backends.select(raster, self.device)
-        self.vertices = mesh.unit_vertices(painted)
+        self.vertices = mesh.unit_vertices(optimized)
         self.faces = torch.from_numpy(mesh.faces).to(self.backend.geometry)
         self.uvs = torch.from_numpy(mesh.uvs.astype(np.float32))[None].to(self.backend.geometry)
         self.face_uvs = torch.from_numpy(mesh.face_uvs).to(self.backend.geometry)

@@ -39,9 +39,9 @@ def reached_texels(mesh: Mesh, sizes: Sequence[tuple[int, int]]) -> list[Tensor]
 
     sizes: (height, width) of those maps.
     """
-    scene, cameras = Scene(mesh, painted=True), fixed_views(COVERAGE_VIEWS)
+    scene, cameras = Scene(mesh, optimized=True), fixed_views(COVERAGE_VIEWS)
     reached: list[Tensor | None] = [None] * len(mesh.maps)
-    for index, size in zip(mesh.painted, sizes, strict=True):
+    for index, size in zip(mesh.optimized, sizes, strict=True):
         reached[index] = torch.zeros(1, *size, requires_grad=True)
     for start in range(0, COVERAGE_VIEWS, 8):  # eight at a time bound the memory
         fragments = scene.rasterize(cameras[start : start + 8], COVERAGE_SIZE)
@@ -73,7 +73,7 @@ class Result:
             baked = [image.cpu() for image in TextureSet(mesh, self.texture).bake()]
         sizes = [(image.shape[1], image.shape[2]) for image in baked]
         filled = []
-        for index, image, reached in zip(mesh.painted, baked, reached_texels(mesh, sizes), strict=True):
+        for index, image, reached in zip(mesh.optimized, baked, reached_texels(mesh, sizes), strict=True):
             used = covered(mesh.uvs, mesh.face_uvs[mesh.face_map == index], *reached.shape)[None].float()
             used = max_pool2d(used, 3, 1, 1)[0] > 0  # a bilinear look-up at a chart's edge reaches one texel out of it
             filled.append(fill(image, used & reached))
@@ -82,9 +82,9 @@ class Result:
     @property
     def image(self) -> Tensor:
         """The texture of a mesh that has only one, as of `images`."""
-        if len(self.mesh.painted) > 1:
-            raise OptionError(f"{self.mesh.name} has {len(self.mesh.painted)} textures; use images")
-        return self.images[self.mesh.painted[0]]
+        if len(self.mesh.optimized) > 1:
+            raise OptionError(f"{self.mesh.name} has {len(self.mesh.optimized)} textures; use images")
+        return self.images[self.mesh.optimized[0]]
 
     def export(self, path: str | os.PathLike[str], bits: int = 8, unlit: bool = False) -> list[Path]:
         """Write the textured mesh as .obj (with .mtl and .png beside it), .glb, or only its textures as .png.
@@ -100,7 +100,7 @@ class Result:
 
     def preview(self) -> Image.Image:
         """The contact sheet: eight views, before over after."""
-        sizes = [(self.images[index].shape[1], self.images[index].shape[2]) for index in self.mesh.painted]
+        sizes = [(self.images[index].shape[1], self.images[index].shape[2]) for index in self.mesh.optimized]
         return contact_sheet(self.mesh, self.mesh.originals(sizes), self.images)
 
     def history_csv(self) -> str:

@@ -43,7 +43,7 @@ def seam_edges(mesh: Mesh) -> np.ndarray:
     uvs = mesh.uvs[mesh.face_uvs[sides[..., 0, None], sides[..., 1:]]]  # [E, side, end, 2]
     maps = mesh.face_map[sides[..., 0]]
     apart = (np.abs(uvs[:, 0] - uvs[:, 1]).max((1, 2)) > 1e-6) | (maps[:, 0] != maps[:, 1])
-    free = np.isin(maps, mesh.painted).all(1)  # next to what is kept, the original's own border stays
+    free = np.isin(maps, mesh.optimized).all(1)  # next to what is kept, the original's own border stays
     return np.asarray(sides[apart & free])
 
 

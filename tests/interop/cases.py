@@ -150,7 +150,7 @@ def card(size: int = 512) -> Tensor:
 
 def textures(mesh: Mesh) -> Any:
     """A texture for each that the mesh has, in colours of its own."""
-    return [texopt.PixelTexture(512, start=card().roll(index, 0)) for index in range(len(mesh.painted))]
+    return [texopt.PixelTexture(512, start=card().roll(index, 0)) for index in range(len(mesh.optimized))]
 
 
 @dataclass(frozen=True, eq=False)

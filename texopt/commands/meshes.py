@@ -57,7 +57,7 @@ def unwrap(config: UnwrapConfig) -> None:
         source, unwrap=True, only=listed(config.only), skip=listed(config.skip), texture_size=config.texture_size
     )
     check_target(mesh, out)
-    files = export(mesh, mesh.originals([(config.texture_size, config.texture_size)] * len(mesh.painted)), out)
+    files = export(mesh, mesh.originals([(config.texture_size, config.texture_size)] * len(mesh.optimized)), out)
     charts = used_share(mesh)
     print(f"{files[-1]}: {charts:.0%} of the texture is used, in {time.perf_counter() - started:.0f} s")
 
@@ -66,7 +66,7 @@ def used_share(mesh: Mesh) -> float:
     """The share of the first optimised texture that its faces use."""
     from texopt.uvspace import covered
 
-    faces = mesh.face_uvs[mesh.face_map == mesh.painted[0]]
+    faces = mesh.face_uvs[mesh.face_map == mesh.optimized[0]]
     return float(covered(mesh.uvs, faces, 1024, 1024).float().mean())
 
 

@@ -77,7 +77,7 @@ def export(
         raise OptionError(f"a texture has 8 or 16 bits a channel, and 8 in a .glb; not {bits} in {path.name}")
     given = [images] * len(mesh.maps) if isinstance(images, Tensor) else images
     targets = _textures(mesh, path)
-    pngs = {index: png_bytes(given[index], mesh.maps[index].alpha, bits) for index in mesh.painted}
+    pngs = {index: png_bytes(given[index], mesh.maps[index].alpha, bits) for index in mesh.optimized}
     files = {target: pngs[index] for index, target in targets.items()}
     if ending == ".glb":
         files = {path: glb_bytes(mesh, pngs, unlit)}

@@ -20,10 +20,10 @@ def texture_files(mesh: Mesh, path: Path) -> dict[int, Path]:
 
     UDIM tiles are NAME_MATERIAL.1001.png and so on, as other tiles of theirs may be kept.
     """
-    if len(mesh.painted) == 1 and mesh.maps[mesh.painted[0]].tile is None:
-        return {mesh.painted[0]: path.with_suffix(".png")}
+    if len(mesh.optimized) == 1 and mesh.maps[mesh.optimized[0]].tile is None:
+        return {mesh.optimized[0]: path.with_suffix(".png")}
     sets: dict[tuple[str, int], dict[int, str]] = {}  # what one name stands for: the ending of every map
-    for index in mesh.painted:
+    for index in mesh.optimized:
         name, number = mesh.maps[index].tile or (mesh.maps[index].name, 0)
         ending = f".{number}.png" if number else ".png"
         sets.setdefault((name, 0 if number else index + 1), {})[index] = ending

@@ -19,7 +19,7 @@ def _formatted(template: str, values: np.ndarray) -> list[str]:
 
 
 def vertex_lines(vertices: np.ndarray) -> list[str]:
-    """`v x y z` of float vertices [V,3]: nine digits, which tell any two float32 apart, and more if all are far away."""
+    """`v x y z` of vertices [V,3]: nine digits, which tell any two float32 apart, and more where all are far away."""
     finite = vertices[np.isfinite(vertices).all(1)]
     size = float(np.ptp(finite, axis=0).max()) if len(finite) else 0.0
     ratio = float(np.abs(finite).max()) / size if size > 0 else 1.0

@@ -26,16 +26,16 @@ class Texture(Protocol):
 def with_kept(mesh: Mesh, images: Sequence[Tensor]) -> list[Tensor]:
     """The textures of all maps: the given ones [3,H,W] of those that are optimised, over what is kept of the originals.
 
-    images: in the order of mesh.painted. Returns them on the CPU.
+    images: in the order of mesh.optimized. Returns them on the CPU.
     """
     images = [image.cpu() for image in images]
     sizes = [(image.shape[1], image.shape[2]) for image in images]
-    paints = mesh.paints(sizes)
-    if paints is None:  # nothing is kept
+    masks = mesh.masks(sizes)
+    if masks is None:  # nothing is kept
         return images
     out = mesh.originals(sizes)
-    for index, image in zip(mesh.painted, images, strict=True):
-        out[index] = torch.lerp(out[index], image, paints[index])
+    for index, image in zip(mesh.optimized, images, strict=True):
+        out[index] = torch.lerp(out[index], image, masks[index])
     return out
 
 
@@ -44,19 +44,19 @@ class TextureSet(nn.Module):
 
     Args:
         mesh: with its maps.
-        textures: one for every map that is optimised (mesh.painted), in their order; or only one, if that is all.
+        textures: one for every map that is optimised (mesh.optimized), in their order; or only one, if that is all.
     """
 
     def __init__(self, mesh: Mesh, textures: Texture | Sequence[Texture]) -> None:
         super().__init__()
         given = list(textures) if isinstance(textures, (list, tuple)) else [textures]
-        if len(given) != len(mesh.painted):
+        if len(given) != len(mesh.optimized):
             raise OptionError(
-                f"{mesh.name} has {len(mesh.painted)} textures to optimise, not {len(given)}; "
+                f"{mesh.name} has {len(mesh.optimized)} textures to optimise, not {len(given)}; "
                 "give one each, as in [texopt.PyramidTexture(size) for size in mesh.map_sizes(1024)]"
             )
         self.textures = nn.ModuleList(given)  # type: ignore[arg-type]
-        self.map_of_texture = mesh.painted
+        self.map_of_texture = mesh.optimized
         self.maps = len(mesh.maps)
 
     def sample(self, fragments: Fragments) -> Tensor:
@@ -67,7 +67,7 @@ class TextureSet(nn.Module):
         return sample_maps(samplers, fragments)
 
     def bake(self) -> list[Tensor]:
-        """The textures as images [3,H,W] in [0,1], each at its own size, in the order of mesh.painted."""
+        """The textures as images [3,H,W] in [0,1], each at its own size, in the order of mesh.optimized."""
         return [texture.bake().detach() for texture in self.textures]  # type: ignore[operator]
 
 
@@ -83,8 +83,8 @@ class Surface:
         self.textures = TextureSet(mesh, textures).to(device)
         sizes = [(image.shape[1], image.shape[2]) for image in self.textures.bake()]
         self.originals = [image.to(device) for image in mesh.originals(sizes)]
-        paints = mesh.paints(sizes)
-        self.paints = None if paints is None else [paint.to(device) for paint in paints]
+        masks = mesh.masks(sizes)
+        self.masks = None if masks is None else [mask.to(device) for mask in masks]
 
     def sample(self, fragments: Fragments) -> tuple[Tensor, Tensor, Tensor | None]:
         """(colours now, colours of the originals, how far each pixel may change or None if all may).
@@ -92,7 +92,7 @@ class Surface:
         [B,3,H,W] twice, and [B,1,H,W] in [0,1]; the first is differentiable.
         """
         colors, before = self.textures.sample(fragments), look_up(self.originals, fragments)
-        if self.paints is None:
+        if self.masks is None:
             return colors, before, None
-        amount = look_up(self.paints, fragments)
+        amount = look_up(self.masks, fragments)
         return torch.lerp(before, colors, amount), before, amount
