@@ -36,6 +36,19 @@ def _log() -> Iterator[None]:
     log.setLevel(level)
 
 
+def check_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command refuses, with exit code 2 and one line that has `message` in it."""
+    from texopt.cli import main
+
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if line.startswith("texopt: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+
+
 def make_cube(original: np.ndarray | None = None) -> Mesh:
     """A cube whose six sides have a sixth of the texture each, in three columns and two rows."""
     signs = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import MESHES, STYLES
+from conftest import MESHES, STYLES, check_one_line
 
 import texopt
 from texopt.cli import main
@@ -116,13 +116,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     monkeypatch.chdir(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in MESHES.iterdir()}
     small = [] if arguments[0] == "paint" or "--view-size" in arguments else SMALL[2:4]
-    assert main([*arguments, *small]) == 2
-    captured = capsys.readouterr()
-    lines = [line for line in captured.err.splitlines() if line.startswith("texopt: ")]
-    assert len(lines) == 1
-    assert message in lines[0]
-    assert "Traceback" not in captured.err
-    assert captured.out == ""
+    check_one_line([*arguments, *small], message, capsys)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path: path.stat().st_mtime_ns for path in MESHES.iterdir()} == before
 

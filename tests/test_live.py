@@ -27,10 +27,10 @@ from PIL import Image
 import texopt
 from texopt import DependencyError, FeatureExtractor, Mesh, OptionError, PixelTexture, Step, View
 from texopt.images import to_image
-from texopt.indexed import IndexedPart, indexed_part
+from texopt.indexed import IndexedPart, indexed_part, unit_parts
 from texopt.live import LivePage, free_address, is_own_page
 from texopt.live_state import Controls, Curves, Speed, Throttle, status
-from texopt.unlit import jpeg, unit_parts, unlit_glb
+from texopt.unlit import jpeg, unlit_glb
 
 
 class Clock:

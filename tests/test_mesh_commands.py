@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import MESHES, STYLES
+from conftest import MESHES, STYLES, check_one_line
 from PIL import Image
 
 import texopt
@@ -174,14 +174,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    small = ["--texture-size", "64"] if arguments[0] == "style" else []
-    assert main([*arguments, *small]) == 2
-    captured = capsys.readouterr()
-    lines = [line for line in captured.err.splitlines() if line.startswith("texopt: ")]
-    assert len(lines) == 1
-    assert message in lines[0]
-    assert "Traceback" not in captured.err
-    assert captured.out == ""
+    check_one_line([*arguments, *(["--texture-size", "64"] if arguments[0] == "style" else [])], message, capsys)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,3 +50,11 @@ def indexed_part(mesh: Mesh, faces: np.ndarray | slice = slice(None)) -> Indexed
 def map_parts(mesh: Mesh) -> list[IndexedPart]:
     """The faces of every map of a mesh as a part."""
     return [indexed_part(mesh, np.flatnonzero(mesh.face_map == index)) for index in range(len(mesh.maps))]
+
+
+def unit_parts(parts: Sequence[IndexedPart]) -> list[IndexedPart]:
+    """The parts moved and scaled together into the unit sphere."""
+    positions = np.concatenate([part.positions for part in parts])
+    center = (positions.min(0) + positions.max(0)) / 2
+    radius = float(np.linalg.norm(positions - center, axis=1).max()) or 1.0
+    return [IndexedPart((part.positions - center) / radius, part.uvs, part.normals, part.triangles) for part in parts]

@@ -21,9 +21,9 @@ import torch
 from PIL import Image
 
 from texopt.errors import DependencyError, OptionError
-from texopt.indexed import IndexedPart
+from texopt.indexed import IndexedPart, unit_parts
 from texopt.live_state import Controls, Curves, Speed, Throttle, status
-from texopt.unlit import unit_parts, unlit_glb
+from texopt.unlit import unlit_glb
 
 if TYPE_CHECKING:
     from texopt.loop import Step

@@ -18,14 +18,6 @@ from texopt.indexed import IndexedPart
 MAX_SIDE = 1024  # texels; a page shows the whole object, and a 4096² texture takes longer to send than to optimise
 
 
-def unit_parts(parts: Sequence[IndexedPart]) -> list[IndexedPart]:
-    """The parts moved and scaled together into the unit sphere."""
-    positions = np.concatenate([part.positions for part in parts])
-    center = (positions.min(0) + positions.max(0)) / 2
-    radius = float(np.linalg.norm(positions - center, axis=1).max()) or 1.0
-    return [IndexedPart((part.positions - center) / radius, part.uvs, part.normals, part.triangles) for part in parts]
-
-
 def jpeg(image: Image.Image, max_side: int = MAX_SIDE) -> bytes:
     """The image as JPEG, scaled down where a side is longer than `max_side`."""
     image = image.convert("RGB")

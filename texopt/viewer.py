@@ -13,7 +13,7 @@ from importlib import resources
 import numpy as np
 from PIL import Image
 
-from texopt.indexed import IndexedPart
+from texopt.indexed import IndexedPart, unit_parts
 
 LARGE = 200_000  # vertices; from here on coordinates are rounded to 16 bits, which no screen shows
 RESTART = 0xFFFF  # the 16-bit index that stands for no vertex in WebGL 2
@@ -34,9 +34,9 @@ def _rounded(values: np.ndarray, dtype: type[np.signedinteger]) -> np.ndarray:
     return (padded * np.iinfo(dtype).max).round().astype(dtype)
 
 
-def _geometry(part: IndexedPart, center: np.ndarray, radius: float, large: bool) -> dict[str, dict[str, str] | None]:
-    """Positions in the unit sphere, UVs, normals and triangles as the page reads them."""
-    positions = (part.positions - center) / radius
+def _geometry(part: IndexedPart, large: bool) -> dict[str, dict[str, str] | None]:
+    """Positions, UVs, normals and triangles of a part in the unit sphere, as the page reads them."""
+    positions = part.positions
     uvs = part.uvs - np.floor(part.uvs.min(0))  # textures repeat, and small numbers are exact
     fine = large and uvs.max() <= 1
     normals = None
@@ -101,18 +101,14 @@ def viewer_html(
             f"a viewer needs an image before and one after for each part; got {len(parts)} parts, "
             f"{len(before)} images before and {len(after)} after"
         )
-    low = np.min([part.positions.min(0) for part in parts], 0)
-    high = np.max([part.positions.max(0) for part in parts], 0)
-    center = (low + high) / 2
-    radius = max(float(np.linalg.norm(part.positions - center, axis=1).max()) for part in parts)
     large = sum(len(part.positions) for part in parts) >= LARGE
     side = _max_side([*before, *after])
     uris = [_data_uri(image, side) for image in (*before, *after)]
     images = list(dict.fromkeys(uris))  # each once: parts may share them, and a texture may stay as it was
     model = {
         "parts": [
-            {**_geometry(part, center, radius, large), "before": images.index(old), "after": images.index(new)}
-            for part, old, new in zip(parts, uris, uris[len(parts) :], strict=False)
+            {**_geometry(part, large), "before": images.index(old), "after": images.index(new)}
+            for part, old, new in zip(unit_parts(parts), uris, uris[len(parts) :], strict=False)
         ],
         "images": images,
     }
