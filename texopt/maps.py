@@ -51,11 +51,11 @@ class TextureMap:
         return resized(torch.from_numpy(self.original).permute(2, 0, 1).float() / 255.0, height, width)
 
     def mask_at(self, height: int, width: int) -> Tensor:
-        """How far each texel may change, float32 [1,height,width] in [0,1]."""
+        """How far each texel may change, float32 [1,height,width] in [0,1]; [1,1,1] where all may as far."""
         from texopt.texture.image import resized
 
         if self.mask is None or self.kept:
-            return torch.full((1, height, width), 0.0 if self.kept else 1.0)
+            return torch.full((1, 1, 1), 0.0 if self.kept else 1.0)
         return resized(torch.from_numpy(self.mask)[None].float() / 255.0, height, width)
 
 

@@ -140,7 +140,7 @@ class Mesh:
         if all(texture.mask is None and not texture.kept for texture in self.maps):
             return None
         chosen = dict(zip(self.optimized, sizes, strict=True))
-        return [texture.mask_at(*chosen.get(index, (8, 8))) for index, texture in enumerate(self.maps)]
+        return [texture.mask_at(*chosen.get(index, (1, 1))) for index, texture in enumerate(self.maps)]
 
     def __repr__(self) -> str:
         sizes = ", ".join("{1}x{0}".format(*texture.original.shape) for texture in self.maps)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from texopt.errors import OptionError
-from texopt.mesh import Mesh
+from texopt.mesh import Mesh, power_of_two
 from texopt.render import Fragments, look_up, sample_maps
 
 
@@ -82,7 +82,12 @@ class Surface:
     def __init__(self, mesh: Mesh, textures: Texture | Sequence[Texture], device: torch.device | str = "cpu") -> None:
         self.textures = TextureSet(mesh, textures).to(device)
         sizes = [(image.shape[1], image.shape[2]) for image in self.textures.bake()]
-        self.originals = [image.to(device) for image in mesh.originals(sizes)]
+        shapes = [mesh.maps[index].original.shape[:2] for index in mesh.optimized]
+        fitting = [  # no finer than they are, as their mip levels are made every step
+            (min(height, power_of_two(shape[0])), min(width, power_of_two(shape[1])))
+            for (height, width), shape in zip(sizes, shapes, strict=True)
+        ]
+        self.originals = [image.to(device) for image in mesh.originals(fitting)]
         masks = mesh.masks(sizes)
         self.masks = None if masks is None else [mask.to(device) for mask in masks]
 

@@ -46,5 +46,5 @@ class PyramidTexture(ImageTexture):
         """The texture [3,H,W] in (0,1)."""
         total = torch.zeros_like(self.levels[0])
         for level in self.levels:
-            total = F.interpolate(total, level.shape[2:], mode="bilinear") + level
+            total = F.interpolate(total, level.shape[2:], mode="bilinear").add_(level)
         return to_valid_rgb(total[0])
