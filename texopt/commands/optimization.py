@@ -86,12 +86,16 @@ def load_function(text: str) -> Objective:
     return as_objective(value)
 
 
+def lines_in(path: Path, error: Exception) -> list[int | None]:
+    """The lines of a file that an error came through, the innermost last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
+
+
 def own_error(error: Exception, path: Path) -> OptionError:
     """What went wrong in a user's file, in one line."""
-    tracked = traceback.extract_tb(error.__traceback__)
-    frames = [frame for frame in tracked if Path(frame.filename).resolve() == path.resolve()]
-    line = error.lineno if isinstance(error, SyntaxError) else frames[-1].lineno if frames else None
-    where = f", line {line}" if line else ""
+    lines = [error.lineno] if isinstance(error, SyntaxError) else lines_in(path, error)
+    where = f", line {lines[-1]}" if lines and lines[-1] else ""
     reason = str(error).strip().split("\n")[0]
     return OptionError(f"{path}{where}: {type(error).__name__}: {reason}; mend it")
 
@@ -235,8 +239,9 @@ def run(command: str, config: RunConfig) -> None:
         except Exception as error:
             with suppress(OSError):  # which was made for nothing; it stays if there is something in it
                 config.out.rmdir()
-            if isinstance(config, CustomConfig) and not isinstance(error, TexoptError):
-                raise own_error(error, Path(config.function.rpartition(":")[0])) from None
+            own = Path(config.function.rpartition(":")[0]) if isinstance(config, CustomConfig) else None
+            if own is not None and not isinstance(error, TexoptError) and lines_in(own, error):
+                raise own_error(error, own) from None
             raise
     if result.interrupted:
         log.warning("stopped at step %d of %d; writing what there is", len(result.history), config.steps)
