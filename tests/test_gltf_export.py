@@ -6,12 +6,14 @@ import hashlib
 import io
 import json
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from conftest import make_cube
 from gltf_builder import QUAD, Builder, encoded, picture, unpacked, values_of
 from PIL import Image
 from torch import Tensor
@@ -656,3 +658,16 @@ def test_opacity_comes_along_to_new_uvs(tmp_path: Path, monkeypatch: pytest.Monk
         weights = np.linalg.solve(np.vstack([corners[:, :2].T, np.ones(3)]), [x, 0.1, 1])
         u, v = weights @ uvs
         assert abs(int(alpha[int((1 - v) * 64), int(u * 64)]) - expected) < 20
+
+
+@pytest.mark.parametrize(("kind", "two_sided"), [("closed", False), ("inside out", True), ("open", True)])
+def test_what_is_not_solid_shows_both_sides(tmp_path: Path, kind: str, two_sided: bool) -> None:
+    """As renderings do, which draw every face from both."""
+    mesh = make_cube()
+    if kind == "inside out":
+        mesh = replace(mesh, faces=mesh.faces[:, ::-1].copy(), face_uvs=mesh.face_uvs[:, ::-1].copy())
+    if kind == "open":
+        mesh = Mesh("open", mesh.vertices, mesh.faces[:10], mesh.uvs, mesh.face_uvs[:10], None, None, mesh.maps)
+    export(mesh, torch.rand(3, 8, 8), tmp_path / "a.glb")
+    document, _ = unpacked(tmp_path / "a.glb")
+    assert document["materials"][0].get("doubleSided", False) is two_sided

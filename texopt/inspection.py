@@ -11,26 +11,9 @@ from texopt.errors import MeshError
 from texopt.gltf import GltfFile
 from texopt.maps import areas
 from texopt.readers import RawMesh, read
-from texopt.seams import same_places
+from texopt.solid import odd_edges, same_places, volume
 
 Table = list[tuple[str, ...]]
-
-
-def edges(faces: np.ndarray) -> tuple[int, int, int]:
-    """(open, non-manifold, inconsistently turned) edges of triangles [F,3]: of one face, of three or more, of two faces
-    that both go the same way along it."""
-    a, b = faces.reshape(-1), np.roll(faces, -1, 1).reshape(-1)
-    forward = a < b
-    keys = np.minimum(a, b).astype(np.int64) * (int(faces.max()) + 1) + np.maximum(a, b)
-    _, inverse, count = np.unique(keys, return_inverse=True, return_counts=True)
-    ways = np.bincount(inverse.reshape(-1), forward, len(count))
-    return int((count == 1).sum()), int((count > 2).sum()), int(((count == 2) & (ways != 1)).sum())
-
-
-def volume(raw: RawMesh) -> float:
-    """The signed volume that the faces enclose; negative where they are inside out."""
-    corners = raw.vertices[raw.faces] - raw.vertices[raw.faces].mean((0, 1))
-    return float(np.einsum("fi,fi->f", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum() / 6)
 
 
 def _geometry(raw: RawMesh) -> Table:
@@ -39,9 +22,7 @@ def _geometry(raw: RawMesh) -> Table:
     low, high = corners.min((0, 1)), corners.max((0, 1))
     area = areas(raw.vertices, raw.faces)
     flat = int((area == 0).sum())
-    distinct = places[(places[:, 0] != places[:, 1]) & (places[:, 1] != places[:, 2]) & (places[:, 2] != places[:, 0])]
-    border, many, turned = edges(distinct) if len(distinct) else (0, 0, 0)
-    watertight = not (border or many or turned)
+    border, many, turned = odd_edges(raw.vertices, raw.faces)
     rows: Table = [
         ("triangles", f"{len(raw.faces):,}" + (f", {flat:,} without area" if flat else "")),
         ("vertices", f"{len(raw.vertices):,} at {len(np.unique(places)):,} places"),
@@ -51,8 +32,9 @@ def _geometry(raw: RawMesh) -> Table:
         ("normals", "kept" if len(raw.normals) else "none; engines make their own"),
         ("vertex colours", "none" if raw.colors is None else "yes, taken as the original"),
     ]
-    if watertight:
-        rows.append(("surface", "closed" + (", inside out" if volume(raw) < 0 else "")))
+    if not (border or many or turned):
+        inside_out = volume(raw.vertices, raw.faces) < 0
+        rows.append(("surface", "closed" + (", inside out" if inside_out else "")))
     else:
         found = ((border, "open"), (many, "non-manifold"), (turned, "inconsistently turned"))
         rows.append(("surface", ", ".join(f"{count:,} {what} edges" for count, what in found if count)))

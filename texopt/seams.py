@@ -10,17 +10,9 @@ from torch import Generator, Tensor
 
 from texopt.mesh import Mesh
 from texopt.render import Fragments
+from texopt.solid import same_places
 
 POINTS = 4096  # on seams, every step
-
-
-def same_places(vertices: np.ndarray) -> np.ndarray:
-    """For every vertex [V,3] the number of its place: int64 [V], equal where all coordinates are."""
-    order = np.lexsort(vertices.T)
-    ordered = vertices[order]
-    place = np.empty(len(vertices), np.int64)
-    place[order] = np.cumsum(np.r_[False, (ordered[1:] != ordered[:-1]).any(1)])
-    return place
 
 
 def seam_edges(mesh: Mesh) -> np.ndarray:

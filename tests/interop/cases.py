@@ -74,6 +74,19 @@ def prism(
     return write
 
 
+def tiles(folder: Path) -> Path:
+    """An OBJ of a tent whose two sides are UDIM tiles of one material."""
+    lines = ["mtllib tent.mtl", "v 0 0 0", "v 0 0 2", "v 1.2 1.5 0", "v 1.2 1.5 2", "v 2.5 0.1 0", "v 2.5 0.1 2"]
+    lines += [f"vt {u + x:.2f} {v}" for u in (0, 1) for x, v in _rectangle(0.02, 0.02, 0.98, 0.98)]
+    (folder / "tent.obj").write_text(
+        "\n".join([*lines, "usemtl cloth", "f 1/1 2/2 4/3 3/4", "f 3/5 4/6 6/7 5/8"]) + "\n"
+    )
+    (folder / "tent.mtl").write_text("newmtl cloth\nmap_Kd cloth.<UDIM>.png\n")
+    for tile in (1001, 1002):
+        Image.new("RGB", (8, 8), (tile - 900, 90, 130)).save(folder / f"cloth.{tile}.png")
+    return folder / "tent.obj"
+
+
 def bundled(name: str) -> Callable[[Path], Path]:
     return lambda _: MESHES / f"{name}.obj"
 
@@ -127,6 +140,7 @@ CASES = {path.stem: Case(bundled(path.stem)) for path in sorted(MESHES.glob("*.o
     "normals": Case(prism(6, normals=True)),
     "no_uvs": Case(prism(5, uvs=False)),
     "repeat": Case(prism(5, repeat=True)),
+    "tiles": Case(tiles, endings=("glb",), materials=2, textures=2),
     "scene": Case(scene(prism(6)), shown=2),
     "from_glb": Case(as_glb(prism(6, normals=True, materials=3)), materials=3, textures=3),
     "two_materials": Case(prism(6, materials=2), materials=2, textures=2),

@@ -24,6 +24,7 @@ from texopt.gltf import GltfFile
 from texopt.images import png_bytes, to_tensor
 from texopt.indexed import indexed_part
 from texopt.mesh import Mesh
+from texopt.solid import is_solid
 
 FAR = 1000.0  # sizes of an object
 
@@ -56,6 +57,7 @@ def _document(mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> GltfFile:
             pngs[index] = png_bytes(to_tensor(Image.fromarray(texture.original)), texture.alpha)
     textures = Textures(file, mesh, pngs)
     material_of: dict[int, int] = {}
+    solid = is_solid(mesh.vertices, mesh.faces)
     document["materials"] = []
     for index, name in enumerate(mesh.materials):
         shown = mesh.map_of(index)
@@ -68,6 +70,8 @@ def _document(mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> GltfFile:
         else:
             pbr["baseColorFactor"] = [*srgb_to_linear(texture.original[0, 0] / 255.0).tolist(), 1.0]
         material: dict[str, Any] = {"name": name or mesh.name, "pbrMetallicRoughness": pbr}
+        if not solid:  # as renderings have it: leaves and cloths have two sides
+            material["doubleSided"] = True
         if texture.alpha is not None:
             material |= {"alphaMode": "MASK", "alphaCutoff": 0.5}
         if unlit and not texture.kept:
