@@ -221,3 +221,19 @@ def test_before_is_shown_only_on_its_own_uvs(two: Path, unwrap: bool) -> None:
     else:
         assert before is not None
         assert [picture.getpixel((0, 0)) for picture in before] == [(255, 0, 0), (0, 0, 255)]
+
+
+def test_unwrap_makes_no_texture_coarser(two: Path) -> None:
+    out = two.parent.parent / "out" / "new.obj"
+    assert main(["unwrap", str(two), "--out", str(out), "--texture-size", "64"]) == 0
+    with Image.open(out.with_suffix(".png")) as image:
+        assert image.size == (128, 128), "what the textures were carried over at"
+
+
+def test_info_on_uvs_that_are_not_finite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    (tmp_path / "a.obj").write_text(SQUARE.replace("vt 1 1", "vt nan 1") + "f 1/1 2/2 3/3\nf 1/1 2/2 4/4\n")
+    assert main(["info", str(tmp_path / "a.obj")]) == 0
+    assert "missing on 1 faces" in capsys.readouterr().out

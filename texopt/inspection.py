@@ -7,23 +7,25 @@ from pathlib import Path
 
 import numpy as np
 
-from texopt.errors import MeshError
 from texopt.gltf import GltfFile
 from texopt.maps import areas
+from texopt.mesh import check_geometry
 from texopt.readers import RawMesh, read
 from texopt.solid import odd_edges, same_places, volume
 
-Table = list[tuple[str, ...]]
+Rows = list[tuple[str, ...]]
+Table = tuple[tuple[str, ...], Rows]  # heads of the columns, and the rows
+PAIRS = ("", "")  # the heads of a table of names and values
 
 
-def _geometry(raw: RawMesh) -> Table:
+def _geometry(raw: RawMesh) -> Rows:
     places = same_places(raw.vertices)[raw.faces]
     corners = raw.vertices[raw.faces]
     low, high = corners.min((0, 1)), corners.max((0, 1))
     area = areas(raw.vertices, raw.faces)
     flat = int((area == 0).sum())
     border, many, turned = odd_edges(raw.vertices, raw.faces)
-    rows: Table = [
+    rows: Rows = [
         ("triangles", f"{len(raw.faces):,}" + (f", {flat:,} without area" if flat else "")),
         ("vertices", f"{len(raw.vertices):,} at {len(np.unique(places)):,} places"),
         ("size", " x ".join(f"{side:.4g}" for side in high - low)),
@@ -47,7 +49,7 @@ def _geometry(raw: RawMesh) -> Table:
 def _uv_state(raw: RawMesh, faces: np.ndarray) -> str:
     from texopt.unwrap import uv_problems
 
-    has = (raw.face_uvs[faces] >= 0).all(1)
+    has = raw.has_uvs()[faces]
     if not has.any():
         return "none: made by --unwrap or by itself"
     if not has.all():
@@ -56,17 +58,11 @@ def _uv_state(raw: RawMesh, faces: np.ndarray) -> str:
 
 
 def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:
-    """Tables by title, rows of text; those of three columns and more begin with their heads.
-
-    MeshError where the file cannot be read or has no faces.
-    """
+    """Tables of text by title. MeshError or ImageError where the file is none that load_mesh takes."""
     path = Path(path)
     raw = read(path)
-    if not len(raw.faces):
-        raise MeshError(f"{path} has no faces; texopt needs a surface, not points or lines")
-    if not np.isfinite(raw.vertices[raw.faces]).all():
-        raise MeshError(f"{path} has vertices that are not finite (NaN or infinity); mend it in a mesh editor")
-    materials: Table = [("material", "triangles", "original", "UVs")]
+    check_geometry(raw, path)
+    materials: Rows = []
     for index in raw.used_materials():
         faces = np.flatnonzero(raw.face_material == index)
         material = raw.materials[index]
@@ -79,12 +75,13 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:
             look = "vertex colours" if material.texture is None else f"{look} times vertex colours"
         look += ", with alpha" if material.alpha is not None else ""
         materials.append((raw.label(index), f"{len(faces):,}", look, _uv_state(raw, faces)))
-    objects: Table = [("object", "triangles", "")]
+    tables: dict[str, Table] = {
+        path.name: (PAIRS, _geometry(raw)),
+        "materials": (("material", "triangles", "original", "UVs"), materials),
+    }
     if len(raw.objects) > 1:
         counts = np.bincount(raw.face_object, minlength=len(raw.objects))
-        objects += [(name or "(unnamed)", f"{count:,}", "") for name, count in zip(raw.objects, counts, strict=True)]
-    tables = {path.name: _geometry(raw), "materials": materials}
-    if len(objects) > 1:
-        tables["objects"] = objects
-    tables["files"] = [(str(file), f"{file.stat().st_size:,} bytes") for file in raw.files]
+        rows: Rows = [(name or "(unnamed)", f"{count:,}") for name, count in zip(raw.objects, counts, strict=True)]
+        tables["objects"] = (("object", "triangles"), rows)
+    tables["files"] = (PAIRS, [(str(file), f"{file.stat().st_size:,} bytes") for file in raw.files])
     return tables

@@ -176,7 +176,7 @@ def load_mesh(
 
     path = Path(path)
     raw = read(path)
-    _check_geometry(raw, path)
+    check_geometry(raw, path)
     kept = excluded(raw, path.name, only, skip)
     layout = assign_maps(raw, path.name, unwrap, kept)
     masks = load_masks(mask, raw, layout, path.name)
@@ -201,7 +201,8 @@ def load_mesh(
     )  # fmt: skip
 
 
-def _check_geometry(raw: RawMesh, path: Path) -> None:
+def check_geometry(raw: RawMesh, path: Path) -> None:
+    """MeshError where the faces of a file are none that can be textured."""
     if not len(raw.faces):
         raise MeshError(f"{path} has no faces; texopt needs a surface, not points or lines")
     used = np.zeros(len(raw.vertices), bool)

@@ -16,7 +16,7 @@ from texopt.errors import OptionError, OutputError
 from texopt.export import check_ending, check_target, export
 from texopt.images import to_image, write_file
 from texopt.indexed import map_parts
-from texopt.mesh import Mesh, load_mesh
+from texopt.mesh import Mesh, load_mesh, power_of_two
 from texopt.preview import draw, still
 from texopt.readers import read
 from texopt.render import Scene
@@ -57,7 +57,12 @@ def unwrap(config: UnwrapConfig) -> None:
         source, unwrap=True, only=listed(config.only), skip=listed(config.skip), texture_size=config.texture_size
     )
     check_target(mesh, out)
-    files = export(mesh, mesh.originals([(config.texture_size, config.texture_size)] * len(mesh.optimized)), out)
+    shapes = [mesh.maps[index].original.shape[:2] for index in mesh.optimized]
+    sizes = [  # none gets coarser
+        (max(config.texture_size, power_of_two(height)), max(config.texture_size, power_of_two(width)))
+        for height, width in shapes
+    ]
+    files = export(mesh, mesh.originals(sizes), out)
     charts = used_share(mesh)
     print(f"{files[-1]}: {charts:.0%} of the texture is used, in {time.perf_counter() - started:.0f} s")
 
@@ -111,12 +116,11 @@ def info(config: InfoConfig) -> None:
 
     report = inspect(config.mesh)
     console = Console()
-    for title, rows in report.items():
-        table = Table(title=Text(title), title_justify="left", show_header=bool(rows) and len(rows[0]) > 2, box=None)
-        head, body = (rows[0], rows[1:]) if rows and len(rows[0]) > 2 else (("", ""), rows)
+    for title, (head, rows) in report.items():
+        table = Table(title=Text(title), title_justify="left", show_header=any(head), box=None)
         for name in head:
             table.add_column(name, overflow="fold")
-        for row in body:
+        for row in rows:
             table.add_row(*map(Text, row))  # names are no markup
         console.print(table)
         console.print()
