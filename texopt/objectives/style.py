@@ -31,6 +31,13 @@ def cell_weights(mask: Tensor, size: Sequence[int]) -> Tensor:
     return torch.where(solid.sum((2, 3), keepdim=True) > 0, solid, share)
 
 
+def scaled(image: Image.Image, side: float) -> Image.Image:
+    """An image with its shorter side `side` pixels long, both rounded to whole strides of the network."""
+    scale = side / min(image.size)
+    width, height = (max(round(length * scale / STRIDE), 1) * STRIDE for length in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
 def gram_matrix(features: Tensor, weights: Tensor | None = None) -> Tensor:
     """Second moments of features over positions: G = Σ w f fᵀ / Σ w.
 
@@ -90,9 +97,7 @@ class Style:
         if not layers:
             raise OptionError("the backbone has no style layers of its own; name some: style(image, layers=[...])")
         view.extractor.require(*layers)
-        scale = self.size * 2 * view.scale / min(self.image.size)
-        width, height = (max(round(side * scale / STRIDE), 1) * STRIDE for side in self.image.size)
-        image = to_tensor(self.image.resize((width, height), Image.Resampling.LANCZOS))[None].to(view.image.device)
+        image = to_tensor(scaled(self.image, self.size * 2 * view.scale))[None].to(view.image.device)
         with torch.no_grad():
             features = view.extractor(image)
         self.target = {layer: gram_matrix(features[layer]) for layer in layers}

@@ -1,0 +1,5 @@
+"""The numbers of a result: style, content, seams, coverage, size of strokes, sharpness."""
+
+from texopt.evaluation.report import Evaluation, evaluate
+
+__all__ = ["Evaluation", "evaluate"]

@@ -1,0 +1,87 @@
+"""What a result is measured in: the same views of it and of the original, evenly from all around."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texopt.cameras import Cameras, fit_distance, fixed_views
+from texopt.mesh import Mesh
+from texopt.preview import BACKGROUND
+from texopt.render import Fragments, Scene, composite, look_up
+
+VIEWS = 32
+SIZE = 512  # pixels a side
+FOV = 10.0  # degrees
+BATCH = 4
+PIXELS_PER_RADIUS = SIZE / 2 / torch.tan(torch.deg2rad(torch.tensor(FOV)) / 2).item() / fit_distance(FOV)
+CLOSE = 4  # how many times closer a close-up looks
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """image [B,3,H,W] over a grey background, mask [B,1,H,W] of 0 and 1, facing [B,1,H,W]: cosine to the surface."""
+
+    image: Tensor
+    mask: Tensor
+    facing: Tensor
+
+
+class Pictures:
+    """A mesh with its own textures as evaluation looks at it."""
+
+    def __init__(self, mesh: Mesh) -> None:
+        self.scene, self.textures = Scene(mesh), mesh.originals()
+        corners = self.scene.vertices[self.scene.faces.long()]
+        self.normals = F.normalize(torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
+
+    def draw(self, cameras: Cameras) -> Picture:
+        """From every camera."""
+        fragments = self.scene.rasterize(cameras, SIZE)
+        mask = fragments.mask[:, None].float()
+        image = composite(look_up(self.textures, fragments), mask, BACKGROUND)
+        return Picture(image, mask, self._facing(cameras, fragments) * mask)
+
+    def _facing(self, cameras: Cameras, fragments: Fragments) -> Tensor:
+        towards = cameras.view[:, 2, :3].float()  # the direction to the camera
+        cosine = (towards @ self.normals.T).abs()  # [B,F]
+        face = fragments.face_id.clamp(min=0).long()
+        return torch.gather(cosine, 1, face.flatten(1)).reshape(face.shape)[:, None]
+
+    def views(self) -> Iterator[Picture]:
+        """The fixed views, BATCH at a time."""
+        cameras = fixed_views(VIEWS, FOV)
+        for start in range(0, VIEWS, BATCH):
+            yield self.draw(cameras[start : start + BATCH])
+
+    def close_ups(self) -> Iterator[Picture]:
+        """CLOSE times closer from every second direction, at what faces the camera best, BATCH at a time."""
+        cameras = fixed_views(VIEWS // 2, FOV)
+        for start in range(0, len(cameras), BATCH):
+            some = cameras[start : start + BATCH]
+            yield self.draw(zoomed(some, CLOSE, best_seen(self.draw(some).facing, SIZE // CLOSE)))
+
+
+def best_seen(facing: Tensor, window: int) -> Tensor:
+    """Where a window shows most of the surface, most squarely: clip coordinates [B,2] of its middle.
+
+    facing: [B,1,H,W]; window: pixels a side.
+    """
+    height, width = facing.shape[2:]
+    sums = F.avg_pool2d(facing, window, stride=8)
+    best = sums.flatten(1).argmax(1)
+    column = (best % sums.shape[3]) * 8 + window / 2
+    row = torch.div(best, sums.shape[3], rounding_mode="floor") * 8 + window / 2
+    return torch.stack([2 * column / width - 1, 1 - 2 * row / height], 1)
+
+
+def zoomed(cameras: Cameras, zoom: float, center: Tensor) -> Cameras:
+    """Cameras that show a window of what `cameras` show, `zoom` times larger, around clip coordinates [B,2]."""
+    window = torch.eye(4, dtype=cameras.projection.dtype).repeat(len(cameras), 1, 1)
+    window[:, 0, 0] = window[:, 1, 1] = zoom
+    window[:, :2, 3] = -zoom * center
+    return Cameras(cameras.view, window @ cameras.projection)
