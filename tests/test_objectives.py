@@ -125,20 +125,20 @@ def noise_image(size: int = 64, seed: int = 0) -> Image.Image:
 def test_style_of_the_style_image_itself_is_nothing(extractor: FeatureExtractor) -> None:
     picture = noise_image()
     image = torch.tensor(list(picture.tobytes())).reshape(64, 64, 3).permute(2, 0, 1)[None] / 255.0
-    loss = texopt.style(picture, size=1.0)(make_view(extractor, image))[0]
+    loss = texopt.style(picture, scale=1.0)(make_view(extractor, image))[0]
     assert loss.item() < 1e-4
-    assert texopt.style(picture, size=1.0)(make_view(extractor, torch.full((1, 3, 64, 64), 0.5)))[0].item() > 0.5
+    assert texopt.style(picture, scale=1.0)(make_view(extractor, torch.full((1, 3, 64, 64), 0.5)))[0].item() > 0.5
 
 
 def test_style_depends_on_size(extractor: FeatureExtractor) -> None:
     view = make_view(extractor, torch.rand(1, 3, 64, 64))
-    assert texopt.style(noise_image(), size=1.0)(view)[0] < texopt.style(noise_image(), size=4.0)(view)[0]
+    assert texopt.style(noise_image(), scale=1.0)(view)[0] < texopt.style(noise_image(), scale=4.0)(view)[0]
 
 
 @pytest.mark.parametrize("size", [0.0, 100.0])
-def test_style_size_has_a_range(size: float) -> None:
-    with pytest.raises(OptionError, match="size"):
-        texopt.style(noise_image(), size=size)
+def test_style_scale_has_a_range(size: float) -> None:
+    with pytest.raises(OptionError, match="scale"):
+        texopt.style(noise_image(), scale=size)
 
 
 def test_style_needs_layers() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
@@ -21,16 +21,20 @@ R2 = torch.tensor([0.7548776662466927, 0.5698402909980532], dtype=torch.float64)
 
 @dataclass(frozen=True, eq=False)
 class Cameras:
-    """A batch of cameras: view [B,4,4] takes world to eye space, projection [B,4,4] eye to clip space."""
+    """A batch of cameras: view [B,4,4] takes world to eye space, projection [B,4,4] eye to clip space.
+
+    zoom: how many times closer they look than the others of a run, which see the whole object.
+    """
 
     view: Tensor
     projection: Tensor
+    zoom: float = 1.0
 
     def __len__(self) -> int:
         return len(self.view)
 
     def __getitem__(self, index: slice) -> Cameras:
-        return Cameras(self.view[index], self.projection[index])
+        return replace(self, view=self.view[index], projection=self.projection[index])
 
     def project(self, points: Tensor) -> Tensor:
         """World points [V,3] -> clip space [B,V,4]."""
@@ -84,6 +88,14 @@ def aimed(direction: Tensor, distance: Tensor, fov_y: Tensor, roll: Tensor) -> C
     turn[:, 0, 1], turn[:, 1, 0] = -angle.sin(), angle.sin()
     near = (distance - 1.05).clamp(min=0.01)
     return Cameras(turn @ view, perspective(fov_y, 1.0, near, distance + 1.05))
+
+
+def zoomed(cameras: Cameras, zoom: float, center: Tensor) -> Cameras:
+    """Cameras that show a window of what `cameras` show, `zoom` times larger, around x/w, y/w in [-1,1]: [B,2]."""
+    window = torch.eye(4, dtype=cameras.projection.dtype).repeat(len(cameras), 1, 1)
+    window[:, 0, 0] = window[:, 1, 1] = zoom
+    window[:, :2, 3] = -zoom * center
+    return Cameras(cameras.view, window @ cameras.projection, zoom * cameras.zoom)
 
 
 def orbit(azimuth: Tensor, elevation: Tensor, distance: float | None = None, fov_y: float = 10.0) -> Cameras:
@@ -154,5 +166,46 @@ def sample_sphere(
         fov = between(*fov_y, random[0])
         fit = 1 / torch.sin(torch.deg2rad(fov) / 2)
         return aimed(direction, fit * between(*distance, random[1]), fov, between(*roll, random[2]))
+
+    return sample
+
+
+def close_ups(points: Tensor, normals: Tensor, zoom: float = 4.0, fov_y: float = 10.0) -> Sampler:
+    """Random cameras that see a part of the object `zoom` times as large, rather squarely.
+
+    They stand where the bounding sphere would fill the view, and show a window of it around one of the points.
+
+    Args:
+        points, normals: on the surface of the mesh in the unit sphere, float64 [N,3]; any is as likely as another.
+        zoom: how many times closer than views of the whole object.
+        fov_y: vertical field of view, in degrees, that the whole object would have.
+    """
+    if not 1 < zoom <= 64:
+        raise OptionError(f"zoom has to be above 1 and at most 64, not {zoom}")
+    normals = torch.nn.functional.normalize(normals, dim=1)
+
+    def sample(generator: Generator, count: int, before: int = 0) -> Cameras:
+        index = torch.randint(len(points), (count,), generator=generator)
+        tilt = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator, dtype=torch.float64), dim=1)
+        direction = torch.nn.functional.normalize(normals[index] + 0.5 * tilt, dim=1)
+        ones = torch.ones(count, dtype=torch.float64)
+        cameras = aimed(direction, ones * fit_distance(fov_y), ones * fov_y, ones * 0.0)
+        clip = torch.diagonal(cameras.project(points[index].double()), dim1=0, dim2=1).T
+        return zoomed(cameras, zoom, clip[:, :2] / clip[:, 3:])
+
+    return sample
+
+
+def with_close_ups(far: Sampler, near: Sampler, share: float) -> Sampler:
+    """`near` in a share of the steps, evenly spread, and `far` in the others; each counts its own views."""
+    if not 0 <= share <= 1:
+        raise OptionError(f"the share of close-ups has to be between 0 and 1, not {share}")
+
+    def sample(generator: Generator, count: int, before: int = 0) -> Cameras:
+        step = before // count
+        closer = math.floor(step * share)
+        if math.floor((step + 1) * share) > closer:
+            return near(generator, count, closer * count)
+        return far(generator, count, (step - closer) * count)
 
     return sample

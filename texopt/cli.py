@@ -18,6 +18,7 @@ USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through rend
   texopt feature MESH TARGET           show what excites a channel (blocks.4:17) or looks like a class (tiger)
   texopt custom MESH FILE.py:FUNCTION  optimise for an objective of your own
 
+  texopt evaluate DIR                  how good a result is, in numbers
   texopt info MESH                     what is in a mesh file
   texopt unwrap MESH                   new UVs, with the textures carried over
   texopt render MESH                   a picture of it, or a turntable
@@ -42,22 +43,32 @@ def _configure_log() -> None:
     log.setLevel(logging.INFO)
 
 
+def _taken(arguments: list[str], option: str) -> tuple[str, list[str]]:
+    """(the value of an option, "" if it is not there, and the other arguments)."""
+    for index, argument in enumerate(arguments):
+        name, given, value = argument.partition("=")
+        if name == option:
+            rest = arguments[index + 1 :]
+            if not given and not rest:
+                raise OptionError(f"{option} needs a value")
+            return (value, arguments[:index] + rest) if given else (rest[0], arguments[:index] + rest[1:])
+    return "", arguments
+
+
 def _run(command: str, arguments: list[str]) -> None:
     import tyro
 
     from texopt.config import CONFIGS, RUNS, from_yaml
+    from texopt.presets import preset_values
 
     kind = CONFIGS[command]
-    values = {}
-    for index, argument in enumerate(arguments):
-        name, given, value = argument.partition("=")
-        if name == "--config" and command in RUNS:
-            rest = arguments[index + 1 :]
-            if not given and not rest:
-                raise OptionError("--config needs a file")
-            values = from_yaml(command, Path(value if given else rest[0]))
-            arguments = arguments[:index] + rest[0 if given else 1 :]
-            break
+    values: dict[str, Any] = {}
+    if command in RUNS:
+        file, arguments = _taken(arguments, "--config")
+        values = from_yaml(command, Path(file)) if file else {}
+    if command == "style":
+        preset, arguments = _taken(arguments, "--preset")
+        values |= preset_values(preset) if preset else {}
     fields = {field.name for field in dataclasses.fields(kind)}
     inputs = [name for name in ("mesh", "style", "target", "function") if name in fields]
     missing = dict.fromkeys(inputs, tyro.MISSING)

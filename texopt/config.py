@@ -37,6 +37,12 @@ class RunConfig:
     """Range of the camera's distance; 1 is where the bounding sphere fills the view."""
     elevation: tuple[float, float] = (-90.0, 90.0)
     """Range of the camera's elevation in degrees; 0 90 looks from above only."""
+    close_ups: float = 0.0
+    """Share of the views that look closer, for textures that are sharp from near."""
+    zoom: float = 4.0
+    """How many times closer."""
+    background: Literal["noise", "color", "black"] = "noise"
+    """Behind the object: clouds or one colour, new ones every step, or black."""
     backbone: str = "efficientnet_lite0"
     """The pretrained network; `texopt backbones` lists them."""
     weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -77,18 +83,36 @@ class RunConfig:
 
 @dataclass(kw_only=True)
 class StyleConfig(RunConfig):
-    """Give a mesh the style of a painting."""
+    """Give a mesh the style of a painting, or of several."""
 
-    style: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
-    """The painting: any image."""
+    style: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE [IMAGE ...]")]
+    """The painting: any image. Several are blended, or each has its part of the mesh (--where)."""
+    preset: Literal["draft", "standard", "final", "distill-2018"] = "standard"
+    """draft: a quick look. final: 4096 texels, with close-ups. distill-2018: the published method."""
+    strength: float = 0.5
+    """From 0, the original, to 1, nothing but style."""
+    style_scale: float = 1.1
+    """Length of the painting's shorter side on the object, in its diameters; less gives finer strokes."""
+    blend: Annotated[tuple[float, ...], tyro.conf.arg(metavar="N N ...")] = ()
+    """Shares of several paintings. Default: equal."""
+    where: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PART PART ...")] = ()
+    """The part for each painting: a material, an image painted on the UVs (white), or "not PART"."""
+    keep_colors: bool = False
+    """The painting's strokes in the original's colours."""
+    keep_strokes: bool = False
+    """The painting's colours alone: the original's own strokes and shapes stay."""
     style_weight: float = 1.0
     """Weight of the style."""
     content_weight: float = 6.0
     """Weight of what the original texture shows; 0 lets go of it."""
     seam_weight: float = 5.0
     """Weight of equal colours on both sides of UV seams."""
-    style_size: float = 1.1
-    """Length of the painting's shorter side on the object, in its diameters; less gives finer strokes."""
+    start: Literal["repainted", "original", "noise"] = "repainted"
+    """What the texture starts from: the original in the painting's colours, the original, or noise."""
+    content_loss: Literal["cosine", "l1"] = "cosine"
+    """How content is compared: cosine leaves colours free, l1 is the published method's."""
+    object_only: bool = True
+    """Compare the style of the object alone, or of the whole picture with its background."""
 
 
 @dataclass(kw_only=True)
@@ -105,6 +129,28 @@ class CustomConfig(RunConfig):
 
     function: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE.py:FUNCTION")]
     """FILE.py:FUNCTION, a function of a View that returns a scalar tensor to minimise, or an Objective."""
+
+
+@dataclass(kw_only=True)
+class EvaluateConfig:
+    """Measure a result: how near to the painting, how much of the original, seams, sharpness. Writes metrics.json."""
+
+    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR|MESH")]
+    """A folder that `texopt style` has written, or a textured mesh."""
+    style: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE ...")] = ()
+    """The painting, or several. Default: that of the run in the folder."""
+    original: Annotated[Path | None, tyro.conf.arg(metavar="MESH")] = None
+    """The mesh with its original texture. Default: that of the run in the folder."""
+    style_scale: float | None = None
+    """Length of the painting's shorter side, in diameters. Default: that of the run, else 1.1."""
+    blend: Annotated[tuple[float, ...], tyro.conf.arg(metavar="N N ...")] = ()
+    """Shares of several paintings. Default: those of the run, else equal."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Where to write metrics.json and metrics.png. Default: the folder, or outputs/MESH_metrics."""
+    backbone: str = "efficientnet_lite1"
+    """The network that judges; it should not be the one that the run looked with."""
+    weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A file with weights for it."""
 
 
 @dataclass(kw_only=True)
@@ -161,7 +207,8 @@ class ViewConfig:
 
 RUNS: dict[str, type[RunConfig]] = {"style": StyleConfig, "feature": FeatureConfig, "custom": CustomConfig}
 CONFIGS: dict[str, type] = {
-    **RUNS, "unwrap": UnwrapConfig, "render": RenderConfig, "info": InfoConfig, "view": ViewConfig,
+    **RUNS, "evaluate": EvaluateConfig, "unwrap": UnwrapConfig, "render": RenderConfig, "info": InfoConfig,
+    "view": ViewConfig,
 }  # fmt: skip
 
 
@@ -188,7 +235,7 @@ def to_yaml(command: str, config: RunConfig) -> str:
     def plain(value: Any) -> Any:
         if isinstance(value, Path):
             return str(value.resolve())
-        return list(value) if isinstance(value, tuple) else value
+        return [plain(one) for one in value] if isinstance(value, tuple) else value
 
     values = {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
     if isinstance(config, CustomConfig):
@@ -199,6 +246,10 @@ def to_yaml(command: str, config: RunConfig) -> str:
         values["mask"] = ",".join(f"{name}={image.resolve()}" for name, image in given.items())
     elif given is not None:
         values["mask"] = str(given.resolve())
+    if isinstance(config, StyleConfig) and config.where:
+        from texopt.regions import absolute
+
+        values["where"] = [absolute(part) for part in config.where]
     header = f"# texopt {__version__}; run it again with: texopt {command} --config config.yaml\n"
     return header + yaml.safe_dump({"command": command} | values, sort_keys=False, allow_unicode=True)
 
@@ -207,8 +258,12 @@ def _as(kind: Any, value: Any) -> Any:
     """A value of a YAML file as one of a field's type; ValueError where it is none."""
     if isinstance(kind, UnionType):  # all of them: something or None
         return None if value is None else _as(get_args(kind)[0], value)
-    if get_origin(kind) is tuple and isinstance(value, list) and len(value) == len(get_args(kind)):
-        return tuple(_as(*pair) for pair in zip(get_args(kind), value, strict=True))
+    if get_origin(kind) is tuple and isinstance(value, list):
+        kinds = get_args(kind)
+        if kinds[-1] is Ellipsis:
+            return tuple(_as(kinds[0], one) for one in value)
+        if len(value) == len(kinds):
+            return tuple(_as(*pair) for pair in zip(kinds, value, strict=True))
     if get_origin(kind) is Literal and value in get_args(kind):
         return value
     if kind is Path and isinstance(value, str):

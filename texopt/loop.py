@@ -7,9 +7,10 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from texopt.backgrounds import Background, smooth_noise
 from texopt.cameras import Sampler, sample_sphere
@@ -18,7 +19,8 @@ from texopt.features.backbones import DEFAULT, load_backbone
 from texopt.features.extractor import Activations, FeatureExtractor
 from texopt.mesh import Mesh
 from texopt.objectives.objective import Loss, Objective, as_objective
-from texopt.render import Scene, View, composite
+from texopt.regions import Regions
+from texopt.render import Fragments, Scene, View, composite
 from texopt.result import Result
 from texopt.seams import Seams
 from texopt.texture.maps import Surface, Texture
@@ -75,9 +77,22 @@ def check_options(steps: int, view_size: int, views_per_step: int, learning_rate
 
 
 def mean_scale(sampler: Sampler) -> float:
-    """How much of a view's height one mesh radius spans in the middle of the view, averaged over the cameras."""
-    cameras = sampler(Generator().manual_seed(0), 256, 0)
-    return float((cameras.projection[:, 1, 1] / cameras.view[:, :3, 3].norm(dim=1) / 2).mean())
+    """How much of a view's height one mesh radius spans in the middle, averaged over the cameras, at a zoom of 1."""
+    views = [sampler(Generator().manual_seed(0), 1, index) for index in range(256)]
+    scales = [view.projection[0, 1].norm() / view.view[0, :3, 3].norm() / 2 / view.zoom for view in views]
+    return float(torch.stack(scales).mean())
+
+
+def _repeatable(transform: Transform | None, generator: Generator) -> Callable[[Tensor], Tensor]:
+    """A random transformation that does the same to all images that it is given; the identity for None."""
+    if transform is None:
+        return lambda images: images
+    seed = int(torch.randint(2**62, (), generator=generator))
+    return lambda images: transform(Generator().manual_seed(seed), images)
+
+
+def _region(regions: Regions, fragments: Fragments, move: Callable[[Tensor], Tensor], where: str) -> Tensor:
+    return move(regions(fragments, where)).round()
 
 
 def optimize(
@@ -121,7 +136,7 @@ def optimize(
 
     surface = Surface(mesh, texture, target)
     seams = Seams(mesh, target)
-    scene = Scene(mesh, target, raster, optimized=True)
+    scene, regions = Scene(mesh, target, raster, optimized=True), Regions(mesh, target)
     fused = target.type in ("cpu", "cuda")
     adam = torch.optim.Adam(surface.textures.parameters(), lr=learning_rate, fused=fused)
     generator = Generator().manual_seed(seed)
@@ -135,7 +150,8 @@ def optimize(
         for number in range(steps):
             for group in adam.param_groups:
                 group["lr"] = learning_rate * learning_rate_at(number, steps)
-            fragments = scene.rasterize(sample_cameras(generator, views_per_step, number * views_per_step), view_size)
+            shot = sample_cameras(generator, views_per_step, number * views_per_step)
+            fragments = scene.rasterize(shot, view_size)
             behind = make_background(generator, views_per_step, view_size).to(target)
             mask = fragments.mask[:, None].float()
             colors, before, amount = surface.sample(seams.extend(fragments, generator))
@@ -146,12 +162,13 @@ def optimize(
                 composite(before[:, :, :view_size], mask, behind),
                 free,
             ], 1)  # fmt: skip
-            if transform is not None:
-                images = transform(generator, images)
+            move = _repeatable(transform, generator)
+            images = move(images)
             image, before, mask = images[:, :3], images[:, 3:6].detach(), images[:, 6:].detach()
             view = View(
                 image, mask, before, Activations(extractor, image, layers),
-                Activations(extractor, before, original_layers, False), extractor, points, scale, number, steps,
+                Activations(extractor, before, original_layers, False), extractor, points, scale * shot.zoom,
+                number, steps, shot.zoom, partial(_region, regions, fragments, move),
             )  # fmt: skip
             loss, terms = objective(view)
             if not loss.requires_grad:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.cameras import Cameras
+from texopt.errors import OptionError
 from texopt.features.extractor import FeatureExtractor
 from texopt.mesh import Mesh
 from texopt.raster import backends, mip_levels
@@ -54,6 +56,15 @@ class Fragments:
             of(self.face_id), of(self.bary), of(self.depth), of(self.uv), of(self.uv_da), of(self.mask),
             of(self.map_id), self.backend,
         )  # fmt: skip
+
+
+def surface_points(uv: np.ndarray, map_id: np.ndarray, backend: Backend = backends.CPU) -> Fragments:
+    """Points of the surface, float [N,2] and int [N], as Fragments [1,1,N] with no footprint: the finest level."""
+    flat = torch.zeros(1, 1, len(uv), 4)
+    shown = torch.from_numpy(map_id.astype(np.int32)).reshape(1, 1, -1)
+    there = torch.ones_like(shown, dtype=torch.bool)
+    where = torch.from_numpy(uv.astype(np.float32)).reshape(1, 1, -1, 2)
+    return Fragments(torch.zeros_like(shown), flat[..., :2], flat[..., 0], where, flat, there, shown, backend)
 
 
 class Scene:
@@ -138,6 +149,26 @@ def _look_up(image: Tensor, fragments: Fragments) -> Tensor:
     return colors.permute(0, 3, 1, 2)
 
 
+FINEST = 0.02  # share of pixels that may be looked up one level coarser than they ask for
+
+
+def finest_level(fragments: Fragments, height: int, width: int) -> int:
+    """The finest mip level that pixels look up in a texture of height x width texels, 0 being the texture itself.
+
+    But for FINEST of them; points without a footprint ask for none. Level as of nvdiffrast: log2 of the longer axis of
+    the ellipse that a pixel's footprint is.
+    """
+    scale = fragments.uv_da.new_tensor([width, width, height, height])
+    du_dx, du_dy, dv_dx, dv_dy = (fragments.uv_da[fragments.mask] * scale).unbind(-1)
+    a, b, c = du_dx.square() + du_dy.square(), du_dx * dv_dx + du_dy * dv_dy, dv_dx.square() + dv_dy.square()
+    longer = (a + c + ((a - c).square() + 4 * b.square()).sqrt()) / 2  # the larger eigenvalue of J Jᵀ
+    longer = longer[longer > 0]
+    if not len(longer):
+        return 0
+    level = 0.5 * float(longer.kthvalue(max(int(FINEST * len(longer)), 1)).values.log2())
+    return max(math.floor(level), 0)
+
+
 def composite(color: Tensor, mask: Tensor, background: Tensor | float) -> Tensor:
     """The object over a background: color [B,3,H,W], mask [B,1,H,W], background broadcast to them."""
     return torch.where(mask > 0, color, torch.as_tensor(background, dtype=color.dtype, device=color.device))
@@ -154,8 +185,11 @@ class View:
         layers that the objective uses; the first use of a layer makes it one of them.
     extractor: the network the features are of.
     seams: float32 [2,N,3], the texture's colours on the two sides of N random points on UV seams; differentiable.
-    scale: pixels that one radius of the mesh spans in the middle of a view, averaged over the run's cameras.
+    scale: pixels that one radius of the mesh spans in the middle of a view, averaged over the run's cameras that have
+        this view's zoom.
     step, steps: of the run, for objectives that change with time.
+    zoom: how many times closer than the run's other views this one looks; 1 but for close-ups.
+    regions: from a text as of texopt.regions to that part of the mask; see `where`.
     """
 
     image: Tensor
@@ -168,3 +202,11 @@ class View:
     scale: float
     step: int = 0
     steps: int = 1
+    zoom: float = 1.0
+    regions: Callable[[str], Tensor] | None = None
+
+    def where(self, region: str) -> Tensor:
+        """The mask within a part of the surface: a material, or what is white in an image painted on the UVs."""
+        if self.regions is None:
+            raise OptionError("this view knows no regions; optimize() makes views that do")
+        return self.mask * self.regions(region)

@@ -41,7 +41,7 @@ def inner_edges(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
 
 
 def seam_edges(mesh: Mesh) -> np.ndarray:
-    """The sides [E,2,3] of seams whose colours are free on both; beside what is kept, the original's own border stays."""
+    """The sides [E,2,3] of seams that may change on both: beside what is kept, the original's own border stays."""
     sides, seam = inner_edges(mesh)
     free = np.isin(mesh.face_map[sides[..., 0]], mesh.optimized).all(1)
     return np.asarray(sides[seam & free])
@@ -79,7 +79,7 @@ class Seams:
         uv, bary = between(self.uvs), between(self.barys)[..., :2]
         face = self.faces[edge].T.reshape(batch, rows, width).to(fragments.face_id)
         maps = self.maps[edge].T.reshape(batch, rows, width).to(fragments.map_id)
-        flat = uv.new_zeros(batch, rows, width, 4)  # no footprint: mip level 0
+        flat = uv.new_zeros(batch, rows, width, 4)  # no footprint: the finest mip level
 
         def more(seen: Tensor, added: Tensor) -> Tensor:
             return torch.cat([seen, added], 1)

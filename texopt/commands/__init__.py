@@ -14,6 +14,10 @@ def run(command: str, config: Any) -> None:
         from texopt.commands import optimization
 
         optimization.run(command, config)
+    elif command == "evaluate":
+        from texopt.commands import evaluation
+
+        evaluation.run(config)
     else:
         from texopt.commands import meshes
 

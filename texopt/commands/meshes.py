@@ -126,7 +126,7 @@ def info(config: InfoConfig) -> None:
         console.print()
 
 
-def _model_in(folder: Path) -> Path:
+def model_in(folder: Path) -> Path:
     """The model that texopt has written into a folder."""
     found = sorted(path for ending in ("glb", "obj") for path in folder.glob(f"*.{ending}"))
     if not found:
@@ -138,7 +138,7 @@ def view(config: ViewConfig) -> None:
     """Serve the page until Ctrl-C."""
     from texopt.live import LivePage
 
-    mesh = load_mesh(_model_in(config.mesh) if config.mesh.is_dir() else config.mesh)
+    mesh = load_mesh(model_in(config.mesh) if config.mesh.is_dir() else config.mesh)
     images = [to_image(image) for image in mesh.originals()]
     before = _before(config.mesh, mesh) if config.mesh.is_dir() else None
     page = LivePage(mesh.name, map_parts(mesh), images, originals=before, host=config.host, port=config.port)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import math
 import tempfile
 import time
 import traceback
@@ -29,12 +28,13 @@ from texopt.images import to_image, write_file
 from texopt.indexed import map_parts
 from texopt.loop import Step, check_options, optimize, resolve_device
 from texopt.mesh import Mesh
-from texopt.objectives import Objective, as_objective, channel, content, logit, seam, style
+from texopt.objectives import Objective, as_objective, channel, logit
 from texopt.preview import SUPERSAMPLE, developed, draw, framed
 from texopt.raster import backends
+from texopt.recipe import BACKGROUNDS, check_style, make_cameras, make_textures, style_objective, toward
 from texopt.render import Scene
 from texopt.result import Result
-from texopt.texture import FourierTexture, PixelTexture, PyramidTexture, Texture, TextureSet, palette
+from texopt.texture import Texture, TextureSet
 from texopt.texture.image import check_size
 from texopt.texture.maps import Surface, with_kept
 from texopt.transforms import robust
@@ -45,11 +45,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("texopt")
 
-TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelTexture]] = {
-    "pyramid": PyramidTexture,
-    "fourier": FourierTexture,
-    "pixel": PixelTexture,
-}
 VIDEO = 512  # pixels a side
 
 
@@ -100,22 +95,23 @@ def own_error(error: Exception, path: Path) -> OptionError:
     return OptionError(f"{path}{where}: {type(error).__name__}: {reason}; mend it")
 
 
-def _objective(config: RunConfig) -> tuple[Objective, str]:
-    """The objective of a configuration, and a name for its folder."""
+def _objective(config: RunConfig, mesh: Mesh, paintings: list[Image.Image]) -> Objective:
     if isinstance(config, StyleConfig):
-        weights = (config.style_weight, config.content_weight, config.seam_weight)
-        if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
-            raise OptionError(f"weights have to be 0 or more, and not all 0; they are {', '.join(map(str, weights))}")
-        objective = config.style_weight * style(config.style, size=config.style_size)
-        if config.content_weight:
-            objective = objective + config.content_weight * content()
-        if config.seam_weight:
-            objective = objective + config.seam_weight * seam()
-        return objective, config.style.stem
+        return style_objective(config, mesh, paintings)
     if isinstance(config, FeatureConfig):
-        return parse_target(config.target), config.target.replace(":", "-").replace(" ", "_")
+        return parse_target(config.target)
     assert isinstance(config, CustomConfig)
-    return load_function(config.function), config.function.rpartition(":")[2]
+    return load_function(config.function)
+
+
+def _name(config: RunConfig) -> str:
+    """What a run's folder is named after, beside the mesh."""
+    if isinstance(config, StyleConfig):
+        return "_".join(path.stem for path in config.style[:3])
+    if isinstance(config, FeatureConfig):
+        return config.target.replace(":", "-").replace(" ", "_")
+    assert isinstance(config, CustomConfig)
+    return config.function.rpartition(":")[2]
 
 
 def _check_folder(folder: Path) -> None:
@@ -195,17 +191,20 @@ def run(command: str, config: RunConfig) -> None:
     check_options(config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed)
     check_outputs(config)
     check_size(config.texture_size)
-    objective, name = _objective(config)
+    paintings = check_style(config) if isinstance(config, StyleConfig) else []
+    if isinstance(config, FeatureConfig):
+        parse_target(config.target)
     device = resolve_device(config.device)
     drawing = backends.select(config.raster, device).name
     generator = torch.Generator().manual_seed(config.seed)
-    start = palette(config.style, generator) if isinstance(config, StyleConfig) else None
-    cameras = sample_sphere(distance=config.distance, elevation=config.elevation)
+    sample_sphere(distance=config.distance, elevation=config.elevation)  # says what cannot be
     extractor = load_backbone(config.backbone, config.weights, device)
     mesh = load(config)
     sizes = mesh.map_sizes(config.texture_size)
-    textures: list[Texture] = [TEXTURES[config.texture](size, start, generator) for size in sizes]
-    config.out = config.out or Path("outputs") / f"{mesh.name}_{name}"
+    objective, cameras = _objective(config, mesh, paintings), make_cameras(config, mesh)
+    textures = make_textures(config, mesh, paintings, generator)
+    rate = config.learning_rate * (toward(config) if isinstance(config, StyleConfig) else 1.0)
+    config.out = config.out or Path("outputs") / f"{mesh.name}_{_name(config)}"
     for ending in listed(config.format):
         check_target(mesh, config.out / f"{mesh.name}.{ending}")
     page = _live_page(config, mesh, textures) if config.live else None
@@ -232,7 +231,8 @@ def run(command: str, config: RunConfig) -> None:
         try:
             result = optimize(
                 mesh, textures, objective, steps=config.steps, view_size=config.view_size,
-                views_per_step=config.views_per_step, learning_rate=config.learning_rate, cameras=cameras,
+                views_per_step=config.views_per_step, learning_rate=max(rate, 1e-6), cameras=cameras,
+                background=BACKGROUNDS[config.background],
                 transform=robust() if isinstance(config, FeatureConfig) else None,
                 backbone=extractor, seed=config.seed, device=str(device), raster=config.raster, on_step=on_step,
             )  # fmt: skip

@@ -75,7 +75,7 @@ def sharpness(pictures: Iterable[Picture]) -> float | None:
 
 
 def painted(image: Image.Image, style_scale: float, zoom: float = 1.0) -> list[Picture]:
-    """A painting as views see it where it lies flat on the mesh, in tiles of SIZE: what a result can be compared with."""
+    """A painting as views see it where it lies flat on the mesh, in tiles of SIZE: to compare results with."""
     ratio = style_scale * 2 * PIXELS_PER_RADIUS * zoom / min(image.size)
     shown = image
     if ratio * max(image.size) > 8 * SIZE:  # a part of it is enough
@@ -85,10 +85,7 @@ def painted(image: Image.Image, style_scale: float, zoom: float = 1.0) -> list[P
     width, height = (max(round(length * ratio), PATCH) for length in shown.size)
     pixels = to_tensor(shown.resize((width, height), Image.Resampling.LANCZOS))[None]
     whole = torch.ones_like(pixels[:, :1])
-    return [
-        Picture(tile, some, some)
-        for tile, some in zip(_tiles(pixels), _tiles(whole), strict=True)
-    ]
+    return [Picture(tile, some, some) for tile, some in zip(_tiles(pixels), _tiles(whole), strict=True)]
 
 
 def _tiles(values: Tensor) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -43,28 +44,54 @@ def painting_grams(image: Image.Image, scale: float, extractor: FeatureExtractor
     return whole, sum(distance(grams(part), whole) for part in halves) / 2
 
 
+class _Mean:
+    """A weighted mean of Gram matrices by layer."""
+
+    def __init__(self) -> None:
+        self.sums: Grams = {}
+        self.weights: dict[str, float] = {}
+
+    def add(self, features: Grams, mask: Tensor, layers: Sequence[str]) -> None:
+        for layer in layers:
+            cells = cell_weights(mask, features[layer].shape[2:])
+            weight = float(cells.sum())
+            self.sums[layer] = self.sums.get(layer, 0.0) + weight * gram_matrix(features[layer], cells)
+            self.weights[layer] = self.weights.get(layer, 0.0) + weight
+
+    def __call__(self) -> Grams:
+        return {layer: total / max(self.weights[layer], 1e-12) for layer, total in self.sums.items()}
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """style: distance of the result to the painting. ceiling: of the original to it. content: of the result to the
+    original."""
+
+    style: float
+    ceiling: float
+    content: float
+
+
 @torch.no_grad()
 def compare(
-    after: Pictures, before: Pictures, goals: Sequence[Grams], extractor: FeatureExtractor
-) -> tuple[list[tuple[float, float]], float]:
-    """([(style distance of the result, of the original) for each goal], content distance of the one to the other)."""
+    after: Pictures, before: Pictures, goals: Sequence[Grams], parts: Sequence[str], extractor: FeatureExtractor
+) -> Likeness:
+    """Over the fixed views; with several goals each over its part of the surface, and their mean."""
     content_layer = extractor.content_layer or extractor.style_layers[-1]
     layers = {*extractor.style_layers, content_layer}
-    sums: list[dict[str, list[Tensor]]] = [{layer: [] for layer in extractor.style_layers} for _ in range(2)]
-    weights: dict[str, list[Tensor]] = {layer: [] for layer in extractor.style_layers}
+    means = [[_Mean() for _ in goals] for _ in range(2)]
     similarity: list[Tensor] = []
-    for pictures in zip(after.views(), before.views(), strict=True):
-        mask = pictures[1].mask
-        features = [extractor(picture.image, layers) for picture in pictures]
-        for layer in extractor.style_layers:
-            cells = cell_weights(mask, features[0][layer].shape[2:])
-            weights[layer].append(cells.sum())
-            for total, found in zip(sums, features, strict=True):
-                total[layer].append(gram_matrix(found[layer], cells) * cells.sum())
+    for result, original in zip(after.views(), before.views(parts), strict=True):
+        features = [extractor(picture.image, layers) for picture in (result, original)]
+        for found, of_goals in zip(features, means, strict=True):
+            for mean, mask in zip(of_goals, original.parts, strict=True):
+                mean.add(found, mask, extractor.style_layers)
         a, b = (found[content_layer] for found in features)
-        cosine = centered_cosine(a, b, cell_weights(mask, a.shape[2:]))
-        similarity.append(cosine[shows_something(pictures[1].image, mask) > 0])
-    grams = [{layer: sum(total[layer]) / sum(weights[layer]) for layer in total} for total in sums]
+        cosine = centered_cosine(a, b, cell_weights(original.mask, a.shape[2:]))
+        similarity.append(cosine[shows_something(original.image, original.mask) > 0])
+    style, ceiling = (
+        sum(distance(mean(), goal) for mean, goal in zip(of_goals, goals, strict=True)) / len(goals)
+        for of_goals in means
+    )
     same = torch.cat(similarity)
-    content = float(1 - same.mean()) if len(same) else 0.0
-    return [(distance(grams[0], goal), distance(grams[1], goal)) for goal in goals], content
+    return Likeness(style, ceiling, float(1 - same.mean()) if len(same) else 0.0)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from texopt.errors import MeshError
@@ -19,6 +20,7 @@ from texopt.evaluation.views import CLOSE, Pictures
 from texopt.features.extractor import FeatureExtractor
 from texopt.images import to_image
 from texopt.mesh import Mesh
+from texopt.objectives.style import blend_shares
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,10 @@ class Evaluation:
 
 
 def evaluate(
-    result: Mesh, original: Mesh, style: Image.Image, extractor: FeatureExtractor, *, style_scale: float = 1.1
-) -> Evaluation:
-    """Measure a textured mesh against the original and the painting whose style it shall have.
+    result: Mesh, original: Mesh, paintings: Image.Image | Sequence[Image.Image], extractor: FeatureExtractor, *,
+    style_scale: float = 1.1, blend: Sequence[float] | None = None, where: Sequence[str] = (),
+) -> Evaluation:  # fmt: skip
+    """Measure a textured mesh against the original and the paintings whose style it shall have.
 
     style: relative L1 distance of Gram matrices over the surface, in 32 views from all around, mean over the
         extractor's style layers. The painting's is the mean distance of its halves to the whole.
@@ -67,34 +70,44 @@ def evaluate(
 
     Args:
         result, original: the same geometry; textures and UVs are their own.
-        style: the painting, RGB.
+        paintings: RGB; one or several.
         extractor: a network that took no part in the optimisation.
-        style_scale: length of the painting's shorter side in diameters of the mesh.
+        style_scale: length of a painting's shorter side in diameters of the mesh.
+        blend: shares of several paintings, by default equal.
+        where: a part of the surface for each painting, as texopt.regions names them; then they are not blended.
 
     Raises:
-        MeshError: the two are not the same geometry.
+        MeshError: the two are not the same geometry. OptionError: a number of shares or parts that does not fit.
     """
     check_same(result, original)
+    images = [paintings] if isinstance(paintings, Image.Image) else list(paintings)
     after, before = Pictures(result), Pictures(original)
-    goal, floor = painting_grams(style, style_scale, extractor)
-    [(styled, ceiling)], content = compare(after, before, [goal], extractor)
+    grams, floors = zip(*(painting_grams(image, style_scale, extractor) for image in images), strict=True)
+    shares = blend_shares(len(images), blend)
+    if not where:
+        grams = ({layer: sum(w * one[layer] for w, one in zip(shares, grams, strict=True)) for layer in grams[0]},)
+    like = compare(after, before, grams, where or [""], extractor)
+    floor = sum(share * value for share, value in zip(shares, floors, strict=True))
     reached = coverage(result, after.textures)
-    flat = painted(style, style_scale)
+    flat, flat_close = ([tile for image in images for tile in painted(image, style_scale, zoom)] for zoom in (1, CLOSE))
     sizes = [scale(pictures) for pictures in (after.views(), flat, before.views())]
-    frequency, spread = ([size and getattr(size, name) for size in sizes] for name in ("frequency", "spread"))
-    close = [list(pictures.close_ups()) for pictures in (before, after)]
-    sharp = [sharpness(pictures) for pictures in (close[1], painted(style, style_scale, CLOSE), close[0])]
-    numbers = (
-        Number("style", styled, floor, ceiling, "distance of Gram matrices; 0 is the painting's own statistics"),
-        Number("content", content, None, 0.0, "what of the original is lost; 0 nothing, 1 all"),
-        Number("seam", seam_ratio(result, after), None, seam_ratio(original, before), "1 shows no seams"),
-        Number("coverage", reached.reached, None, None, "share of the used texels that views reach"),
-        Number("noise", reached.noise, None, None, "roughness of the others over theirs; 0 is a smooth fill"),
-        Number("frequency", *frequency, "of strokes, cycles per diameter of the mesh"),
-        Number("spread", *spread, "of the frequency over the surface, octaves"),
-        Number("sharpness", *sharp, f"share of detail that only a view {CLOSE} times closer shows"),
+    frequency, spread = (
+        tuple(getattr(size, name) if size else None for size in sizes) for name in ("frequency", "spread")
     )
-    sheet = torch.cat([torch.cat([image for picture in row for image in picture.image][::2], 2) for row in close], 1)
+    close = [list(pictures.close_ups()) for pictures in (before, after)]
+    sharp = [sharpness(pictures) for pictures in (close[1], flat_close, close[0])]
+    numbers = (
+        Number("style", like.style, floor, like.ceiling, "distance to the painting"),
+        Number("content", like.content, None, 0.0, "lost of the original"),
+        Number("seam", seam_ratio(result, after), None, seam_ratio(original, before), "steps at UV seams to others"),
+        Number("coverage", reached.reached, None, None, "of texels that views reach"),
+        Number("noise", reached.noise, None, None, "of the other texels"),
+        Number("frequency", frequency[0], frequency[1], frequency[2], "strokes per diameter"),
+        Number("spread", spread[0], spread[1], spread[2], "of frequency, octaves"),
+        Number("sharpness", sharp[0], sharp[1], sharp[2], f"detail from {CLOSE} times closer"),
+    )
+    rows = [torch.cat([image for picture in row for image in picture.image][::2], 2) for row in close]
+    sheet = F.avg_pool2d(torch.cat(rows, 1), 2)
     return Evaluation(numbers, to_image(sheet))
 
 
@@ -105,19 +118,14 @@ def check_same(result: Mesh, original: Mesh) -> None:
             f"{result.name} has {len(result.faces):,} triangles and the original {len(original.faces):,}; "
             "give the mesh that the result was made of (--original)"
         )
-    for one, other in zip(result.normalization(), original.normalization(), strict=True):
-        if np.abs(np.subtract(one, other)).max() > 1e-3 * original.normalization()[1]:
-            raise MeshError(f"{result.name} has another size or place than the original; give the mesh that it was made of")
+    (center, radius), (other_center, other_radius) = result.normalization(), original.normalization()
+    if np.abs([*(center - other_center), radius - other_radius]).max() > 1e-3 * other_radius:
+        raise MeshError(f"{result.name} has another size or place than the original; give the mesh it was made of")
 
 
 def textured(mesh: Mesh, images: Sequence[torch.Tensor]) -> Mesh:
     """A mesh with other textures, [3,H,W] in [0,1], one a map."""
-    from dataclasses import replace
-
-    import numpy as np
-
     maps = [
-        replace(texture, original=np.array(to_image(image)))
-        for texture, image in zip(mesh.maps, images, strict=True)
+        replace(texture, original=np.array(to_image(image))) for texture, image in zip(mesh.maps, images, strict=True)
     ]
     return replace(mesh, maps=tuple(maps))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from texopt.evaluation.views import Pictures
 from texopt.mesh import Mesh
-from texopt.render import Fragments, look_up
+from texopt.render import look_up, surface_points
 from texopt.result import reached_texels
 from texopt.seams import inner_edges
 from texopt.uvspace import covered
@@ -43,15 +43,9 @@ def _step_across(mesh: Mesh, pictures: Pictures, sides: np.ndarray) -> float:
     edge = generator.choice(len(sides), POINTS, p=length / length.sum())
     t = generator.random((POINTS, 1, 1))
     points = (start[edge] * (1 - t) + end[edge] * t + inward[edge]) / shape[edge]
-    uv = torch.from_numpy(points.transpose(1, 0, 2).astype(np.float32)).reshape(1, 2, POINTS, 2)
-    shown = torch.from_numpy(maps[edge].T.astype(np.int32)).reshape(1, 2, POINTS)
-    flat = torch.zeros(1, 2, POINTS, 4)  # no footprint: the finest mip level
-    fragments = Fragments(
-        torch.zeros_like(shown), flat[..., :2], flat[..., 0], uv, flat, torch.ones_like(shown, dtype=torch.bool), shown,
-        pictures.scene.backend,
-    )  # fmt: skip
-    colors = look_up(pictures.textures, fragments)
-    return float((colors[:, :, 0] - colors[:, :, 1]).abs().mean())
+    shown = surface_points(points.transpose(1, 0, 2).reshape(-1, 2), maps[edge].T.flatten(), pictures.scene.backend)
+    colors = look_up(pictures.textures, shown).reshape(3, 2, POINTS)
+    return float((colors[:, 0] - colors[:, 1]).abs().mean())
 
 
 def seam_ratio(mesh: Mesh, pictures: Pictures) -> float | None:

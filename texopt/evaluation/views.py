@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texopt.cameras import Cameras, fit_distance, fixed_views
+from texopt.cameras import Cameras, fit_distance, fixed_views, zoomed
 from texopt.mesh import Mesh
 from texopt.preview import BACKGROUND
+from texopt.regions import Regions
 from texopt.render import Fragments, Scene, composite, look_up
 
 VIEWS = 32
@@ -24,27 +25,36 @@ CLOSE = 4  # how many times closer a close-up looks
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """image [B,3,H,W] over a grey background, mask [B,1,H,W] of 0 and 1, facing [B,1,H,W]: cosine to the surface."""
+    """image [B,3,H,W] over a grey background, mask [B,1,H,W] of what was to change, facing: cosine to the surface.
+
+    parts: [B,1,H,W], the mask within every region that was asked for.
+    """
 
     image: Tensor
     mask: Tensor
     facing: Tensor
+    parts: Sequence[Tensor] = ()
 
 
 class Pictures:
     """A mesh with its own textures as evaluation looks at it."""
 
     def __init__(self, mesh: Mesh) -> None:
-        self.scene, self.textures = Scene(mesh), mesh.originals()
+        self.scene, self.textures, self.regions = Scene(mesh), mesh.originals(), Regions(mesh)
+        sizes = [(self.textures[index].shape[1], self.textures[index].shape[2]) for index in mesh.optimized]
+        self.free = mesh.masks(sizes)
         corners = self.scene.vertices[self.scene.faces.long()]
         self.normals = F.normalize(torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
 
-    def draw(self, cameras: Cameras) -> Picture:
-        """From every camera."""
+    def draw(self, cameras: Cameras, parts: Sequence[str] = ()) -> Picture:
+        """From every camera. parts: regions; "" is all of the surface."""
         fragments = self.scene.rasterize(cameras, SIZE)
         mask = fragments.mask[:, None].float()
         image = composite(look_up(self.textures, fragments), mask, BACKGROUND)
-        return Picture(image, mask, self._facing(cameras, fragments) * mask)
+        if self.free is not None:
+            mask = mask * (look_up(self.free, fragments) > 0.5)
+        within = [mask * self.regions(fragments, part) if part else mask for part in parts]
+        return Picture(image, mask, self._facing(cameras, fragments) * mask, within)
 
     def _facing(self, cameras: Cameras, fragments: Fragments) -> Tensor:
         towards = cameras.view[:, 2, :3].float()  # the direction to the camera
@@ -52,11 +62,11 @@ class Pictures:
         face = fragments.face_id.clamp(min=0).long()
         return torch.gather(cosine, 1, face.flatten(1)).reshape(face.shape)[:, None]
 
-    def views(self) -> Iterator[Picture]:
+    def views(self, parts: Sequence[str] = ()) -> Iterator[Picture]:
         """The fixed views, BATCH at a time."""
         cameras = fixed_views(VIEWS, FOV)
         for start in range(0, VIEWS, BATCH):
-            yield self.draw(cameras[start : start + BATCH])
+            yield self.draw(cameras[start : start + BATCH], parts)
 
     def close_ups(self) -> Iterator[Picture]:
         """CLOSE times closer from every second direction, at what faces the camera best, BATCH at a time."""
@@ -77,11 +87,3 @@ def best_seen(facing: Tensor, window: int) -> Tensor:
     column = (best % sums.shape[3]) * 8 + window / 2
     row = torch.div(best, sums.shape[3], rounding_mode="floor") * 8 + window / 2
     return torch.stack([2 * column / width - 1, 1 - 2 * row / height], 1)
-
-
-def zoomed(cameras: Cameras, zoom: float, center: Tensor) -> Cameras:
-    """Cameras that show a window of what `cameras` show, `zoom` times larger, around clip coordinates [B,2]."""
-    window = torch.eye(4, dtype=cameras.projection.dtype).repeat(len(cameras), 1, 1)
-    window[:, 0, 0] = window[:, 1, 1] = zoom
-    window[:, :2, 3] = -zoom * center
-    return Cameras(cameras.view, window @ cameras.projection)

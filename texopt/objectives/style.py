@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from torch import Tensor
 from texopt.errors import OptionError
 from texopt.images import load_image, to_tensor
 from texopt.objectives.objective import Objective, objective
+from texopt.palette import Painting, listed
 from texopt.render import View
 
 # Networks halve images up to five times and answer differently to sizes that do not halve: EfficientNet-Lite0's Gram
@@ -84,56 +85,96 @@ class GramEMA:
 
 
 class Style:
-    """The loss of `style`: a function of a View with the Gram averages as its state."""
+    """The loss of `style`: a function of a View, with targets and Gram averages for every zoom as its state."""
 
-    def __init__(self, image: Image.Image, layers: Sequence[str] | None, size: float, decay: float) -> None:
-        self.image, self.layers, self.size = image, layers, size
-        self.average = GramEMA(decay)
-        self.target: dict[str, Tensor] = {}
+    def __init__(
+        self, images: Sequence[Image.Image], shares: Sequence[float], layers: Sequence[str] | None, scale: float,
+        decay: float, strength: float, where: str, object_only: bool,
+    ) -> None:  # fmt: skip
+        self.images, self.shares, self.layers, self.scale, self.decay = images, shares, layers, scale, decay
+        self.strength, self.where, self.object_only = strength, where, object_only
+        self.targets: dict[float, dict[str, Tensor]] = {}
+        self.averages: dict[float, GramEMA] = {}
+        self.original_averages: dict[float, GramEMA] = {}
 
-    def prepare(self, view: View) -> None:
-        """Gram matrices of the style image, scaled so that its shorter side is `size` diameters of the mesh."""
+    def prepare(self, view: View) -> dict[str, Tensor]:
+        """Gram matrices of the paintings as large as they are on the mesh, weighted with their shares."""
         layers = self.layers or view.extractor.style_layers
         if not layers:
             raise OptionError("the backbone has no style layers of its own; name some: style(image, layers=[...])")
         view.extractor.require(*layers)
-        image = to_tensor(scaled(self.image, self.size * 2 * view.scale))[None].to(view.image.device)
-        with torch.no_grad():
-            features = view.extractor(image)
-        self.target = {layer: gram_matrix(features[layer]) for layer in layers}
+        mixed = {layer: torch.zeros(()) for layer in layers}
+        for image, share in zip(self.images, self.shares, strict=True):
+            side = self.scale * 2 * view.scale  # pixels
+            if view.zoom > 1:  # no larger than it is: what it does not show, close-ups cannot
+                side = min(side, max(side / view.zoom, min(image.size)))
+            with torch.no_grad():
+                features = view.extractor(to_tensor(scaled(image, side))[None].to(view.image.device))
+            for layer in layers:
+                mixed[layer] = mixed[layer].to(view.image.device) + share * gram_matrix(features[layer])
+        return mixed
 
     def __call__(self, view: View) -> Tensor:
-        if not self.target:
-            self.prepare(view)
-        if not view.mask.any():  # nothing to be styled is seen from there
+        if view.zoom not in self.targets:
+            self.targets[view.zoom] = self.prepare(view)
+            self.averages[view.zoom], self.original_averages[view.zoom] = GramEMA(self.decay), GramEMA(self.decay)
+        goals = self.targets[view.zoom]
+        mask = view.where(self.where) if self.where else view.mask
+        if not mask.any():  # nothing to be styled is seen from there
             return view.image.sum() * 0.0
-        grams = {}
-        for layer in self.target:
-            features = view.features[layer]
-            grams[layer] = gram_matrix(features, cell_weights(view.mask, features.shape[2:]))
-        averages = self.average.update(grams)
-        losses = [F.l1_loss(averages[layer], goal) / goal.abs().mean() for layer, goal in self.target.items()]
+        if not self.object_only:
+            mask = torch.ones_like(mask)
+
+        def grams(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {
+                layer: gram_matrix(features[layer], cell_weights(mask, features[layer].shape[2:])) for layer in goals
+            }
+
+        averages = self.averages[view.zoom].update(grams(view.features))
+        if self.strength < 1:
+            originals = self.original_averages[view.zoom].update(grams(view.original_features))
+            goals = {layer: torch.lerp(originals[layer], goal, self.strength) for layer, goal in goals.items()}
+        losses = [F.l1_loss(averages[layer], goal) / goal.abs().mean() for layer, goal in goals.items()]
         return torch.stack(losses).sum()
 
 
 def style(
-    image: str | os.PathLike[str] | Image.Image, layers: Sequence[str] | None = None, size: float = 1.1,
-    decay: float = 0.95,
+    image: Painting | Sequence[Painting], layers: Sequence[str] | None = None, scale: float = 1.1,
+    decay: float = 0.95, *, blend: Sequence[float] | None = None, strength: float = 1.0, where: str = "",
+    object_only: bool = True,
 ) -> Objective:  # fmt: skip
     """Look like a painting: the relative L1 distance of Gram matrices, summed over layers.
 
     Σ_l |E_l - G*_l|₁ / |G*_l|₁, with G* of the painting and E the moving average (GramEMA) of the object's, over
-    foreground positions only. 0 is the painting's own texture statistics.
+    foreground positions only. 0 is the painting's own texture statistics. Close-ups (View.zoom) have averages and
+    targets of their own: the painting as large as it is there, or as large as its pixels allow.
 
     Args:
-        image: the painting: a file or a Pillow image; at least 16 pixels a side.
+        image: the painting: a file or a Pillow image, at least 16 pixels a side; or several.
         layers: of the backbone; its own style layers by default.
-        size: length of the painting's shorter side on the object, in diameters of its bounding sphere, whatever the
+        scale: length of the painting's shorter side on the object, in diameters of its bounding sphere, whatever the
             cameras and the size of the views. Smaller values give finer strokes.
         decay: of the moving average, per step.
+        blend: shares of several paintings, by default equal: G* is the mean of theirs.
+        strength: of 0 to 1: how far G* is from the original's own statistics (0) towards the painting's (1).
+        where: the part of the surface that it is for, as texopt.regions names them; "" is all of it.
+        object_only: False takes the background in as well, as the published method does.
     """
-    if not 0.05 <= size <= 8.0:
-        raise OptionError(f"the style's size has to be between 0.05 and 8 diameters, not {size}")
-    if not isinstance(image, Image.Image):
-        image = load_image(image, min_size=16)
-    return objective(Style(image.convert("RGB"), layers, size, decay), "style")
+    if not 0.05 <= scale <= 8.0:
+        raise OptionError(f"the style's scale has to be between 0.05 and 8 diameters, not {scale}")
+    if not 0 <= strength <= 1:
+        raise OptionError(f"the style's strength has to be between 0 and 1, not {strength}")
+    images = listed(image)
+    shares = blend_shares(len(images), blend)
+    loaded = [(one if isinstance(one, Image.Image) else load_image(one, min_size=16)).convert("RGB") for one in images]
+    return objective(Style(loaded, shares, layers, scale, decay, strength, where, object_only), "style")
+
+
+def blend_shares(count: int, blend: Sequence[float] | None) -> list[float]:
+    """Shares of `count` paintings that add up to 1; OptionError where `blend` gives none."""
+    given = [1.0] * count if not blend else [float(share) for share in blend]
+    if not count or len(given) != count:
+        raise OptionError(f"blend has to have a number for each of the {count} paintings; it has {len(given)}")
+    if not all(0 <= share < math.inf for share in given) or not sum(given):
+        raise OptionError(f"blend has to be of numbers of 0 or more, and not all 0; it is {given}")
+    return [share / sum(given) for share in given]

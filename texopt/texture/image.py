@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Generator, Tensor, nn
 
 from texopt.color import from_rgb
 from texopt.errors import OptionError
-from texopt.images import load_image, to_tensor
 from texopt.render import Fragments, look_up
 
 MAX_SIZE = 8192
@@ -70,21 +66,3 @@ def resized(image: Tensor, height: int, width: int) -> Tensor:
     if image.shape[1:] == (height, width):
         return image
     return F.interpolate(image[None], (height, width), mode="bilinear", antialias=True)[0]
-
-
-def palette(image: str | os.PathLike[str] | Image.Image, generator: Generator | None = None) -> Tensor:
-    """Soft clouds in the colours of an image, a start for a texture that shall take on its style.
-
-    Sum of Gaussian noise on grids of 8², 16², 32² and 64² cells, with the mean and the covariance of the image's
-    colours: [3,256,256] in (0,1). From it style transfer reaches in 150 steps what it needs 250 for from grey noise.
-    """
-    pixels = to_tensor(image if isinstance(image, Image.Image) else load_image(image)).flatten(1)
-    mean = pixels.mean(1)
-    centered = pixels - mean[:, None]
-    variances, axes = torch.linalg.eigh(centered @ centered.T / pixels.shape[1])
-    root = axes @ torch.diag(variances.clamp(min=0).sqrt()) @ axes.T
-    generator = generator or Generator().manual_seed(0)
-    grids = [noise(1, 3, cells, cells, generator=generator) for cells in (8, 16, 32, 64)]
-    clouds = torch.stack([F.interpolate(grid, (256, 256), mode="bicubic")[0] for grid in grids]).sum(0)
-    colors = mean[:, None, None] + torch.einsum("rc,chw->rhw", root, clouds / clouds.std())
-    return colors.clamp(0.02, 0.98)

@@ -9,9 +9,11 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from texopt.color import to_valid_rgb
+from texopt.render import Fragments, finest_level, look_up
 from texopt.texture.image import ImageTexture, Start, noise, resized
 
 COARSEST = 8  # texels along the shorter side of the first level
+ALWAYS = 512  # texels a side up to which all levels take part: they cost less than to find out
 
 
 class PyramidTexture(ImageTexture):
@@ -42,9 +44,14 @@ class PyramidTexture(ImageTexture):
             levels = [images[0], *details]
         self.levels = nn.ParameterList([nn.Parameter(level) for level in levels])
 
-    def decode(self) -> Tensor:
-        """The texture [3,H,W] in (0,1)."""
+    def decode(self, skipped: int = 0) -> Tensor:
+        """The texture [3,H,W] in (0,1); with levels left out, half as large for each."""
         total = torch.zeros_like(self.levels[0])
-        for level in self.levels:
+        for level in self.levels[: len(self.levels) - skipped]:
             total = F.interpolate(total, level.shape[2:], mode="bilinear").add_(level)
         return to_valid_rgb(total[0])
+
+    def sample(self, fragments: Fragments) -> Tensor:
+        """Colours [B,3,H,W] at the drawn pixels. Levels that are finer than the pixels see take no part."""
+        finest = finest_level(fragments, self.height, self.width) if max(self.height, self.width) > ALWAYS else 0
+        return look_up(self.decode(min(finest, len(self.levels) - 1)), fragments)

@@ -1,0 +1,82 @@
+"""texopt evaluate: measure a result and write metrics.json and metrics.png."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from texopt import __version__
+from texopt.commands.meshes import load, model_in
+from texopt.config import EvaluateConfig, StyleConfig, from_yaml
+from texopt.errors import OptionError
+from texopt.evaluation import Evaluation, evaluate
+from texopt.features.backbones import load_backbone
+from texopt.images import load_image, to_image, to_tensor, write_file
+from texopt.mesh import load_mesh
+from texopt.preview import contact_sheet
+
+log = logging.getLogger("texopt")
+
+
+def run(config: EvaluateConfig) -> None:
+    """Print the table, write the files."""
+    made = run_in(config.mesh) if config.mesh.is_dir() else None
+    if made is None and not (config.style and config.original):
+        raise OptionError(f"{config.mesh} does not say what it was made of; give --style IMAGE and --original MESH")
+    assert made is not None or config.original is not None
+    model = model_in(config.mesh) if config.mesh.is_dir() else config.mesh
+    styles = config.style or (made.style if made else ())
+    blend = config.blend or (made.blend if made and not config.style else ())
+    where = made.where if made and not config.style else ()
+    style_scale = config.style_scale or (made.style_scale if made else 1.1)
+    if made is not None and made.backbone == config.backbone:
+        log.warning("%s made this result and now judges it; take another --backbone", config.backbone)
+    paintings = [load_image(path, min_size=16) for path in styles]
+    original = load_mesh(config.original) if config.original else load(made)  # type: ignore[arg-type]
+    result = load_mesh(model)
+    extractor = load_backbone(config.backbone, config.weights)
+    found = evaluate(result, original, paintings, extractor, style_scale=style_scale, blend=blend, where=where)
+    out = config.out or (config.mesh if config.mesh.is_dir() else Path("outputs") / f"{model.stem}_metrics")
+    values = {
+        "texopt": __version__, "network": config.backbone, "style": [str(path) for path in styles],
+        "style_scale": style_scale, "numbers": found.as_dict(),
+    }  # fmt: skip
+    write_file(out / "metrics.json", (json.dumps(values, indent=2) + "\n").encode())
+    views = to_tensor(contact_sheet(original, original.originals(), result.originals()))
+    close = to_tensor(found.sheet)
+    close = torch.nn.functional.interpolate(
+        close[None], (close.shape[1] * views.shape[2] // close.shape[2], views.shape[2]), mode="area"
+    )[0]
+    picture = io.BytesIO()
+    to_image(torch.cat([views, close], 1)).save(picture, "PNG")
+    write_file(out / "metrics.png", picture.getvalue())
+    show(found)
+    print(f"{out / 'metrics.json'}, and metrics.png beside it: {config.backbone} looked at 32 views")
+
+
+def run_in(folder: Path) -> StyleConfig:
+    """The options of the run that wrote a folder; OptionError where there are none."""
+    file = folder / "config.yaml"
+    if not file.is_file():
+        raise OptionError(f"{folder} has no config.yaml; give the mesh in it, --style IMAGE and --original MESH")
+    return StyleConfig(**from_yaml("style", file))
+
+
+def show(found: Evaluation) -> None:
+    """The numbers as a table."""
+    table = Table(box=None)
+    for name in ("", "result", "painting", "original", ""):
+        table.add_column(name, justify="right" if name else "left")
+    for number in found.numbers:
+        shown = [
+            "" if value is None else f"{value:.0f}" if value >= 10 else f"{value:.2f}"
+            for value in (number.result, number.painting, number.original)
+        ]
+        table.add_row(number.name, *shown, number.meaning)
+    Console().print(table)

@@ -1,0 +1,55 @@
+"""Colours: as frequent on the object as in a painting, wherever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from texopt.objectives.objective import Objective, objective
+from texopt.palette import Painting, listed, painting_colors
+from texopt.render import View
+
+AXES = 16
+PIXELS = 2048  # of a view
+MEMORY = 16  # views
+
+
+class Colors:
+    """The loss of `colors`, with pixels of earlier views as its state: one view's colours are not the object's."""
+
+    def __init__(self, target: Tensor) -> None:
+        axes = torch.randn(AXES, 3, generator=Generator().manual_seed(0))
+        self.axes = axes / axes.norm(dim=1, keepdim=True)
+        self.target = target
+        self.memory: list[Tensor] = []
+        self.generator = Generator().manual_seed(0)
+
+    def __call__(self, view: View) -> Tensor:
+        seen = view.mask[:, 0].flatten().nonzero()[:, 0]
+        if not len(seen):
+            return view.image.sum() * 0.0
+        some = seen[torch.randint(len(seen), (PIXELS,), generator=self.generator).to(seen.device)]
+        pixels = view.image.transpose(0, 1).flatten(1)[:, some]
+        axes = self.axes.to(pixels)
+        mixed = axes @ torch.cat([pixels, *self.memory], 1)
+        self.memory = [pixels.detach(), *self.memory][:MEMORY]
+        place = torch.linspace(0, self.target.shape[1] - 1, mixed.shape[1]).long()
+        goal = (axes @ self.target.to(pixels)).sort(1).values[:, place.to(pixels.device)]
+        # the gradient is that of the current pixels alone: as strong however many are remembered
+        distance: Tensor = (mixed.sort(1).values - goal).abs().sum() / (AXES * pixels.shape[1])
+        return distance
+
+
+def colors(image: Painting | Sequence[Painting], blend: Sequence[float] | None = None) -> Objective:
+    """Have the colours of a painting, as frequent on the object as they are there, and nothing else of it.
+
+    The sliced Wasserstein distance of the colours of pixels (Rabin, Peyré, Delon & Bernot, "Wasserstein Barycenter and
+    Its Application to Texture Mixing", 2011), over the last views together.
+
+    Args:
+        image: a file or a Pillow image, or several.
+        blend: shares of several, by default equal.
+    """
+    return objective(Colors(painting_colors(listed(image), blend)), "colors")

@@ -1,0 +1,128 @@
+"""What `texopt style` optimises: objective, textures, cameras and background of its options."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Generator
+
+from texopt.backgrounds import Background, plain, random_color, smooth_noise
+from texopt.cameras import Sampler, close_ups, sample_sphere, with_close_ups
+from texopt.config import RunConfig, StyleConfig
+from texopt.errors import OptionError
+from texopt.images import load_image
+from texopt.mesh import Mesh
+from texopt.objectives import Objective, colors, content, seam, style
+from texopt.objectives.style import blend_shares
+from texopt.palette import in_colors_of, repainted
+from texopt.points import random_points
+from texopt.regions import Regions
+from texopt.texture import FourierTexture, PixelTexture, PyramidTexture, Texture
+from texopt.texture.image import Start, resized
+
+TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelTexture]] = {
+    "pyramid": PyramidTexture,
+    "fourier": FourierTexture,
+    "pixel": PixelTexture,
+}
+BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_color(), "black": plain(0.0)}
+STANDARD = 0.5  # strength at which the weights are as they are given
+POINTS = 8192  # that close-ups are of
+
+
+def check_style(config: StyleConfig) -> list[Image.Image]:
+    """The paintings of a run. OptionError or ImageError where its options cannot be, before anything is computed."""
+    if not config.style:
+        raise OptionError("there is no painting to take the style of; give an image after the mesh")
+    weights = (config.style_weight, config.content_weight, config.seam_weight)
+    if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
+        raise OptionError(f"weights have to be 0 or more, and not all 0; they are {', '.join(map(str, weights))}")
+    if not 0 <= config.strength <= 1:
+        raise OptionError(f"strength has to be between 0 (the original) and 1 (style only), not {config.strength}")
+    if config.blend and config.where:
+        raise OptionError("blend mixes paintings everywhere and where keeps them apart; take one of them")
+    if config.where and len(config.where) != len(config.style):
+        raise OptionError(
+            f"where has to name a part for each of the {len(config.style)} paintings; it names {len(config.where)}"
+        )
+    if config.keep_colors and config.keep_strokes:
+        raise OptionError("the original's colours and its strokes leave nothing to change; take one of them")
+    blend_shares(len(config.style), config.blend)
+    return [load_image(path, min_size=16) for path in config.style]
+
+
+def toward(config: StyleConfig) -> float:
+    """How far targets and start are from the original (0) towards the painting (1): all the way from STANDARD on."""
+    return min(1.0, config.strength / STANDARD)
+
+
+def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
+    """Style, content and seams in the balance that the options ask for.
+
+    At a strength of 0.5 the weights are as given. Above, content fades out until nothing of it is left at 1. Below, the
+    style's target moves to the original's own statistics.
+    """
+    shown = [in_colors_of(painting, mesh) for painting in paintings] if config.keep_colors else list(paintings)
+    strength = toward(config)
+    if config.keep_strokes:
+        looks = colors(shown, config.blend)
+    elif config.where:
+        regions = Regions(mesh)
+        for part in config.where:
+            regions.check(part)
+        parts = [
+            style(image, scale=config.style_scale, strength=strength, where=part, object_only=config.object_only)
+            for image, part in zip(shown, config.where, strict=True)
+        ]
+        looks = sum(parts[1:], parts[0])
+    else:
+        looks = style(
+            shown, scale=config.style_scale, blend=config.blend, strength=strength, object_only=config.object_only
+        )
+    objective = config.style_weight * 2 * max(config.strength, STANDARD) * looks
+    kept = 2 * (1 - max(config.strength, STANDARD)) * config.content_weight
+    if kept:
+        objective = objective + kept * content(distance=config.content_loss)
+    if config.seam_weight:
+        objective = objective + config.seam_weight * seam()
+    return objective
+
+
+def _starts(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image], generator: Generator) -> list[Start]:
+    sizes = mesh.map_sizes(config.texture_size)
+    originals = [mesh.maps[index].original_at(size, size) for index, size in zip(mesh.optimized, sizes, strict=True)]
+    if config.start == "noise":
+        return [None] * len(sizes)
+    if config.start == "original" or config.keep_colors or config.keep_strokes:
+        return list(originals)
+    painted = repainted(mesh, paintings, config.blend, generator)
+    return [
+        torch.lerp(original, resized(image, size, size), toward(config)) if toward(config) < 1 else image
+        for original, image, size in zip(originals, painted, sizes, strict=True)
+    ]
+
+
+def make_textures(
+    config: RunConfig, mesh: Mesh, paintings: Sequence[Image.Image], generator: Generator
+) -> list[Texture]:
+    """One a map that is optimised, and what they start from."""
+    sizes = mesh.map_sizes(config.texture_size)
+    start = _starts(config, mesh, paintings, generator) if isinstance(config, StyleConfig) else [None] * len(sizes)
+    kind = TEXTURES[config.texture]
+    return [kind(size, image, generator) for size, image in zip(sizes, start, strict=True)]
+
+
+def make_cameras(config: RunConfig, mesh: Mesh) -> Sampler:
+    """Views from all around, and close-ups in their share."""
+    far = sample_sphere(distance=config.distance, elevation=config.elevation)
+    if not config.close_ups:
+        return far
+    points = random_points(mesh, POINTS)
+    corners = mesh.unit_vertices(optimized=True)[mesh.faces].double().numpy()
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[points.face]
+    near = close_ups(torch.from_numpy(points.between(corners)), torch.from_numpy(normals), config.zoom)
+    return with_close_ups(far, near, config.close_ups)
