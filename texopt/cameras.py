@@ -130,6 +130,9 @@ def sample_sphere(
 ) -> Sampler:  # fmt: skip
     """Random cameras: directions uniform on the sphere, aimed at the centre of the mesh's bounding box.
 
+    Nearer than where the bounding sphere fits (a distance under 1), each looks at another part of it, as far off the
+    centre as the sphere reaches out of the view: so what lies at its ends is seen as often as the rest.
+
     Successive directions are spread evenly: they follow the R2 sequence (Roberts, "The Unreasonable Effectiveness of
     Quasirandom Sequences", 2018), shifted by an offset that the generator's seed decides. The rest is independent.
 
@@ -154,7 +157,7 @@ def sample_sphere(
         offset = torch.rand(2, 1, generator=Generator().manual_seed(generator.initial_seed()), dtype=torch.float64)
         index = torch.arange(before, before + count, dtype=torch.float64)
         around = (offset + R2[:, None] * index) % 1
-        random = torch.rand(3, count, generator=generator, dtype=torch.float64)
+        random = torch.rand(5, count, generator=generator, dtype=torch.float64)
 
         def between(low: float, high: float, values: Tensor) -> Tensor:
             return low + (high - low) * values
@@ -165,7 +168,11 @@ def sample_sphere(
         direction = torch.stack([radius * angle.sin(), height, radius * angle.cos()], -1)
         fov = between(*fov_y, random[0])
         fit = 1 / torch.sin(torch.deg2rad(fov) / 2)
-        return aimed(direction, fit * between(*distance, random[1]), fov, between(*roll, random[2]))
+        away = between(*distance, random[1])
+        cameras = aimed(direction, fit * away, fov, between(*roll, random[2]))
+        shift = (1 / away - 1).clamp(min=0) * random[3].sqrt()  # evenly over a disc
+        turn = 2 * math.pi * random[4]
+        return zoomed(cameras, 1.0, torch.stack([shift * turn.cos(), shift * turn.sin()], 1))
 
     return sample
 

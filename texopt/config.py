@@ -90,7 +90,7 @@ class StyleConfig(RunConfig):
     preset: Literal["draft", "standard", "final", "distill-2018"] = "standard"
     """draft: a quick look. final: 4096 texels, with close-ups. distill-2018: the published method."""
     strength: float = 0.5
-    """From 0, the original, to 1, nothing but style."""
+    """How much of the original may be lost: from 0, it stays, to 1, nothing but style."""
     style_scale: float = 1.1
     """Length of the painting's shorter side on the object, in its diameters; less gives finer strokes."""
     blend: Annotated[tuple[float, ...], tyro.conf.arg(metavar="N N ...")] = ()
@@ -103,9 +103,15 @@ class StyleConfig(RunConfig):
     """The painting's colours alone: the original's own strokes and shapes stay."""
     style_weight: float = 1.0
     """Weight of the style."""
-    content_weight: float = 6.0
-    """Weight of what the original texture shows; 0 lets go of it."""
-    seam_weight: float = 5.0
+    steps: int = 450
+    """Steps of gradient descent."""
+    learning_rate: float = 0.035
+    """Of Adam, at its highest."""
+    distance: tuple[float, float] = (0.6, 0.8)
+    """Range of the camera's distance; 1 is where the bounding sphere fills the view."""
+    content_weight: float | None = None
+    """Fixed weight of what the original texture shows. Default: whatever keeps as much of it as --strength says."""
+    seam_weight: float = 10.0
     """Weight of equal colours on both sides of UV seams."""
     start: Literal["repainted", "original", "noise"] = "repainted"
     """What the texture starts from: the original in the painting's colours, the original, or noise."""

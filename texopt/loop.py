@@ -79,7 +79,7 @@ def check_options(steps: int, view_size: int, views_per_step: int, learning_rate
 def mean_scale(sampler: Sampler) -> float:
     """How much of a view's height one mesh radius spans in the middle, averaged over the cameras, at a zoom of 1."""
     views = [sampler(Generator().manual_seed(0), 1, index) for index in range(256)]
-    scales = [view.projection[0, 1].norm() / view.view[0, :3, 3].norm() / 2 / view.zoom for view in views]
+    scales = [view.projection[0, 1, 1] / view.view[0, :3, 3].norm() / 2 / view.zoom for view in views]
     return float(torch.stack(scales).mean())
 
 

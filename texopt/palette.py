@@ -15,12 +15,11 @@ from texopt.images import load_image, to_image, to_tensor
 from texopt.mesh import Mesh
 from texopt.points import random_points
 from texopt.render import look_up, surface_points
-from texopt.texture.image import noise
+from texopt.texture.image import noise, resized
 
 SIZE = 256  # texels a side of a start
 SAMPLES = 8192
 ROUNDS = 20
-CLOUDS = 0.3  # their standard deviation, in those of the original's colours
 
 Painting = str | os.PathLike[str] | Image.Image
 
@@ -104,7 +103,7 @@ def _seen(mesh: Mesh, images: Sequence[Tensor | None]) -> Tensor:
 
 def repainted(
     mesh: Mesh, images: Painting | Sequence[Painting], blend: Sequence[float] | None = None,
-    generator: Generator | None = None,
+    generator: Generator | None = None, clouds: float = 0.3, size: int = SIZE,
 ) -> list[Tensor]:  # fmt: skip
     """The original textures in the colours of paintings: what textures start from that shall take on their style.
 
@@ -117,25 +116,27 @@ def repainted(
         images: one or several.
         blend: shares of several, by default equal.
         generator: of the clouds; by default seeded with 0.
+        clouds: their standard deviation, in those of the original's colours.
+        size: texels a side.
 
     Returns:
-        float32 [3,256,256] in (0,1) for every map that is optimised.
+        float32 [3,size,size] in (0,1) for every map that is optimised.
     """
     generator = generator or Generator().manual_seed(0)
-    originals = [mesh.maps[index].original_at(SIZE, SIZE) for index in mesh.optimized]
+    originals = [mesh.maps[index].original_at(size, size) for index in mesh.optimized]
     textures: list[Tensor | None] = [None] * len(mesh.maps)
     for index, original in zip(mesh.optimized, originals, strict=True):
         textures[index] = original
     target = painting_colors(listed(images), blend)
     root = _moments(target)[1]
     contrast = max(float(_seen(mesh, textures).std(1).mean()), 0.02)
-    root = root * (CLOUDS * contrast / float(root.square().sum(1).mean().sqrt()))
-    mixed = [original + _clouds(root, generator) for original in originals]
+    root = root * (clouds * contrast / float(root.square().sum(1).mean().sqrt()))
+    mixed = [original + resized(_clouds(root, generator), size, size) for original in originals]
     for index, image in zip(mesh.optimized, mixed, strict=True):
         textures[index] = image
     colors = torch.cat([image.flatten(1) for image in mixed], 1)
     moved = transport(colors, target, _seen(mesh, textures), generator)
-    return [part.reshape(3, SIZE, SIZE).clamp(0.02, 0.98) for part in moved.split(SIZE * SIZE, 1)]
+    return [part.reshape(3, size, size).clamp(0.02, 0.98) for part in moved.split(size * size, 1)]
 
 
 def in_colors_of(image: Painting, mesh: Mesh) -> Image.Image:

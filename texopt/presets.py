@@ -8,7 +8,7 @@ from texopt.errors import OptionError
 
 PRESETS: dict[str, dict[str, Any]] = {
     # a look at what will come, in seconds
-    "draft": {"steps": 150, "view_size": 256, "texture_size": 512},
+    "draft": {"steps": 120, "texture_size": 512, "learning_rate": 0.06},
     "standard": {},
     # sharp from near: a third of the views see an eighth of the object
     "final": {"steps": 600, "texture_size": 4096, "close_ups": 0.33, "zoom": 6.0},
@@ -17,7 +17,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "distill-2018": {
         "steps": 400, "view_size": 512, "texture": "fourier", "start": "noise", "distance": (0.872, 1.046),
         "background": "black", "object_only": False, "content_loss": "l1", "content_weight": 100.0,
-        "seam_weight": 0.0, "strength": 0.5,
+        "seam_weight": 0.0,
     },
 }  # fmt: skip
 

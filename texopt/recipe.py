@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,9 @@ TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelText
     "pixel": PixelTexture,
 }
 BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_color(), "black": plain(0.0)}
-STANDARD = 0.5  # strength at which the weights are as they are given
+
+FIRST = 4.0  # weight of content at the start, before its limit tells
+COLORS = 5.0  # weight of colours in the place of style
 POINTS = 8192  # that close-ups are of
 
 
@@ -38,7 +41,8 @@ def check_style(config: StyleConfig) -> list[Image.Image]:
     """The paintings of a run. OptionError or ImageError where its options cannot be, before anything is computed."""
     if not config.style:
         raise OptionError("there is no painting to take the style of; give an image after the mesh")
-    weights = (config.style_weight, config.content_weight, config.seam_weight)
+    weights = [config.style_weight, config.seam_weight]
+    weights += [] if config.content_weight is None else [config.content_weight]
     if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
         raise OptionError(f"weights have to be 0 or more, and not all 0; they are {', '.join(map(str, weights))}")
     if not 0 <= config.strength <= 1:
@@ -56,40 +60,38 @@ def check_style(config: StyleConfig) -> list[Image.Image]:
 
 
 def toward(config: StyleConfig) -> float:
-    """How far targets and start are from the original (0) towards the painting (1): all the way from STANDARD on."""
-    return min(1.0, config.strength / STANDARD)
+    """How far targets and start are from the original (0) towards the painting (1): all the way from 0.5 on."""
+    return min(1.0, 2 * config.strength)
 
 
 def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
-    """Style, content and seams in the balance that the options ask for.
+    """Style, content and seams, in the balance that the options ask for."""
+    objective = config.style_weight * _looks(config, mesh, paintings)
+    kept = content(distance=config.content_loss)
+    if config.content_weight is not None:
+        objective = objective + config.content_weight * kept if config.content_weight else objective
+    elif config.keep_strokes:
+        objective = objective + FIRST * kept
+    elif config.strength < 1:  # the strength says how much of it may be lost
+        objective = objective + FIRST * kept.below(max(config.strength, 0.02))
+    return objective + config.seam_weight * seam() if config.seam_weight else objective
 
-    At a strength of 0.5 the weights are as given. Above, content fades out until nothing of it is left at 1. Below, the
-    style's target moves to the original's own statistics.
-    """
+
+def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
+    """What is taken of the paintings. Under a strength of 0.5 the original's own statistics are a part of it."""
     shown = [in_colors_of(painting, mesh) for painting in paintings] if config.keep_colors else list(paintings)
-    strength = toward(config)
     if config.keep_strokes:
-        looks = colors(shown, config.blend)
-    elif config.where:
-        regions = Regions(mesh)
-        for part in config.where:
-            regions.check(part)
-        parts = [
-            style(image, scale=config.style_scale, strength=strength, where=part, object_only=config.object_only)
-            for image, part in zip(shown, config.where, strict=True)
-        ]
-        looks = sum(parts[1:], parts[0])
-    else:
-        looks = style(
-            shown, scale=config.style_scale, blend=config.blend, strength=strength, object_only=config.object_only
-        )
-    objective = config.style_weight * 2 * max(config.strength, STANDARD) * looks
-    kept = 2 * (1 - max(config.strength, STANDARD)) * config.content_weight
-    if kept:
-        objective = objective + kept * content(distance=config.content_loss)
-    if config.seam_weight:
-        objective = objective + config.seam_weight * seam()
-    return objective
+        return COLORS * colors(shown, config.blend)
+    common: dict[str, Any] = {
+        "scale": config.style_scale, "strength": toward(config), "object_only": config.object_only,
+    }  # fmt: skip
+    if not config.where:
+        return style(shown, blend=config.blend, **common)
+    regions = Regions(mesh)
+    for part in config.where:
+        regions.check(part)
+    parts = [style(image, where=part, **common) for image, part in zip(shown, config.where, strict=True)]
+    return sum(parts[1:], parts[0])
 
 
 def _starts(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image], generator: Generator) -> list[Start]:
@@ -97,9 +99,12 @@ def _starts(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image], g
     originals = [mesh.maps[index].original_at(size, size) for index, size in zip(mesh.optimized, sizes, strict=True)]
     if config.start == "noise":
         return [None] * len(sizes)
-    if config.start == "original" or config.keep_colors or config.keep_strokes:
+    if config.start == "original" or config.keep_colors:
         return list(originals)
-    painted = repainted(mesh, paintings, config.blend, generator)
+    if config.keep_strokes:  # sharp, and as even as it was
+        painted = repainted(mesh, paintings, config.blend, generator, clouds=0.0, size=max(sizes))
+    else:
+        painted = repainted(mesh, paintings, config.blend, generator)
     return [
         torch.lerp(original, resized(image, size, size), toward(config)) if toward(config) < 1 else image
         for original, image, size in zip(originals, painted, sizes, strict=True)

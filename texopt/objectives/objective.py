@@ -6,6 +6,7 @@ an Objective of two terms; a plain Python function is turned into one where an o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -18,11 +19,35 @@ from texopt.render import View
 Loss = Callable[[View], Tensor]
 
 
+class Multiplier:
+    """The factor of a loss that is to stay below a limit, found while the run goes on.
+
+    It grows by `RATE` of how far the loss is above the limit, and falls as it is below: exponentiated dual ascent on
+    the Lagrangian of "minimise the rest, subject to loss <= limit" (Boyd & Vandenberghe, "Convex Optimization", 2004,
+    section 5.2, for the multiplier; Platt & Barr, "Constrained Differential Optimization", NIPS 1987, for the ascent).
+    """
+
+    RATE = 0.05  # a step
+    RANGE = 16.0  # how many times it may become larger or smaller than at the start
+
+    def __init__(self, limit: float) -> None:
+        self.limit, self.logarithm = limit, 0.0
+
+    def update(self, value: float) -> float:
+        """Take a loss in; return the factor for it. A loss of 0 says nothing: there was nothing to see of it."""
+        if value > 0:
+            most = math.log(self.RANGE)
+            change = self.RATE * min(max(value / self.limit - 1, -1.0), 1.0)
+            self.logarithm = min(max(self.logarithm + change, -most), most)
+        return math.exp(self.logarithm)
+
+
 @dataclass(frozen=True)
 class Term:
     name: str
     loss: Loss
     weight: float = 1.0
+    multiplier: Multiplier | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +73,15 @@ class Objective:
     def __sub__(self, other: Objective | Loss) -> Objective:
         return self + -as_objective(other)
 
+    def below(self, limit: float) -> Objective:
+        """The same, with a weight that is found during a run so that no term's value stays above `limit`.
+
+        It starts at the weight that is given, and ends within 16 times of it: a constraint in the place of a guess.
+        """
+        if not 0 < limit < math.inf:
+            raise OptionError(f"the limit of a loss has to be above 0, not {limit}")
+        return Objective(tuple(replace(term, multiplier=Multiplier(limit)) for term in self.terms))
+
     def named_terms(self) -> dict[str, Term]:
         """The terms by name; names that occur again get a number."""
         named: dict[str, Term] = {}
@@ -68,8 +102,11 @@ class Objective:
             if not isinstance(value, Tensor) or value.numel() != 1:
                 got = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
                 raise OptionError(f"objective {name!r} has to return a scalar tensor, it returned {got}; add .mean()?")
-            total = total + term.weight * value.reshape(())
             values[name] = value.detach().reshape(())
+            weight = term.weight
+            if term.multiplier is not None:
+                weight *= term.multiplier.update(float(values[name]))
+            total = total + weight * value.reshape(())
         return total, values
 
 
