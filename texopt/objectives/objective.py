@@ -27,7 +27,7 @@ class Multiplier:
     section 5.2, for the multiplier; Platt & Barr, "Constrained Differential Optimization", NIPS 1987, for the ascent).
     """
 
-    RATE = 0.05  # a step
+    RATE = 0.02  # a step
     RANGE = 16.0  # how many times it may become larger or smaller than at the start
 
     def __init__(self, limit: float) -> None:
