@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import trimesh
-from conftest import MESHES, STYLES, check_one_line, make_cube, make_network
+from conftest import MESHES, STYLES, check_one_line, make_cube
 from fields import baked, nested, sheet, showing, stripes, two_materials
 from PIL import Image
 from torch import Tensor
@@ -383,16 +383,6 @@ def test_another_geometry_is_refused(extractor: FeatureExtractor) -> None:
 # texopt evaluate
 
 
-@pytest.fixture
-def _small_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(*_: object) -> FeatureExtractor:
-        layers = {"style_layers": ("act1", "act2"), "content_layer": "act2"}
-        return FeatureExtractor(make_network(), mean=(0.5,) * 3, std=(0.25,) * 3, **layers)  # type: ignore[arg-type]
-
-    for command in ("evaluation", "optimization"):
-        monkeypatch.setattr(f"texopt.commands.{command}.load_backbone", load)
-
-
 def finite(value: object) -> bool:
     if isinstance(value, dict):
         return all(map(finite, value.values()))
@@ -417,7 +407,7 @@ def inputs(tmp_path: Path) -> list[str]:
     return [str(cube), *paintings]
 
 
-@pytest.mark.usefixtures("_small_network")
+@pytest.mark.usefixtures("small_network")
 def test_evaluate_a_folder(inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main(["style", *inputs, "--blend", "3", "1", "--out", str(out), *SMALL]) == 0
@@ -445,7 +435,7 @@ def test_evaluate_a_folder(inputs: list[str], tmp_path: Path, capsys: pytest.Cap
     assert again["numbers"] == values["numbers"]
 
 
-@pytest.mark.usefixtures("_small_network")
+@pytest.mark.usefixtures("small_network")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
