@@ -96,3 +96,10 @@ def extractor() -> FeatureExtractor:
     return FeatureExtractor(
         make_network(), mean=(0.5,) * 3, std=(0.25,) * 3, style_layers=("act1", "act2"), content_layer="act2"
     )
+
+
+@pytest.fixture
+def small_network(monkeypatch: pytest.MonkeyPatch, extractor: FeatureExtractor) -> None:
+    """The commands look with the small network, whatever backbone they are told to take."""
+    for command in ("evaluation", "optimization"):
+        monkeypatch.setattr(f"texopt.commands.{command}.load_backbone", lambda *_: extractor)

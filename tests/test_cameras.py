@@ -6,10 +6,12 @@ import math
 
 import pytest
 import torch
+from conftest import make_cube
 from torch import Tensor
 
-from texopt import OptionError, fixed_views, look_at, orbit, perspective, sample_sphere
-from texopt.cameras import Cameras, aimed, fit_distance, sphere_points
+from texopt import OptionError, fixed_views, look_at, orbit, perspective, rasterize, sample_sphere
+from texopt.cameras import Cameras, aimed, close_ups, fit_distance, sphere_points, with_close_ups, zoomed
+from texopt.loop import mean_scale
 
 AXES = torch.cat([torch.eye(3), -torch.eye(3)]).double()
 DIAGONAL = torch.full((1, 3), 3**-0.5).double()
@@ -231,3 +233,88 @@ def test_successive_directions_are_spread_more_evenly_than_independent_ones() ->
     cosine = direction @ direction.T - 2 * torch.eye(100).double()
     nearest = torch.rad2deg(torch.acos(cosine.max(1).values))
     assert nearest.min() > 5  # a hundred independent directions: about 1 degree
+
+
+# close-ups
+
+
+def test_a_zoomed_camera_shows_a_window_of_a_larger_picture() -> None:
+    """Four times closer at 32 pixels is a crop of 128 pixels: faces, barycentrics, UVs and their footprints."""
+    cameras = orbit(torch.tensor([30.0, 200.0]), torch.tensor([20.0, -50.0]))
+    whole = rasterize(make_cube(), cameras, 128)
+    first = torch.tensor([[24, 40], [56, 16]])  # row and column of the window's corner
+    center = torch.stack([2 * (first[:, 1] + 16) / 128 - 1, 1 - 2 * (first[:, 0] + 16) / 128], 1).double()
+    close = zoomed(cameras, 4, center)
+    assert close.zoom == 4.0
+    assert zoomed(close, 2, center * 0).zoom == 8.0
+    assert close[1:].zoom == 4.0
+    part = rasterize(make_cube(), close, 32)
+    for index, (row, column) in enumerate(first.tolist()):
+        window = (index, slice(row, row + 32), slice(column, column + 32))
+        assert part.mask[index].sum() > 500
+        same = part.face_id[index] == whole.face_id[window]
+        assert same.float().mean() > 0.99  # but for rounding on edges
+        for name in ("uv", "bary", "depth"):
+            assert torch.allclose(getattr(part, name)[index][same], getattr(whole, name)[window][same], atol=1e-4)
+        assert torch.allclose(part.uv_da[index][same], whole.uv_da[window][same], atol=1e-4)
+
+
+def test_close_ups_look_at_points_squarely() -> None:
+    """Every camera has a point of the surface in the middle of its view, and sees it from within 30 degrees."""
+    points = 0.9 * sphere_points(50)
+    cameras = close_ups(points, 3 * points, zoom=5)(seeded(0), 40)
+    assert cameras.zoom == 5
+    assert eyes(cameras).norm(dim=1).tolist() == pytest.approx([fit_distance(10.0)] * 40)
+    off = screen(cameras, points)[..., :2].norm(dim=-1)  # [B,N]
+    direction = torch.nn.functional.normalize(eyes(cameras), dim=1)
+    cosine = direction @ torch.nn.functional.normalize(points, dim=1).T
+    middle = torch.where(cosine > 0, off, torch.inf).argmin(1)
+    assert off.gather(1, middle[:, None]).max() < 1e-6
+    assert cosine.gather(1, middle[:, None]).min() > math.cos(math.radians(30.1))
+    assert len(middle.unique()) > 15
+    once = close_ups(points, points, zoom=5)(seeded(0), 40)
+    assert torch.allclose(once.projection, cameras.projection)  # the length of normals means nothing
+
+
+def test_zooming_does_not_change_the_scale_of_a_run() -> None:
+    """The mean scale is that of a zoom of 1: a view's own is zoom times as large."""
+    points = sphere_points(50)
+    far, near = (mean_scale(sampler) for sampler in (sample_sphere((1, 1)), close_ups(points, points, 4)))
+    assert near == pytest.approx(far, rel=0.01)
+    assert mean_scale(with_close_ups(sample_sphere((1, 1)), close_ups(points, points, 4), 0.5)) == pytest.approx(
+        far, rel=0.01
+    )
+
+
+@pytest.mark.parametrize("zoom", [0.5, 1.0, 65.0, math.nan])
+def test_zoom_has_a_range(zoom: float) -> None:
+    with pytest.raises(OptionError, match="zoom"):
+        close_ups(sphere_points(3), sphere_points(3), zoom)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 1 / 3, 0.33, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("count", [1, 3])
+def test_close_ups_have_their_share_and_both_samplers_count_their_own_views(share: float, count: int) -> None:
+    calls: dict[str, list[int]] = {"far": [], "near": []}
+
+    def sampler(name: str) -> object:
+        def sample(generator: torch.Generator, views: int, before: int = 0) -> Cameras:
+            assert views == count
+            calls[name].append(before)
+            return fixed_views(views)
+
+        return sample
+
+    mixed = with_close_ups(sampler("far"), sampler("near"), share)  # type: ignore[arg-type]
+    for step in range(100):
+        mixed(seeded(0), count, step * count)
+        assert len(calls["near"]) == math.floor((step + 1) * share)
+        assert len(calls["near"]) + len(calls["far"]) == step + 1
+    for before in calls.values():
+        assert before == [index * count for index in range(len(before))]
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])
+def test_the_share_of_close_ups_has_a_range(share: float) -> None:
+    with pytest.raises(OptionError, match="share of close-ups"):
+        with_close_ups(sample_sphere(), sample_sphere(), share)

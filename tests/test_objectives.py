@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from PIL import Image
@@ -8,7 +10,8 @@ from torch import Tensor
 import texopt
 from texopt import FeatureExtractor, GramEMA, Objective, OptionError, View, gram_matrix, objective
 from texopt.features.extractor import Activations
-from texopt.images import to_image
+from texopt.images import to_image, to_tensor
+from texopt.objectives import colors
 from texopt.objectives.content import centered_cosine
 from texopt.objectives.style import cell_weights
 
@@ -244,3 +247,198 @@ def test_content_has_a_finite_gradient_where_nothing_varies(kind: str) -> None:
     (gradient,) = torch.autograd.grad(similarity.sum(), features)
     assert torch.isfinite(similarity).all()
     assert torch.isfinite(gradient).all()
+
+
+# several paintings, strength, parts, background, close-ups
+
+
+def style_losses(extractor: FeatureExtractor, images: list[Image.Image], **options: object) -> float:
+    """The loss of the first image itself, at its own size."""
+    view = make_view(extractor, to_tensor(images[0])[None])
+    return texopt.style(images, scale=1.0, **options)(view)[0].item()  # type: ignore[arg-type]
+
+
+def test_the_target_of_several_paintings_is_the_mean_of_theirs(extractor: FeatureExtractor) -> None:
+    images, shares = [noise_image(64, seed) for seed in range(3)], (5.0, 3.0, 2.0)
+    view = make_view(extractor, torch.rand(1, 3, 64, 64))
+
+    def target(*args: object, **options: object) -> dict[str, Tensor]:
+        return texopt.style(*args, scale=1.0, **options).terms[0].loss.prepare(view)  # type: ignore[arg-type,attr-defined]
+
+    mixed, alone = target(images, blend=shares), [target(image) for image in images]
+    even = target(images)
+    for layer in ("act1", "act2"):
+        parts = [one[layer] for one in alone]
+        expected = sum(share / 10 * part for share, part in zip(shares, parts, strict=True))
+        assert torch.allclose(mixed[layer], expected, rtol=1e-5)  # type: ignore[arg-type]
+        assert torch.allclose(even[layer], torch.stack(parts).mean(0), rtol=1e-5)
+        assert torch.equal(target(images, blend=(1, 0, 0))[layer], parts[0])
+
+
+def test_the_nearer_the_share_the_nearer_the_painting(extractor: FeatureExtractor) -> None:
+    images = [noise_image(), Image.new("RGB", (64, 64), "red")]
+    losses = [style_losses(extractor, images, blend=blend) for blend in ((1, 0), (3, 1), (1, 1), (0, 1))]
+    assert losses[0] < 1e-4
+    assert losses == sorted(losses)
+
+
+@pytest.mark.parametrize("blend", [(1.0,), (1.0, 2.0, 3.0), (-1.0, 2.0), (0.0, 0.0), (float("nan"), 1.0)])
+def test_shares_that_cannot_be(blend: tuple[float, ...]) -> None:
+    with pytest.raises(OptionError, match="blend"):
+        texopt.style([noise_image(), noise_image()], blend=blend)
+    with pytest.raises(OptionError, match="blend"):
+        texopt.style([])
+
+
+def test_strength_moves_the_target_from_the_original_to_the_painting(extractor: FeatureExtractor) -> None:
+    """At strength 0 the original is nothing to be changed, at 1 the painting; in between the loss changes evenly."""
+    picture, original = noise_image(), 0.5 + 0.1 * torch.rand(1, 3, 64, 64)
+
+    def loss(image: Tensor, strength: float) -> float:
+        goal = texopt.style(picture, scale=1.0, strength=strength)
+        return goal(make_view(extractor, image, original=original))[0].item()
+
+    painted = to_tensor(picture)[None]
+    of_original = [loss(original, strength) for strength in (0.0, 0.3, 0.6, 1.0)]
+    of_painting = [loss(painted, strength) for strength in (0.0, 0.3, 0.6, 1.0)]
+    assert of_original[0] < 1e-4
+    assert of_painting[-1] < 1e-4
+    assert of_original == sorted(of_original)
+    assert of_painting == sorted(of_painting, reverse=True)
+    for strength in (-0.1, 1.1, float("nan")):
+        with pytest.raises(OptionError, match="strength"):
+            texopt.style(picture, strength=strength)
+
+
+def test_style_of_a_part_is_of_that_part(extractor: FeatureExtractor) -> None:
+    image, left = torch.rand(1, 3, 64, 64, requires_grad=True), torch.zeros(1, 1, 64, 64)
+    left[..., :32] = 1
+    parts = {"left": left, "nothing": torch.zeros_like(left)}
+    view = replace(make_view(extractor, image), regions=parts.__getitem__)
+    gradient = torch.autograd.grad(texopt.style(noise_image(), scale=1.0, where="left")(view)[0], image)[0]
+    assert gradient[..., :32].abs().sum() > 0
+    assert gradient[..., 38:].abs().sum() == 0  # beyond what a cell of the part sees
+    nothing = texopt.style(noise_image(), scale=1.0, where="nothing")(view)[0]
+    assert nothing.item() == 0
+    assert torch.autograd.grad(nothing, image)[0].abs().sum() == 0
+
+
+def test_the_background_is_part_of_the_style_only_if_asked_for(extractor: FeatureExtractor) -> None:
+    picture, mask = noise_image(), torch.zeros(1, 1, 64, 64)
+    mask[..., 16:48, 16:48] = 1
+    inside = torch.rand(1, 3, 64, 64)
+    dark, light = (torch.where(mask > 0, inside, torch.tensor(value)) for value in (0.0, 1.0))
+
+    def difference(object_only: bool) -> float:
+        goals = [texopt.style(picture, scale=1.0, object_only=object_only) for _ in range(2)]
+        first, second = (
+            goal(make_view(extractor, image, mask))[0] for goal, image in zip(goals, (dark, light), strict=True)
+        )
+        return abs(float(first - second))
+
+    assert difference(False) > 3 * difference(True)
+
+
+def test_close_ups_have_targets_and_averages_of_their_own(extractor: FeatureExtractor) -> None:
+    goal = texopt.style(noise_image(256), scale=1.0)
+    view = make_view(extractor, torch.rand(1, 3, 64, 64))
+    close = replace(view, zoom=4.0, scale=4 * view.scale)
+    goal(view)
+    loss = goal.terms[0].loss
+    before = loss.averages[1.0].state["act1"].clone()  # type: ignore[attr-defined]
+    goal(replace(close, image=view.image * 0))
+    assert set(loss.targets) == {1.0, 4.0}  # type: ignore[attr-defined]
+    assert torch.equal(loss.averages[1.0].state["act1"], before)  # type: ignore[attr-defined]
+    assert not torch.allclose(loss.targets[1.0]["act2"], loss.targets[4.0]["act2"], rtol=0.05)  # type: ignore[attr-defined]
+    direct = texopt.style(noise_image(256), scale=4.0)
+    direct(view)
+    assert torch.equal(direct.terms[0].loss.targets[1.0]["act1"], loss.targets[4.0]["act1"])  # type: ignore[attr-defined]
+
+
+def test_close_ups_do_not_enlarge_a_painting_beyond_its_pixels(extractor: FeatureExtractor) -> None:
+    """What 8 times closer would need 512 pixels is shown the painting's 128; far views their 64."""
+    for zoom, side, expected in ((1.0, 128, 64), (8.0, 128, 128), (8.0, 32, 64), (2.0, 1024, 128)):
+        goal = texopt.style(noise_image(side), scale=1.0)
+        view = make_view(extractor, torch.rand(1, 3, 64, 64))
+        view = replace(view, zoom=zoom, scale=view.scale * zoom)
+        seen: list[int] = []
+        handle = extractor.model.conv1.register_forward_hook(  # type: ignore[union-attr]
+            lambda module, inputs, output, seen=seen: seen.append(inputs[0].shape[-1])
+        )
+        goal.terms[0].loss.prepare(view)  # type: ignore[attr-defined]
+        handle.remove()
+        assert seen[-1] == expected
+
+
+def test_content_by_l1(extractor: FeatureExtractor) -> None:
+    image = torch.rand(1, 3, 32, 32)
+    goal = texopt.content(distance="l1")
+    assert goal(make_view(extractor, image))[0].item() == 0
+    near, far = (
+        goal(make_view(extractor, image, original=image + amount * torch.rand_like(image)))[0].item()
+        for amount in (0.05, 0.5)
+    )
+    assert 0 < near < far
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., :16, :] = 1
+    view = make_view(extractor, image, mask, torch.rand(1, 3, 32, 32))
+    rows = slice(None, 4)  # of the 8 x 8 cells
+    expected = (view.features["act2"] - view.original_features["act2"])[:, :, rows].abs().mean()
+    assert goal(view)[0].item() == pytest.approx(expected.item(), rel=1e-5)
+    palette = texopt.content(distance="l1")(make_view(extractor, image * 0.5, original=image))[0]
+    assert palette > 0.01  # it holds on to colours
+    with pytest.raises(OptionError, match="cosine or l1"):
+        texopt.content(distance="l2")
+
+
+# colours
+
+
+def test_a_painting_has_its_own_colours(extractor: FeatureExtractor) -> None:
+    picture = noise_image(96)
+    own = colors(picture)(make_view(extractor, to_tensor(picture)[None]))[0].item()
+    shuffled = to_tensor(picture).flatten(1)[:, torch.randperm(96 * 96)].reshape(1, 3, 96, 96)
+    moved = colors(picture)(make_view(extractor, shuffled))[0].item()
+    other = colors(picture)(make_view(extractor, 0.5 * to_tensor(picture)[None]))[0].item()
+    assert own < 0.02
+    assert moved < 0.02  # wherever they are
+    assert other > 5 * own
+
+
+def test_colours_of_a_plain_view_are_as_far_as_they_are(extractor: FeatureExtractor) -> None:
+    """From black to white: the mean over axes of |a · (1,1,1)|."""
+    goal = colors(Image.new("RGB", (32, 32), "white"))
+    axes = goal.terms[0].loss.axes  # type: ignore[attr-defined]
+    loss = goal(make_view(extractor, torch.zeros(1, 3, 32, 32)))[0].item()
+    assert loss == pytest.approx(axes.sum(1).abs().mean().item(), rel=1e-4)
+
+
+def test_colours_descend_and_leave_the_background_alone(extractor: FeatureExtractor) -> None:
+    picture, mask = noise_image(), torch.zeros(1, 1, 32, 32)
+    mask[..., :20, :] = 1
+    image = torch.full((1, 3, 32, 32), 0.5) + 0.05 * torch.randn(1, 3, 32, 32)
+    image, goal = image.requires_grad_(), colors(picture)
+    start = image.detach().clone()
+    losses = []
+    adam = torch.optim.Adam([image], lr=0.005)  # slowly: what is remembered lags behind
+    for _ in range(80):
+        loss = goal(make_view(extractor, image, mask))[0]
+        losses.append(loss.item())
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    assert losses[-1] < 0.5 * losses[0]
+    assert torch.equal(image[..., 20:, :], start[..., 20:, :])
+    assert image[..., :20, :].std() > 3 * start.std()
+
+
+def test_colours_remember_other_views(extractor: FeatureExtractor) -> None:
+    """Half of the paintings' colours on one side and half on the other are all of them."""
+    red, blue = (torch.tensor(color).reshape(1, 3, 1, 1).expand(1, 3, 32, 32) for color in ((1.0, 0, 0), (0, 0, 1.0)))
+    goal = colors([Image.new("RGB", (32, 32), name) for name in ("red", "blue")])
+    first, *_, last = [
+        goal(make_view(extractor, side))[0].item() / count for count, side in enumerate([red, blue] * 4, 1)
+    ]
+    assert last < 0.2 * first
+    empty = make_view(extractor, red.clone().requires_grad_(), torch.zeros(1, 1, 32, 32))
+    assert goal(empty)[0].item() == 0

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import make_cube
 from torch import Generator, nn
 
-from texopt import FourierTexture, OptionError, PixelTexture, PyramidTexture, fixed_views, rasterize
+from texopt import FourierTexture, OptionError, PixelTexture, PyramidTexture, fixed_views, raster, rasterize
+from texopt.cameras import orbit, zoomed
 from texopt.color import COLOR_CORRELATION, from_rgb, to_valid_rgb
+from texopt.render import Fragments, finest_level, look_up
 
 TEXTURES = [PyramidTexture, FourierTexture, PixelTexture]
 
@@ -95,3 +100,79 @@ def test_colour_correlation_has_unit_largest_column() -> None:
 
 def test_grey_is_grey() -> None:
     assert torch.allclose(to_valid_rgb(torch.zeros(3, 1, 1)), torch.full((3, 1, 1), 0.5))
+
+
+# levels that a view does not see
+
+
+def plane(level: float, anisotropy: float = 1.0, size: int = 1024) -> Fragments:
+    """Fragments of a plane whose pixels' longer axis is 2^level texels of a texture of `size`, turned by 0.5."""
+    longer = 2.0**level / size
+    turn = torch.tensor([[0.8776, -0.4794], [0.4794, 0.8776]])
+    jacobian = turn @ torch.diag(torch.tensor([longer, longer / anisotropy]))
+    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    uv = torch.stack([x, y], -1) @ jacobian.T
+    uv_da = jacobian.flatten().expand(1, 32, 32, 4).contiguous()
+    there = torch.ones(1, 32, 32, dtype=torch.bool)
+    return Fragments(there.int(), uv[None], uv[None, ..., 0], uv[None], uv_da, there, 0 * there.int())
+
+
+@pytest.mark.parametrize("level", [-1.0, 0.5, 1.5, 3.25, 5.5])
+@pytest.mark.parametrize("anisotropy", [1.0, 4.0])
+def test_finest_level_is_the_lookups_own(level: float, anisotropy: float) -> None:
+    """A mip stack in which every level has a grey of its own tells which ones the look-up blends."""
+    fragments = plane(level, anisotropy)
+    stack = [torch.full((1, 1024 >> step, 1024 >> step, 1), float(step)) for step in range(9)]
+    found = raster.texture(stack[0], fragments.uv, fragments.uv_da, mip=stack[1:], max_mip_level=8)
+    assert finest_level(fragments, 1024, 1024) == math.floor(found.min().item())
+    assert found.mean().item() == pytest.approx(max(level, 0), abs=0.01)
+
+
+def test_finest_level_of_a_few_pixels_does_not_count_and_nothing_asks_for_all() -> None:
+    fragments = plane(4.5)
+    fragments.uv_da[0, 0, :10] /= 16  # one in a hundred
+    assert finest_level(fragments, 1024, 1024) == 4
+    fragments.uv_da[0, :8] /= 16
+    assert finest_level(fragments, 1024, 1024) == 0
+    assert finest_level(replace(plane(4.5), mask=torch.zeros(1, 32, 32, dtype=torch.bool)), 1024, 1024) == 0
+    points = plane(4.5)
+    points.uv_da[0, 16:] = 0  # seam points, which have no footprint
+    assert finest_level(points, 1024, 1024) == 4
+
+
+def test_coarse_views_leave_out_the_finest_levels_of_a_large_pyramid() -> None:
+    big = PyramidTexture(1024, start=smooth_image(1024))
+    far = rasterize(make_cube(), fixed_views(2), 64)
+    skipped = finest_level(far, 1024, 1024)
+    assert skipped >= 2
+    colors = big.sample(far)
+    exact = look_up(big.decode(), far)
+    there = far.mask[:, None].expand_as(colors)
+    assert (colors - exact)[there].abs().mean() < 0.01
+    (colors * there).sum().backward()
+    for level in big.levels[-skipped:]:
+        assert level.grad is None or not level.grad.any()
+    assert all(level.grad is not None and level.grad.any() for level in big.levels[:-skipped])
+
+
+def test_close_views_reach_all_levels() -> None:
+    big = PyramidTexture(1024)
+    near = rasterize(make_cube(), zoomed(orbit(torch.zeros(1), torch.zeros(1)), 16, torch.zeros(1, 2).double()), 128)
+    assert finest_level(near, 1024, 1024) == 0
+    assert torch.equal(big.sample(near), look_up(big.decode(), near))
+    big.sample(near).sum().backward()
+    assert all(level.grad is not None and level.grad.any() for level in big.levels)
+
+
+def test_small_pyramids_always_take_all_levels() -> None:
+    small = PyramidTexture(512)
+    far = rasterize(make_cube(), fixed_views(1), 32)
+    assert finest_level(far, 512, 512) > 0
+    assert torch.equal(small.sample(far), look_up(small.decode(), far))
+
+
+def test_levels_left_out_halve_the_texture() -> None:
+    texture = PyramidTexture((64, 128), start=(0.2, 0.5, 0.8))
+    for skipped in range(len(texture.levels)):
+        assert texture.decode(skipped).shape == (3, 64 >> skipped, 128 >> skipped)
+        assert torch.allclose(texture.decode(skipped).mean((1, 2)), torch.tensor([0.2, 0.5, 0.8]), atol=1e-4)

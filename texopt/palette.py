@@ -36,7 +36,7 @@ def _loaded(image: Painting) -> Image.Image:
 def painting_colors(images: Sequence[Painting], blend: Sequence[float] | None = None) -> Tensor:
     """Colours [3,N] of paintings, of each as many as its share says; evenly spaced pixels."""
     shares = np.asarray(blend, float) if blend else np.ones(len(images))
-    counts = np.maximum((shares / shares.sum() * SAMPLES).astype(int), 1)
+    counts = np.ceil(shares / shares.sum() * SAMPLES).astype(int)  # none of what has no share
     pixels = [to_tensor(_loaded(image)).flatten(1) for image in images]
     return torch.cat([
         some[:, torch.linspace(0, some.shape[1] - 1, int(count)).long()]

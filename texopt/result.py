@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from texopt.images import to_image, write_file
 from texopt.indexed import map_parts
 from texopt.mesh import Mesh
 from texopt.preview import contact_sheet, loss_plot
-from texopt.render import Scene, look_up
+from texopt.render import Fragments, Scene, look_up
 from texopt.texture.maps import TextureSet, with_kept
 from texopt.uvspace import covered
 from texopt.viewer import viewer_html
@@ -32,6 +33,18 @@ if TYPE_CHECKING:
     from texopt.loop import Step
 
 COVERAGE_VIEWS, COVERAGE_SIZE = 48, 512
+
+
+def _level_by_area(fragments: Fragments) -> Fragments:
+    """The fragments with footprints shrunk to the level of a circle of their area.
+
+    The level is that of the longer axis, so that a surface seen at a grazing angle looks up blocks of texels that reach
+    far into other charts, whether anything sees those or not.
+    """
+    a, b, c, d = fragments.uv_da.unbind(-1)
+    squares, area = a.square() + b.square() + c.square() + d.square(), (a * d - b * c).abs()
+    longer = (squares + (squares.square() - 4 * area.square()).clamp(min=0).sqrt()) / 2  # the axis, squared
+    return replace(fragments, uv_da=fragments.uv_da * (area / longer.clamp(min=1e-30)).sqrt()[..., None])
 
 
 def reached_texels(mesh: Mesh, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
@@ -44,7 +57,7 @@ def reached_texels(mesh: Mesh, sizes: Sequence[tuple[int, int]]) -> list[Tensor]
     for index, size in zip(mesh.optimized, sizes, strict=True):
         reached[index] = torch.zeros(1, *size, requires_grad=True)
     for start in range(0, COVERAGE_VIEWS, 8):  # eight at a time bound the memory
-        fragments = scene.rasterize(cameras[start : start + 8], COVERAGE_SIZE)
+        fragments = _level_by_area(scene.rasterize(cameras[start : start + 8], COVERAGE_SIZE))
         seen = look_up(reached, fragments)[:, 0] * fragments.mask
         if seen.requires_grad:
             seen.sum().backward()  # type: ignore[no-untyped-call]

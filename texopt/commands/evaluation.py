@@ -34,7 +34,8 @@ def run(config: EvaluateConfig) -> None:
     styles = config.style or (made.style if made else ())
     blend = config.blend or (made.blend if made and not config.style else ())
     where = made.where if made and not config.style else ()
-    style_scale = config.style_scale or (made.style_scale if made else 1.1)
+    given = config.style_scale
+    style_scale = given if given is not None else made.style_scale if made else 1.1
     if made is not None and made.backbone == config.backbone:
         log.warning("%s made this result and now judges it; take another --backbone", config.backbone)
     paintings = [load_image(path, min_size=16) for path in styles]

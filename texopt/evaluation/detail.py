@@ -17,6 +17,7 @@ from texopt.images import to_tensor
 PATCH = 48  # pixels a side: a tenth of the mesh's diameter
 FACING = 0.75  # mean cosine between surface and line of sight, from which on a patch counts
 FLAT = 0.02  # contrast (standard deviation) under which a patch shows nothing
+PLAIN = 1e-5  # variance; that of neighbouring 8-bit values is 1.5e-5
 GREY = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
 
 
@@ -57,21 +58,29 @@ def scale(pictures: Iterable[Picture]) -> Scale | None:
     return Scale(float(found.median()) * 2 * PIXELS_PER_RADIUS, float(octaves.std()))
 
 
+def _eroded(mask: Tensor, radius: int) -> Tensor:
+    """A mask [B,1,H,W] without what is up to `radius` pixels from its border; along one axis after the other, which a
+    square allows."""
+    across = F.max_pool2d(-mask, (1, 2 * radius + 1), 1, (0, radius))
+    return -F.max_pool2d(across, (2 * radius + 1, 1), 1, (radius, 0))
+
+
 def sharpness(pictures: Iterable[Picture]) -> float | None:
-    """The share of a close-up's contrast that is finer than a far view's pixels: 0 is upscaled.
+    """The share of a close-up's contrast that is finer than a far view's pixels: 0 is upscaled; None without contrast.
 
     √(var(I - far I) / var I) of grey values over the surface; far I is I averaged over CLOSE² pixels and scaled up.
     """
-    lost = whole = 0.0
+    lost = whole = pixels = 0.0
     for picture in pictures:
         grey = (picture.image * GREY).sum(1, keepdim=True)
         far = F.interpolate(F.avg_pool2d(grey, CLOSE), scale_factor=CLOSE, mode="bilinear")
-        inside = -F.max_pool2d(-picture.mask, 4 * CLOSE + 1, 1, 2 * CLOSE)
-        count = inside.sum((2, 3), keepdim=True).clamp(min=1)
-        mean = (grey * inside).sum((2, 3), keepdim=True) / count
+        inside = _eroded(picture.mask, 2 * CLOSE)
+        count = inside.sum((2, 3), keepdim=True)
+        mean = (grey * inside).sum((2, 3), keepdim=True) / count.clamp(min=1)
         lost += float(((grey - far).square() * inside).sum())
         whole += float(((grey - mean).square() * inside).sum())
-    return math.sqrt(lost / whole) if whole > 0 else None
+        pixels += float(count.sum())
+    return math.sqrt(lost / whole) if whole > PLAIN * pixels else None
 
 
 def painted(image: Image.Image, style_scale: float, zoom: float = 1.0) -> list[Picture]:
@@ -82,7 +91,7 @@ def painted(image: Image.Image, style_scale: float, zoom: float = 1.0) -> list[P
         side = [min(length, round(8 * SIZE / ratio)) for length in image.size]
         left, top = ((length - part) // 2 for length, part in zip(image.size, side, strict=True))
         shown = image.crop((left, top, left + side[0], top + side[1]))
-    width, height = (max(round(length * ratio), PATCH) for length in shown.size)
+    width, height = (max(round(length * ratio / CLOSE) * CLOSE, PATCH) for length in shown.size)  # as sharpness needs
     pixels = to_tensor(shown.resize((width, height), Image.Resampling.LANCZOS))[None]
     whole = torch.ones_like(pixels[:, :1])
     return [Picture(tile, some, some) for tile, some in zip(_tiles(pixels), _tiles(whole), strict=True)]

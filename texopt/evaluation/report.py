@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from texopt.errors import MeshError
+from texopt.errors import MeshError, OptionError
 from texopt.evaluation.detail import painted, scale, sharpness
 from texopt.evaluation.likeness import compare, painting_grams
 from texopt.evaluation.surface import coverage, seam_ratio
@@ -20,7 +20,7 @@ from texopt.evaluation.views import CLOSE, Pictures
 from texopt.features.extractor import FeatureExtractor
 from texopt.images import to_image
 from texopt.mesh import Mesh
-from texopt.objectives.style import blend_shares
+from texopt.objectives.style import blend_shares, check_scale
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,17 @@ def evaluate(
         where: a part of the surface for each painting, as texopt.regions names them; then they are not blended.
 
     Raises:
-        MeshError: the two are not the same geometry. OptionError: a number of shares or parts that does not fit.
+        MeshError: the two are not the same geometry. OptionError: a number of shares or parts that does not fit, a
+            scale that cannot be.
     """
     check_same(result, original)
+    check_scale(style_scale)
     images = [paintings] if isinstance(paintings, Image.Image) else list(paintings)
+    shares = blend_shares(len(images), blend)
     after, before = Pictures(result), Pictures(original)
     grams, floors = zip(*(painting_grams(image, style_scale, extractor) for image in images), strict=True)
-    shares = blend_shares(len(images), blend)
+    if where and len(where) != len(images):
+        raise OptionError(f"where has to name a part for each of the {len(images)} paintings; it names {len(where)}")
     if not where:
         grams = ({layer: sum(w * one[layer] for w, one in zip(shares, grams, strict=True)) for layer in grams[0]},)
     like = compare(after, before, grams, where or [""], extractor)

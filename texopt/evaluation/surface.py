@@ -17,6 +17,7 @@ from texopt.seams import inner_edges
 from texopt.uvspace import covered
 
 POINTS = 65536
+LEAST = 1e-4  # mean step of colours; less is rounding
 
 
 def _step_across(mesh: Mesh, pictures: Pictures, sides: np.ndarray) -> float:
@@ -49,7 +50,7 @@ def _step_across(mesh: Mesh, pictures: Pictures, sides: np.ndarray) -> float:
 
 
 def seam_ratio(mesh: Mesh, pictures: Pictures) -> float | None:
-    """The mean colour step across UV seams over that across other edges; None where a mesh has no seams.
+    """The mean colour step across UV seams over that across other edges; None without seams, or of a single colour.
 
     1 is a texture that shows no seams.
     """
@@ -57,7 +58,7 @@ def seam_ratio(mesh: Mesh, pictures: Pictures) -> float | None:
     if not seam.any() or seam.all():
         return None
     across, inside = (_step_across(mesh, pictures, sides[kind]) for kind in (seam, ~seam))
-    return across / inside if inside > 0 else None
+    return across / max(inside, LEAST) if max(across, inside) >= LEAST else None
 
 
 @dataclass(frozen=True)

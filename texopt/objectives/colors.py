@@ -37,9 +37,11 @@ class Colors:
         self.memory = [pixels.detach(), *self.memory][:MEMORY]
         place = torch.linspace(0, self.target.shape[1] - 1, mixed.shape[1]).long()
         goal = (axes @ self.target.to(pixels)).sort(1).values[:, place.to(pixels.device)]
-        # the gradient is that of the current pixels alone: as strong however many are remembered
-        distance: Tensor = (mixed.sort(1).values - goal).abs().sum() / (AXES * pixels.shape[1])
-        return distance
+        distance = (mixed.sort(1).values - goal).abs()
+        # the value is the mean; the gradient that of the current pixels alone, as strong however many are remembered
+        current = distance.sum() / (AXES * pixels.shape[1])
+        loss: Tensor = distance.mean().detach() + current - current.detach()
+        return loss
 
 
 def colors(image: Painting | Sequence[Painting], blend: Sequence[float] | None = None) -> Objective:

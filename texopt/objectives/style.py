@@ -160,14 +160,19 @@ def style(
         where: the part of the surface that it is for, as texopt.regions names them; "" is all of it.
         object_only: False takes the background in as well, as the published method does.
     """
-    if not 0.05 <= scale <= 8.0:
-        raise OptionError(f"the style's scale has to be between 0.05 and 8 diameters, not {scale}")
+    check_scale(scale)
     if not 0 <= strength <= 1:
         raise OptionError(f"the style's strength has to be between 0 and 1, not {strength}")
     images = listed(image)
     shares = blend_shares(len(images), blend)
     loaded = [(one if isinstance(one, Image.Image) else load_image(one, min_size=16)).convert("RGB") for one in images]
     return objective(Style(loaded, shares, layers, scale, decay, strength, where, object_only), "style")
+
+
+def check_scale(scale: float) -> None:
+    """OptionError for a size of the painting, in diameters of the mesh, that cannot be."""
+    if not 0.05 <= scale <= 8.0:
+        raise OptionError(f"the style's scale has to be between 0.05 and 8 diameters, not {scale}")
 
 
 def blend_shares(count: int, blend: Sequence[float] | None) -> list[float]:
