@@ -28,7 +28,7 @@ def main() -> None:
     starts = texopt.repainted(mesh, options.style)  # the original in the painting's colours, one a material
     sizes = mesh.map_sizes(1024)
     textures = [texopt.PyramidTexture(size, start) for size, start in zip(sizes, starts, strict=True)]
-    objective = texopt.style(options.style) + 2 * texopt.content().below(0.45) + 10 * texopt.seam()
+    objective = texopt.style(options.style) + 2 * texopt.content().below(0.5) + 10 * texopt.seam()
     cameras = texopt.sample_sphere(distance=(0.6, 0.8))
     result = texopt.optimize(
         mesh, textures, objective, steps=options.steps, learning_rate=0.035, cameras=cameras, on_step=show

@@ -32,7 +32,6 @@ TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelText
 }
 BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_color(), "black": plain(0.0)}
 
-LOST = 0.9  # of the content, at full strength; what style alone would lose is less
 FIRST = 2.0  # weight of content at the start, before its limit tells
 COLORS = 5.0  # weight of colours in the place of style
 POINTS = 8192  # that close-ups are of
@@ -74,7 +73,7 @@ def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.I
     elif config.keep_strokes:
         objective = objective + FIRST * kept
     elif config.strength < 1:  # the strength says how much of it may be lost
-        objective = objective + FIRST * kept.below(LOST * max(config.strength, 0.02))
+        objective = objective + FIRST * kept.below(max(config.strength, 0.02))
     return objective + config.seam_weight * seam() if config.seam_weight else objective
 
 
