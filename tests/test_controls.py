@@ -36,7 +36,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("texopt.result.loss_plot", lambda history: b"")
     monkeypatch.setattr("texopt.result.viewer_html", lambda *parts: b"")
     monkeypatch.setattr("texopt.preview.CELL", 32)
-    starts = import_module("texopt.palette")  # texopt.palette itself is the function of that name
+    starts = import_module("texopt.painting")
     monkeypatch.setattr(starts, "SIZE", 64)
     monkeypatch.setattr(starts, "SAMPLES", 2048)
 

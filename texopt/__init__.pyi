@@ -7,10 +7,16 @@ from .features import FeatureExtractor as FeatureExtractor, class_index as class
 from .loop import Step as Step, optimize as optimize
 from .maps import TextureMap as TextureMap
 from .mesh import Mesh as Mesh, load_mesh as load_mesh
-from .objectives import GramEMA as GramEMA, Objective as Objective, channel as channel, content as content
-from .objectives import direction as direction, gram_matrix as gram_matrix, logit as logit, neuron as neuron
+from .objectives import GramEMA as GramEMA, Objective as Objective, channel as channel, colors as colors
+from .objectives import (
+    content as content,
+    direction as direction,
+    gram_matrix as gram_matrix,
+    logit as logit,
+    neuron as neuron,
+)
 from .objectives import objective as objective, seam as seam, style as style, total_variation as total_variation
-from .palette import palette as palette, repainted as repainted
+from .painting import palette as palette, repainted as repainted
 from .render import Fragments as Fragments, View as View, composite as composite, rasterize as rasterize
 from .result import Result as Result
 from .texture import FourierTexture as FourierTexture, ImageTexture as ImageTexture

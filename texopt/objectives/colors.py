@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from texopt.objectives.objective import Objective, objective
-from texopt.palette import Painting, listed, painting_colors
+from texopt.painting import Painting, listed, painting_colors
 from texopt.render import View
 
 AXES = 16

@@ -13,7 +13,7 @@ from torch import Tensor
 from texopt.errors import OptionError
 from texopt.images import load_image, to_tensor
 from texopt.objectives.objective import Objective, objective
-from texopt.palette import Painting, listed
+from texopt.painting import Painting, listed
 from texopt.render import View
 
 # Networks halve images up to five times and answer differently to sizes that do not halve: EfficientNet-Lite0's Gram

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from texopt import Mesh
 from texopt.images import to_image, to_tensor
 from texopt.objectives import colors
-from texopt.palette import in_colors_of, painting_colors, palette, repainted, transport
+from texopt.painting import in_colors_of, painting_colors, palette, repainted, transport
 from texopt.points import random_points
 
 
