@@ -185,6 +185,8 @@ class RenderConfig:
     """Where the camera stands, in degrees from +Z towards +X."""
     elevation: float = 15.0
     """Degrees above the horizon."""
+    zoom: float = 1.0
+    """How many times closer, at the middle of the picture."""
     size: int = 768
     """Pixels a side."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
+from texopt.cameras import zoomed
 from texopt.config import InfoConfig, RenderConfig, RunConfig, UnwrapConfig, ViewConfig, listed, masks
 from texopt.errors import OptionError, OutputError
 from texopt.export import check_ending, check_target, export
@@ -79,6 +81,8 @@ def render(config: RenderConfig) -> None:
     """Write a still, or a video of a full turn."""
     from texopt.video import check_video, turntable, write_video
 
+    if not 0.1 <= config.zoom <= 100:
+        raise OptionError(f"zoom has to be between 0.1 and 100, not {config.zoom}")
     if not 16 <= config.size <= MAX_STILL:
         raise OptionError(f"size has to be between 16 and {MAX_STILL} pixels, not {config.size}")
     out = config.out or Path("outputs") / f"{config.mesh.stem}.png"
@@ -95,7 +99,7 @@ def render(config: RenderConfig) -> None:
     scene, looks = Scene(mesh), mesh.originals()
 
     def picture(cameras: Any) -> Any:
-        return draw(scene, cameras, config.size, looks)[0]
+        return draw(scene, zoomed(cameras, config.zoom, torch.zeros(len(cameras), 2)), config.size, looks)[0]
 
     if ending in VIDEOS:
         write_video(out, turntable(picture, mesh, elevation=config.elevation))
