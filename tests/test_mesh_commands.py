@@ -237,3 +237,16 @@ def test_info_on_uvs_that_are_not_finite(
     (tmp_path / "a.obj").write_text(SQUARE.replace("vt 1 1", "vt nan 1") + "f 1/1 2/2 3/3\nf 1/1 2/2 4/4\n")
     assert main(["info", str(tmp_path / "a.obj")]) == 0
     assert "missing on 1 faces" in capsys.readouterr().out
+
+
+def test_render_zooms_into_the_middle(tmp_path: Path) -> None:
+    """Twice as close is the middle half, at twice the size."""
+    whole, near = tmp_path / "whole.png", tmp_path / "near.png"
+    knot = str(MESHES / "torus_knot.obj")
+    assert main(["render", knot, "--size", "256", "--out", str(whole)]) == 0
+    assert main(["render", knot, "--size", "128", "--zoom", "2", "--out", str(near)]) == 0
+    middle = np.asarray(Image.open(whole).convert("RGB"), np.float64)[64:192, 64:192]
+    difference = np.abs(middle - np.asarray(Image.open(near).convert("RGB"), np.float64)).mean()
+    assert difference < 2
+    with_zoom_0 = main(["render", knot, "--zoom", "0", "--out", str(near)])
+    assert with_zoom_0 == 2

@@ -442,3 +442,39 @@ def test_colours_remember_other_views(extractor: FeatureExtractor) -> None:
     assert last < 0.2 * first
     empty = make_view(extractor, red.clone().requires_grad_(), torch.zeros(1, 1, 32, 32))
     assert goal(empty)[0].item() == 0
+
+
+def test_a_limit_finds_the_weight_that_keeps_a_loss_below_it(extractor: FeatureExtractor) -> None:
+    """Minimise (x - 3)² with x² <= 1: the multiplier goes to 2, where the two slopes meet at x = 1."""
+    x = torch.zeros((), requires_grad=True)
+    wanted = objective(lambda view: (x - 3).square(), "wanted") + objective(lambda view: x.square(), "held").below(1.0)
+    view = make_view(extractor, torch.rand(1, 3, 8, 8))
+    descent = torch.optim.SGD([x], lr=0.05)
+    for _ in range(600):
+        descent.zero_grad()
+        wanted(view)[0].backward()
+        descent.step()
+    assert x.item() == pytest.approx(1.0, abs=0.02)
+    held = wanted.named_terms()["held"].multiplier
+    assert held is not None
+    assert held.update(1.0) == pytest.approx(2.0, rel=0.05)
+    assert wanted(view)[1]["held"].item() == pytest.approx(1.0, abs=0.04)
+
+
+def test_a_limit_ignores_views_that_show_nothing_and_has_bounds(extractor: FeatureExtractor) -> None:
+    multiplier = texopt.content().below(0.5).terms[0].multiplier
+    assert multiplier is not None
+    assert multiplier.update(0.0) == 1.0
+    for _ in range(2000):
+        most = multiplier.update(100.0)
+    assert most == pytest.approx(multiplier.RANGE)
+    with pytest.raises(OptionError, match="limit"):
+        texopt.content().below(0.0)
+
+
+def test_close_ups_have_no_content(extractor: FeatureExtractor) -> None:
+    view = make_view(extractor, torch.rand(1, 3, 32, 32), original=torch.rand(1, 3, 32, 32))
+    far = texopt.content("conv1")(view)[0].item()
+    view.zoom = 4.0
+    assert far > 0
+    assert texopt.content("conv1")(view)[0].item() == 0

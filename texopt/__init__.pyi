@@ -3,6 +3,7 @@ from .cameras import perspective as perspective, sample_sphere as sample_sphere
 from .errors import DependencyError as DependencyError, ImageError as ImageError, MeshError as MeshError
 from .errors import OptionError as OptionError, OutputError as OutputError, TexoptError as TexoptError
 from .errors import WeightsError as WeightsError
+from .evaluation import Evaluation as Evaluation, evaluate as evaluate
 from .features import FeatureExtractor as FeatureExtractor, class_index as class_index, load_backbone as load_backbone
 from .loop import Step as Step, optimize as optimize
 from .maps import TextureMap as TextureMap

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -98,6 +99,12 @@ class Result:
         if len(self.mesh.optimized) > 1:
             raise OptionError(f"{self.mesh.name} has {len(self.mesh.optimized)} textures; use images")
         return self.images[self.mesh.optimized[0]]
+
+    def textured(self) -> Mesh:
+        """The mesh with the new textures in the place of the originals, 8 bits a channel: to be evaluated or drawn."""
+        pictures = [np.array(to_image(image)) for image in self.images]
+        maps = [replace(old, original=new) for old, new in zip(self.mesh.maps, pictures, strict=True)]
+        return replace(self.mesh, maps=tuple(maps))
 
     def export(self, path: str | os.PathLike[str], bits: int = 8, unlit: bool = False) -> list[Path]:
         """Write the textured mesh as .obj (with .mtl and .png beside it), .glb, or only its textures as .png.

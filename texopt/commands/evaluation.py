@@ -26,8 +26,9 @@ log = logging.getLogger("texopt")
 
 def run(config: EvaluateConfig) -> None:
     """Print the table, write the files."""
-    made = run_in(config.mesh) if config.mesh.is_dir() else None
-    if made is None and not (config.style and config.original):
+    told = bool(config.style and config.original)
+    made = run_in(config.mesh) if config.mesh.is_dir() and not told else None
+    if made is None and not told:
         raise OptionError(f"{config.mesh} does not say what it was made of; give --style IMAGE and --original MESH")
     assert made is not None or config.original is not None
     model = model_in(config.mesh) if config.mesh.is_dir() else config.mesh

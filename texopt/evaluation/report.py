@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ def evaluate(
     sharpness: share of the contrast of close-ups that is finer than the pixels of a view CLOSE times as far.
 
     Args:
-        result, original: the same geometry; textures and UVs are their own.
+        result, original: the same geometry; textures and UVs are their own. Of a Result: its `textured()` and `mesh`.
         paintings: RGB; one or several.
         extractor: a network that took no part in the optimisation.
         style_scale: length of a painting's shorter side in diameters of the mesh.
@@ -125,11 +125,3 @@ def check_same(result: Mesh, original: Mesh) -> None:
     (center, radius), (other_center, other_radius) = result.normalization(), original.normalization()
     if np.abs([*(center - other_center), radius - other_radius]).max() > 1e-3 * other_radius:
         raise MeshError(f"{result.name} has another size or place than the original; give the mesh it was made of")
-
-
-def textured(mesh: Mesh, images: Sequence[torch.Tensor]) -> Mesh:
-    """A mesh with other textures, [3,H,W] in [0,1], one a map."""
-    maps = [
-        replace(texture, original=np.array(to_image(image))) for texture, image in zip(mesh.maps, images, strict=True)
-    ]
-    return replace(mesh, maps=tuple(maps))

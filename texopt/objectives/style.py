@@ -163,6 +163,7 @@ def style(
     check_scale(scale)
     if not 0 <= strength <= 1:
         raise OptionError(f"the style's strength has to be between 0 and 1, not {strength}")
+    GramEMA(decay)  # says what it cannot be
     images = listed(image)
     shares = blend_shares(len(images), blend)
     loaded = [(one if isinstance(one, Image.Image) else load_image(one, min_size=16)).convert("RGB") for one in images]
