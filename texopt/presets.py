@@ -10,13 +10,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     # a look at what will come, in seconds
     "draft": {"steps": 100, "texture_size": 512, "learning_rate": 0.06},
     "standard": {"steps": 450, "view_size": 384, "texture_size": 1024, "close_ups": 0.0, "learning_rate": 0.035},
-    # sharp from near: a third of the views see an eighth of the object
+    # sharp from near: a third of the views see a sixth of the object
     "final": {"steps": 600, "texture_size": 4096, "close_ups": 0.33, "zoom": 6.0},
     # the baseline: Mordvintsev, Pezzotti, Schubert & Olah, "Differentiable Image Parameterizations", Distill 2018, and
-    # lucid's notebook style_transfer_3d, on the default network, whose features are larger: content's weight of 100 is 0.25 here.
-    # Distances are 10 to 12 radii at a field of view of 10°.
+    # lucid's notebook style_transfer_3d, on the default network and with relative distances of Gram matrices, for which
+    # content's weight of 100 is about 0.25. Distances are 10 to 12 radii at a field of view of 10°.
     "distill-2018": {
-        "steps": 400, "view_size": 512, "texture": "fourier", "start": "noise", "distance": (0.872, 1.046),
+        "steps": 400, "learning_rate": 0.05, "view_size": 512, "texture": "fourier", "start": "noise", "distance": (0.872, 1.046),
         "background": "black", "object_only": False, "content_loss": "l1", "content_weight": 0.25,
         "seam_weight": 0.0,
     },
