@@ -16,9 +16,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     # lucid's notebook style_transfer_3d, on the default network and with relative distances of Gram matrices, for which
     # content's weight of 100 is about 0.25. Distances are 10 to 12 radii at a field of view of 10°.
     "distill-2018": {
-        "steps": 400, "learning_rate": 0.05, "view_size": 512, "texture": "fourier", "start": "noise", "distance": (0.872, 1.046),
-        "background": "black", "object_only": False, "content_loss": "l1", "content_weight": 0.25,
-        "seam_weight": 0.0,
+        "steps": 400, "learning_rate": 0.05, "view_size": 512, "texture": "fourier", "start": "noise",
+        "distance": (0.872, 1.046), "background": "black", "object_only": False, "content_loss": "l1",
+        "content_weight": 0.25, "seam_weight": 0.0,
     },
 }  # fmt: skip
 
