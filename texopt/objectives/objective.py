@@ -22,22 +22,22 @@ Loss = Callable[[View], Tensor]
 class Multiplier:
     """The factor of a loss that is to stay below a limit, found while the run goes on.
 
-    It grows by `RATE` of how far the loss is above the limit, and falls as it is below: exponentiated dual ascent on
+    It grows by how far the loss is above the limit, and falls as it is below: exponentiated dual ascent on
     the Lagrangian of "minimise the rest, subject to loss <= limit" (Boyd & Vandenberghe, "Convex Optimization", 2004,
     section 5.2, for the multiplier; Platt & Barr, "Constrained Differential Optimization", NIPS 1987, for the ascent).
     """
 
-    RATE = 0.02  # a step
+    RATE = 9.0  # e-foldings in a whole run, for a loss twice as large as its limit
     RANGE = 16.0  # how many times it may become larger or smaller than at the start
 
     def __init__(self, limit: float) -> None:
         self.limit, self.logarithm = limit, 0.0
 
-    def update(self, value: float) -> float:
-        """Take a loss in; return the factor for it. A loss of 0 says nothing: there was nothing to see of it."""
+    def update(self, value: float, steps: int) -> float:
+        """Take in a loss of one of a run's steps; return the factor for it. 0 was nothing to be seen: it says nothing."""
         if value > 0:
             most = math.log(self.RANGE)
-            change = self.RATE * min(max(value / self.limit - 1, -1.0), 1.0)
+            change = self.RATE / steps * min(max(value / self.limit - 1, -1.0), 1.0)
             self.logarithm = min(max(self.logarithm + change, -most), most)
         return math.exp(self.logarithm)
 
@@ -105,7 +105,7 @@ class Objective:
             values[name] = value.detach().reshape(())
             weight = term.weight
             if term.multiplier is not None:
-                weight *= term.multiplier.update(float(values[name]))
+                weight *= term.multiplier.update(float(values[name]), view.steps)
             total = total + weight * value.reshape(())
         return total, values
 
