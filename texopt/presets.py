@@ -8,7 +8,7 @@ from texopt.errors import OptionError
 
 PRESETS: dict[str, dict[str, Any]] = {
     # a look at what will come, in seconds
-    "draft": {"steps": 100, "texture_size": 512, "learning_rate": 0.06},
+    "draft": {"steps": 100, "texture_size": 512, "learning_rate": 0.12},
     "standard": {"steps": 450, "view_size": 384, "texture_size": 1024, "close_ups": 0.0, "learning_rate": 0.035},
     # sharp from near: a third of the views see a sixth of the object
     "final": {"steps": 600, "texture_size": 4096, "close_ups": 0.33, "zoom": 6.0},

@@ -34,7 +34,7 @@ class Multiplier:
         self.limit, self.logarithm = limit, 0.0
 
     def update(self, value: float, steps: int) -> float:
-        """Take in a loss of one of a run's steps; return the factor for it. 0 was nothing to be seen: it says nothing."""
+        """Take in a loss of one of a run's steps; return the factor for it. 0, nothing to be seen, says nothing."""
         if value > 0:
             most = math.log(self.RANGE)
             change = self.RATE / steps * min(max(value / self.limit - 1, -1.0), 1.0)
