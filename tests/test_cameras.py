@@ -11,7 +11,7 @@ from torch import Tensor
 
 from texopt import OptionError, fixed_views, look_at, orbit, perspective, rasterize, sample_sphere
 from texopt.cameras import Cameras, aimed, close_ups, fit_distance, sphere_points, with_close_ups, zoomed
-from texopt.loop import mean_scale
+from texopt.loop import mean_scales
 
 AXES = torch.cat([torch.eye(3), -torch.eye(3)]).double()
 DIAGONAL = torch.full((1, 3), 3**-0.5).double()
@@ -276,14 +276,14 @@ def test_close_ups_look_at_points_squarely() -> None:
     assert torch.allclose(once.projection, cameras.projection)  # the length of normals means nothing
 
 
-def test_zooming_does_not_change_the_scale_of_a_run() -> None:
-    """The mean scale is that of a zoom of 1: a view's own is zoom times as large."""
+@pytest.mark.parametrize("distance", [0.5, 1.0])
+def test_close_ups_have_a_scale_of_their_own(distance: float) -> None:
+    """They stand where the sphere fills the view, wherever the others do."""
     points = sphere_points(50)
-    far, near = (mean_scale(sampler) for sampler in (sample_sphere((1, 1)), close_ups(points, points, 4)))
-    assert near == pytest.approx(far, rel=0.01)
-    assert mean_scale(with_close_ups(sample_sphere((1, 1)), close_ups(points, points, 4), 0.5)) == pytest.approx(
-        far, rel=0.01
-    )
+    far = sample_sphere((distance, distance))
+    found = mean_scales(with_close_ups(far, close_ups(points, points, 4), 0.5))
+    assert found[1] == pytest.approx(mean_scales(far)[1])
+    assert found[4] == pytest.approx(4 * distance * found[1], rel=0.01)
 
 
 @pytest.mark.parametrize("zoom", [0.5, 1.0, 65.0, math.nan])
