@@ -120,6 +120,13 @@ def shades() -> Mesh:
     return showing(make_cube(), (0.5 + 0.2 * x.sin() * y.cos()).expand(3, -1, -1))
 
 
+def masked(mesh: Mesh, share: float) -> Mesh:
+    """A mesh whose texture may change where u is under a share only."""
+    mask = np.zeros((4, 256), np.uint8)
+    mask[:, : round(256 * share)] = 255
+    return replace(mesh, maps=(replace(mesh.maps[0], mask=mask),))
+
+
 def on_surface(mesh: Mesh, *images: Tensor) -> Tensor:
     """Colours [3,N] at random points of the surface, nearest texel."""
     points = random_points(mesh, 6000, seed=7)
@@ -200,3 +207,15 @@ def test_points_within_a_face_are_uniform() -> None:
 
 def test_colours_is_an_objective_by_name() -> None:
     assert list(colors(Image.new("RGB", (16, 16))).named_terms()) == ["colors"]
+
+
+@pytest.mark.parametrize("share", [0.5, 0.02])
+def test_points_are_not_where_a_mask_keeps_the_original(share: float) -> None:
+    points = random_points(masked(make_cube(), share), 500)
+    assert len(points.face) == 500
+    assert points.uv[:, 0].max() < share + 1 / 128
+    assert len(np.unique(points.uv, axis=0)) > 100
+
+
+def test_a_mask_without_white_leaves_points() -> None:
+    assert len(random_points(masked(make_cube(), 0.0), 50).face) == 50
