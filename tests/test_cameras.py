@@ -276,6 +276,18 @@ def test_close_ups_look_at_points_squarely() -> None:
     assert torch.allclose(once.projection, cameras.projection)  # the length of normals means nothing
 
 
+@pytest.mark.parametrize("elevation", [(0.0, 90.0), (-20.0, 10.0), (30.0, 30.0)])
+def test_close_ups_keep_to_an_elevation(elevation: tuple[float, float]) -> None:
+    points = sphere_points(50)
+    cameras = close_ups(points, points, 4, elevation=elevation)(seeded(0), 100)
+    direction = torch.nn.functional.normalize(eyes(cameras), dim=1)
+    angle = torch.rad2deg(torch.asin(direction[:, 1]))
+    assert angle.min() > elevation[0] - 1e-6
+    assert angle.max() < elevation[1] + 1e-6
+    off = screen(cameras, points)[..., :2].norm(dim=-1)
+    assert off.min(1).values.max() < 1e-6  # a point is in the middle, still
+
+
 @pytest.mark.parametrize("distance", [0.5, 1.0])
 def test_close_ups_have_a_scale_of_their_own(distance: float) -> None:
     """They stand where the sphere fills the view, wherever the others do."""

@@ -129,5 +129,7 @@ def make_cameras(config: RunConfig, mesh: Mesh) -> Sampler:
     points = random_points(mesh, POINTS)
     corners = mesh.unit_vertices(optimized=True)[mesh.faces].double().numpy()
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[points.face]
-    near = close_ups(torch.from_numpy(points.between(corners)), torch.from_numpy(normals), config.zoom)
+    near = close_ups(
+        torch.from_numpy(points.between(corners)), torch.from_numpy(normals), config.zoom, elevation=config.elevation
+    )
     return with_close_ups(far, near, config.close_ups)
