@@ -118,10 +118,13 @@ def test_the_whole_share_is_the_painting_alone(mesh: str, paintings: list[str], 
     assert red[0] > 2 * abs(red[1])
 
 
-def test_every_material_takes_its_own_paintings_colour(two: str, paintings: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [[], ["--keep-strokes"]], ids=["style", "colours"])
+def test_every_material_takes_its_own_paintings_colour(
+    kept: list[str], two: str, paintings: list[str], tmp_path: Path
+) -> None:
     options = ["--content-weight", "0", "--seam-weight", "0", "--learning-rate", "0.3", "--where", "left", "not left"]
     out = tmp_path / "out"
-    assert main(["style", two, *paintings, *options, "--out", str(out), *SMALL, "--steps", "60"]) == 0
+    assert main(["style", two, *paintings, *options, *kept, "--out", str(out), *SMALL, "--steps", "60"]) == 0
     names = sorted(path.name for path in out.glob("cube*.png"))
     assert len(names) == 2
     left, right = (texture(out, next(name for name in names if part in name.lower())) for part in ("left", "right"))

@@ -80,17 +80,21 @@ def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.I
 def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
     """What is taken of the paintings. Under a strength of 0.5 the original's own statistics are a part of it."""
     shown = [in_colors_of(painting, mesh) for painting in paintings] if config.keep_colors else list(paintings)
-    if config.keep_strokes:
-        return COLORS * colors(shown, config.blend)
     common: dict[str, Any] = {
         "scale": config.style_scale, "strength": toward(config), "object_only": config.object_only,
     }  # fmt: skip
-    if not config.where:
-        return style(shown, blend=config.blend, **common)
     regions = Regions(mesh)
     for part in config.where:
         regions.check(part)
-    parts = [style(image, where=part, **common) for image, part in zip(shown, config.where, strict=True)]
+
+    def look(images: Sequence[Image.Image], blend: Sequence[float], where: str) -> Objective:
+        if config.keep_strokes:
+            return COLORS * colors(images, blend, where)
+        return style(images, blend=blend, where=where, **common)
+
+    if not config.where:
+        return look(shown, config.blend, "")
+    parts = [look([image], (), part) for image, part in zip(shown, config.where, strict=True)]
     return sum(parts[1:], parts[0])
 
 
