@@ -166,7 +166,7 @@ def test_materials_go_by_the_names_that_only_takes() -> None:
     assert torch.equal(regions(seen(mesh), "skin.1001"), Regions(mesh)(seen(mesh), "left"))
     unnamed = Regions(replace(mesh, materials=("", "b")))
     assert torch.equal(unnamed(seen(mesh), "textured"), Regions(mesh)(seen(mesh), "left"))
-    with pytest.raises(OptionError, match="it has left$"):  # no face has the other
+    with pytest.raises(OptionError, match="'right'; it has left"):  # no face has the other
         Regions(replace(mesh, face_material=0 * mesh.face_material)).check("right")
 
 
