@@ -221,6 +221,13 @@ def test_explicit_options_win_over_a_preset_and_a_preset_over_a_config(
     assert config.preset == "draft"
 
 
+def test_a_preset_that_a_config_names_is_meant(parsed: list[StyleConfig], tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("mesh: c.obj\nstyle: [d.jpg]\npreset: final\nsteps: 11\n")
+    assert main(["style", "--config", str(file)]) == 0
+    assert (parsed[0].preset, parsed[0].texture_size, parsed[0].steps) == ("final", 4096, 11)
+
+
 def test_a_preset_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(OptionError, match="draft, standard, final, distill-2018"):
         preset_values("fast")
