@@ -13,7 +13,7 @@ from fields import showing, two_materials
 from PIL import Image
 from torch import Generator, Tensor
 
-from texopt import Mesh
+from texopt import Mesh, OptionError
 from texopt.images import to_image, to_tensor
 from texopt.objectives import colors
 from texopt.painting import in_colors_of, painting_colors, palette, repainted, transport
@@ -54,6 +54,15 @@ def test_colours_of_paintings_come_in_their_shares() -> None:
     for blend, expected in ((None, (1, 1, 1)), ((2, 1, 1), (2, 1, 1)), ((0.5, 0.0, 0.5), (1, 0, 1))):
         found = painting_colors(paintings, blend)
         assert found.mean(1).tolist() == pytest.approx([share / sum(expected) for share in expected], abs=2e-3)
+
+
+@pytest.mark.parametrize("blend", [(1.0,), (1.0, -1.0), (0.0, 0.0)])
+def test_shares_that_cannot_be(blend: tuple[float, ...]) -> None:
+    paintings = [Image.new("RGB", (20, 30))] * 2
+    with pytest.raises(OptionError, match="blend has to"):
+        repainted(make_cube(), paintings, blend)
+    with pytest.raises(OptionError, match="blend has to"):
+        colors(paintings, blend)
 
 
 def test_colours_of_a_painting_are_from_all_over_it() -> None:

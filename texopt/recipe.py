@@ -18,8 +18,7 @@ from texopt.errors import OptionError
 from texopt.images import load_image
 from texopt.mesh import Mesh
 from texopt.objectives import Objective, colors, content, seam, style
-from texopt.objectives.style import blend_shares
-from texopt.painting import in_colors_of, repainted
+from texopt.painting import blend_shares, in_colors_of, repainted
 from texopt.points import random_points
 from texopt.regions import Regions
 from texopt.texture import FourierTexture, PixelTexture, PyramidTexture, Texture

@@ -20,7 +20,8 @@ from texopt.evaluation.views import CLOSE, Pictures
 from texopt.features.extractor import FeatureExtractor
 from texopt.images import to_image
 from texopt.mesh import Mesh
-from texopt.objectives.style import blend_shares, check_scale
+from texopt.objectives.style import check_scale
+from texopt.painting import blend_shares
 
 
 @dataclass(frozen=True)
