@@ -450,7 +450,7 @@ def test_what_a_run_keeps_is_not_measured(
     assert main(["evaluate", "out"]) == 0
     found = json.loads(Path("out/metrics.json").read_text())["numbers"]
     kept: dict[str, Any] = {
-        "--only": {"only": ["left"]}, "--mask": {"mask": {"left": "half.png"}}, "--unwrap": {"unwrap": True},
+        "--only": {"only": ["left"]}, "--mask": {"mask": {"left": "half.png"}}, "--unwrap": {"unwrap": True, "texture_size": 32},
     }[options[0]]  # fmt: skip
     original = load_mesh("in/cube.obj", **kept)
     result = load_mesh("out/cube.obj", **(kept if "unwrap" not in kept else {}))
@@ -468,7 +468,8 @@ def test_what_is_kept_plays_no_part(extractor: FeatureExtractor) -> None:
         maps=(alone.maps[0], replace(there.maps[1], kept=True)), face_object=np.zeros(24, np.int32),
         **dict.fromkeys(("face_map", "face_material"), np.arange(24, dtype=np.int32) // 12),
     )  # fmt: skip
-    small, both = (evaluate(mesh, mesh, noise_painting(), extractor).as_dict() for mesh in (alone, beside))
+    painting = noise_painting()
+    small, both = (evaluate(mesh, mesh, painting, extractor).as_dict() for mesh in (alone, beside))
     assert both == small
 
 

@@ -218,7 +218,7 @@ def test_colours_is_an_objective_by_name() -> None:
     assert list(colors(Image.new("RGB", (16, 16))).named_terms()) == ["colors"]
 
 
-@pytest.mark.parametrize("share", [0.5, 0.02])
+@pytest.mark.parametrize("share", [0.5, 0.05])
 def test_points_are_not_where_a_mask_keeps_the_original(share: float) -> None:
     points = random_points(masked(make_cube(), share), 500)
     assert len(points.face) == 500
