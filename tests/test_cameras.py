@@ -187,7 +187,10 @@ def test_sampled_cameras_stay_within_their_ranges_and_fill_them() -> None:
     ):  # fmt: skip
         assert low - 1e-6 <= values.min() < low + 0.02 * (high - low)
         assert high - 0.02 * (high - low) < values.max() <= high + 1e-6
-    torch.testing.assert_close(screen(cameras, torch.zeros(1, 3).double())[:, 0, :2], torch.zeros(4000, 2).double())
+    off = screen(cameras, torch.zeros(1, 3).double())[:, 0, :2].norm(dim=1)  # of the centre
+    reach = (1 / relative - 1).clamp(min=0)  # how far the sphere is out of the view
+    assert (off <= reach + 1e-6).all()
+    assert (off > 0.9 * reach)[relative < 0.99].any()
 
 
 def test_samples_never_clip_the_object() -> None:

@@ -74,7 +74,10 @@ def run_in(folder: Path) -> StyleConfig:
     file = folder / "config.yaml"
     if not file.is_file():
         raise OptionError(f"{folder} has no config.yaml; give the mesh in it, --style IMAGE and --original MESH")
-    values = from_yaml("style", file)
+    try:
+        values = from_yaml("style", file)
+    except OptionError as error:
+        raise OptionError(f"{error}; give --style IMAGE and --original MESH") from None
     if not {"mesh", "style"} <= values.keys():
         raise OptionError(f"config {file} does not name a mesh and a painting; give --style IMAGE and --original MESH")
     return StyleConfig(**values)
