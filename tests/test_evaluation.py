@@ -450,7 +450,8 @@ def test_what_a_run_keeps_is_not_measured(
     assert main(["evaluate", "out"]) == 0
     found = json.loads(Path("out/metrics.json").read_text())["numbers"]
     kept: dict[str, Any] = {
-        "--only": {"only": ["left"]}, "--mask": {"mask": {"left": "half.png"}}, "--unwrap": {"unwrap": True, "texture_size": 32},
+        "--only": {"only": ["left"]}, "--mask": {"mask": {"left": "half.png"}},
+        "--unwrap": {"unwrap": True, "texture_size": 32},
     }[options[0]]  # fmt: skip
     original = load_mesh("in/cube.obj", **kept)
     result = load_mesh("out/cube.obj", **(kept if "unwrap" not in kept else {}))
