@@ -11,7 +11,7 @@ from torch import Tensor
 
 from texopt import OptionError, fixed_views, look_at, orbit, perspective, rasterize, sample_sphere
 from texopt.cameras import Cameras, aimed, close_ups, fit_distance, sphere_points, with_close_ups, zoomed
-from texopt.loop import mean_scale
+from texopt.loop import mean_scales
 
 AXES = torch.cat([torch.eye(3), -torch.eye(3)]).double()
 DIAGONAL = torch.full((1, 3), 3**-0.5).double()
@@ -187,7 +187,10 @@ def test_sampled_cameras_stay_within_their_ranges_and_fill_them() -> None:
     ):  # fmt: skip
         assert low - 1e-6 <= values.min() < low + 0.02 * (high - low)
         assert high - 0.02 * (high - low) < values.max() <= high + 1e-6
-    torch.testing.assert_close(screen(cameras, torch.zeros(1, 3).double())[:, 0, :2], torch.zeros(4000, 2).double())
+    off = screen(cameras, torch.zeros(1, 3).double())[:, 0, :2].norm(dim=1)  # of the centre
+    reach = (1 / relative - 1).clamp(min=0)  # how far the sphere is out of the view
+    assert (off <= reach + 1e-6).all()
+    assert (off > 0.9 * reach)[relative < 0.99].any()
 
 
 def test_samples_never_clip_the_object() -> None:
@@ -276,14 +279,26 @@ def test_close_ups_look_at_points_squarely() -> None:
     assert torch.allclose(once.projection, cameras.projection)  # the length of normals means nothing
 
 
-def test_zooming_does_not_change_the_scale_of_a_run() -> None:
-    """The mean scale is that of a zoom of 1: a view's own is zoom times as large."""
+@pytest.mark.parametrize("elevation", [(0.0, 90.0), (-20.0, 10.0), (30.0, 30.0)])
+def test_close_ups_keep_to_an_elevation(elevation: tuple[float, float]) -> None:
     points = sphere_points(50)
-    far, near = (mean_scale(sampler) for sampler in (sample_sphere((1, 1)), close_ups(points, points, 4)))
-    assert near == pytest.approx(far, rel=0.01)
-    assert mean_scale(with_close_ups(sample_sphere((1, 1)), close_ups(points, points, 4), 0.5)) == pytest.approx(
-        far, rel=0.01
-    )
+    cameras = close_ups(points, points, 4, elevation=elevation)(seeded(0), 100)
+    direction = torch.nn.functional.normalize(eyes(cameras), dim=1)
+    angle = torch.rad2deg(torch.asin(direction[:, 1]))
+    assert angle.min() > elevation[0] - 1e-6
+    assert angle.max() < elevation[1] + 1e-6
+    off = screen(cameras, points)[..., :2].norm(dim=-1)
+    assert off.min(1).values.max() < 1e-6  # a point is in the middle, still
+
+
+@pytest.mark.parametrize("distance", [0.5, 1.0])
+def test_close_ups_have_a_scale_of_their_own(distance: float) -> None:
+    """They stand where the sphere fills the view, wherever the others do."""
+    points = sphere_points(50)
+    far = sample_sphere((distance, distance))
+    found = mean_scales(with_close_ups(far, close_ups(points, points, 4), 0.5))
+    assert found[1] == pytest.approx(mean_scales(far)[1])
+    assert found[4] == pytest.approx(4 * distance * found[1], rel=0.01)
 
 
 @pytest.mark.parametrize("zoom", [0.5, 1.0, 65.0, math.nan])

@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -436,10 +437,61 @@ def test_evaluate_a_folder(inputs: list[str], tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.usefixtures("small_network")
+@pytest.mark.parametrize("options", [["--only", "left"], ["--mask", "left=half.png"], ["--unwrap"]], ids=" ".join)
+def test_what_a_run_keeps_is_not_measured(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extractor: FeatureExtractor
+) -> None:
+    """The result is read with the options of the run, and both are shown by their own UVs."""
+    monkeypatch.chdir(tmp_path)
+    export(two_materials(), [noise(32), noise(32, 1)], tmp_path / "in" / "cube.obj")
+    to_image(noise(64)).save("a.png")
+    Image.fromarray(np.repeat([[255, 0]], 8, 1).repeat(16, 0).astype(np.uint8)).save("half.png")
+    assert main(["style", "in/cube.obj", "a.png", "--out", "out", *SMALL, *options]) == 0
+    assert main(["evaluate", "out"]) == 0
+    found = json.loads(Path("out/metrics.json").read_text())["numbers"]
+    kept: dict[str, Any] = {
+        "--only": {"only": ["left"]}, "--mask": {"mask": {"left": "half.png"}},
+        "--unwrap": {"unwrap": True, "texture_size": 32},
+    }[options[0]]  # fmt: skip
+    original = load_mesh("in/cube.obj", **kept)
+    result = load_mesh("out/cube.obj", **(kept if "unwrap" not in kept else {}))
+    by_hand = evaluate(result, original, load_image("a.png"), extractor, style_scale=0.3).as_dict()
+    assert found == by_hand
+
+
+def test_what_is_kept_plays_no_part(extractor: FeatureExtractor) -> None:
+    """A cube beside a much larger one that is kept is measured as if it were alone."""
+    alone = showing(make_cube(), noise())
+    there = two_materials()
+    beside = replace(
+        there, vertices=np.concatenate([alone.vertices, 20 * alone.vertices + (40, 0, 0)]),
+        faces=np.concatenate([alone.faces, alone.faces + 8]), face_uvs=np.tile(alone.face_uvs, (2, 1)),
+        maps=(alone.maps[0], replace(there.maps[1], kept=True)), face_object=np.zeros(24, np.int32),
+        **dict.fromkeys(("face_map", "face_material"), np.arange(24, dtype=np.int32) // 12),
+    )  # fmt: skip
+    painting = noise_painting()
+    small, both = (evaluate(mesh, mesh, painting, extractor).as_dict() for mesh in (alone, beside))
+    assert both == small
+
+
+def test_a_network_without_style_layers_cannot_judge(extractor: FeatureExtractor) -> None:
+    extractor.style_layers = ()
+    with pytest.raises(OptionError, match="no style layers"):
+        evaluate(make_cube(), make_cube(), noise_painting(), extractor)
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_config_that_names_no_painting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.yaml").write_text("command: style\nsteps: 5\n")
+    check_one_line(["evaluate", str(tmp_path)], "does not name a mesh and a painting", capsys)
+
+
+@pytest.mark.usefixtures("small_network")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([KNOT], "--style IMAGE and --original MESH"), (["."], "no config.yaml"), (["missing.obj"], "--style IMAGE"),
+        ([KNOT], "--style IMAGE and --original MESH"), (["."], "no config.yaml"),
+        (["missing.obj"], "missing.obj does not exist; give a folder"),
         ([KNOT, "--style", WOODCUT, "--original", str(MESHES / "creature.obj")], "triangles"),
         ([KNOT, "--style", KNOT, "--original", KNOT], "not an image"),
         ([KNOT, "--style", WOODCUT, "--original", "missing.obj"], "does not exist"),

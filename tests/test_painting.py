@@ -13,7 +13,7 @@ from fields import showing, two_materials
 from PIL import Image
 from torch import Generator, Tensor
 
-from texopt import Mesh
+from texopt import Mesh, OptionError
 from texopt.images import to_image, to_tensor
 from texopt.objectives import colors
 from texopt.painting import in_colors_of, painting_colors, palette, repainted, transport
@@ -54,6 +54,15 @@ def test_colours_of_paintings_come_in_their_shares() -> None:
     for blend, expected in ((None, (1, 1, 1)), ((2, 1, 1), (2, 1, 1)), ((0.5, 0.0, 0.5), (1, 0, 1))):
         found = painting_colors(paintings, blend)
         assert found.mean(1).tolist() == pytest.approx([share / sum(expected) for share in expected], abs=2e-3)
+
+
+@pytest.mark.parametrize("blend", [(1.0,), (1.0, -1.0), (0.0, 0.0)])
+def test_shares_that_cannot_be(blend: tuple[float, ...]) -> None:
+    paintings = [Image.new("RGB", (20, 30))] * 2
+    with pytest.raises(OptionError, match="blend has to"):
+        repainted(make_cube(), paintings, blend)
+    with pytest.raises(OptionError, match="blend has to"):
+        colors(paintings, blend)
 
 
 def test_colours_of_a_painting_are_from_all_over_it() -> None:
@@ -118,6 +127,13 @@ def shades() -> Mesh:
     """A cube in a soft grey pattern."""
     y, x = torch.meshgrid(torch.linspace(0, 9, 64), torch.linspace(0, 7, 64), indexing="ij")
     return showing(make_cube(), (0.5 + 0.2 * x.sin() * y.cos()).expand(3, -1, -1))
+
+
+def masked(mesh: Mesh, share: float) -> Mesh:
+    """A mesh whose texture may change where u is under a share only."""
+    mask = np.zeros((4, 256), np.uint8)
+    mask[:, : round(256 * share)] = 255
+    return replace(mesh, maps=(replace(mesh.maps[0], mask=mask),))
 
 
 def on_surface(mesh: Mesh, *images: Tensor) -> Tensor:
@@ -200,3 +216,15 @@ def test_points_within_a_face_are_uniform() -> None:
 
 def test_colours_is_an_objective_by_name() -> None:
     assert list(colors(Image.new("RGB", (16, 16))).named_terms()) == ["colors"]
+
+
+@pytest.mark.parametrize("share", [0.5, 0.05])
+def test_points_are_not_where_a_mask_keeps_the_original(share: float) -> None:
+    points = random_points(masked(make_cube(), share), 500)
+    assert len(points.face) == 500
+    assert points.uv[:, 0].max() < share + 1 / 128
+    assert len(np.unique(points.uv, axis=0)) > 100
+
+
+def test_a_mask_without_white_leaves_points() -> None:
+    assert len(random_points(masked(make_cube(), 0.0), 50).face) == 50

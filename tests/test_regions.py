@@ -143,6 +143,33 @@ def test_what_names_nothing_is_refused_in_one_line(
     assert "\n" not in str(error.value)
 
 
+def test_what_is_kept_or_painted_black_or_not_there_is_refused(left_half: str, tmp_path: Path) -> None:
+    """A painting for it would silently do nothing."""
+    mesh = two_materials()
+    kept = replace(mesh, maps=(replace(mesh.maps[0], kept=True), mesh.maps[1]))
+    black = painting(tmp_path / "black.png", np.zeros((8, 8)))
+    white = painting(tmp_path / "white.png", np.full((8, 8), 255))
+    for text in ("left", "not right", f"left={left_half}", f"right={black}", f"not right={white}"):
+        with pytest.raises(OptionError, match="nothing that is optimised"):
+            Regions(kept).check(text)
+    for text in ("right", "left,right", "not left", f"right={left_half}", f"not right={left_half}"):
+        Regions(kept).check(text)
+    with pytest.raises(OptionError, match="nothing that is optimised"):
+        Regions(mesh).check("not left,right")
+
+
+def test_materials_go_by_the_names_that_only_takes() -> None:
+    mesh = two_materials()
+    tiles = [replace(one, tile=("skin", 1001 + index)) for index, one in enumerate(mesh.maps)]
+    regions = Regions(replace(mesh, maps=tuple(tiles), materials=("skin.1001", "skin.1002")))
+    assert torch.equal(regions(seen(mesh), "skin"), seen(mesh).mask[:, None].float())
+    assert torch.equal(regions(seen(mesh), "skin.1001"), Regions(mesh)(seen(mesh), "left"))
+    unnamed = Regions(replace(mesh, materials=("", "b")))
+    assert torch.equal(unnamed(seen(mesh), "textured"), Regions(mesh)(seen(mesh), "left"))
+    with pytest.raises(OptionError, match="'right'; it has left"):  # no face has the other
+        Regions(replace(mesh, face_material=0 * mesh.face_material)).check("right")
+
+
 def test_new_uvs_cannot_be_painted_on(left_half: str) -> None:
     mesh = make_cube()
     mesh = replace(mesh, maps=(replace(mesh.maps[0], own_uvs=False),))

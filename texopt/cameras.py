@@ -177,7 +177,10 @@ def sample_sphere(
     return sample
 
 
-def close_ups(points: Tensor, normals: Tensor, zoom: float = 4.0, fov_y: float = 10.0) -> Sampler:
+def close_ups(
+    points: Tensor, normals: Tensor, zoom: float = 4.0, fov_y: float = 10.0,
+    elevation: tuple[float, float] = (-90.0, 90.0),
+) -> Sampler:  # fmt: skip
     """Random cameras that see a part of the object `zoom` times as large, rather squarely.
 
     They stand where the bounding sphere would fill the view, and show a window of it around one of the points.
@@ -186,15 +189,23 @@ def close_ups(points: Tensor, normals: Tensor, zoom: float = 4.0, fov_y: float =
         points, normals: on the surface of the mesh in the unit sphere, float64 [N,3]; any is as likely as another.
         zoom: how many times closer than views of the whole object.
         fov_y: vertical field of view, in degrees, that the whole object would have.
+        elevation: range in degrees, as of sample_sphere: of the cameras, and of the points' normals if some are in it.
     """
     if not 1 < zoom <= 64:
         raise OptionError(f"zoom has to be above 1 and at most 64, not {zoom}")
     normals = torch.nn.functional.normalize(normals, dim=1)
+    lowest, highest = (math.sin(math.radians(angle)) for angle in elevation)
+    facing = (normals[:, 1] >= lowest) & (normals[:, 1] <= highest)
+    if facing.any():
+        points, normals = points[facing], normals[facing]
 
     def sample(generator: Generator, count: int, before: int = 0) -> Cameras:
         index = torch.randint(len(points), (count,), generator=generator)
         tilt = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator, dtype=torch.float64), dim=1)
         direction = torch.nn.functional.normalize(normals[index] + 0.5 * tilt, dim=1)
+        height = direction[:, 1].clamp(lowest, highest)
+        around = torch.nn.functional.normalize(direction[:, ::2], dim=1) * (1 - height**2).sqrt()[:, None]
+        direction = torch.stack([around[:, 0], height, around[:, 1]], 1)
         ones = torch.ones(count, dtype=torch.float64)
         cameras = aimed(direction, ones * fit_distance(fov_y), ones * fov_y, ones * 0.0)
         clip = torch.diagonal(cameras.project(points[index].double()), dim1=0, dim2=1).T

@@ -68,7 +68,10 @@ def _run(command: str, arguments: list[str]) -> None:
         values = from_yaml(command, Path(file)) if file else {}
     if command == "style":
         preset, arguments = _taken(arguments, "--preset")
-        values |= preset_values(preset) if preset else {}
+        if preset:
+            values |= preset_values(preset)
+        elif "preset" in values:  # one that a file was written with by hand; a saved one has all values
+            values = preset_values(values["preset"]) | values
     fields = {field.name for field in dataclasses.fields(kind)}
     inputs = [name for name in ("mesh", "style", "target", "function") if name in fields]
     missing = dict.fromkeys(inputs, tyro.MISSING)

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from texopt.backgrounds import Background, smooth_noise
-from texopt.cameras import Sampler, sample_sphere
+from texopt.cameras import Cameras, Sampler, sample_sphere
 from texopt.errors import DependencyError, OptionError
 from texopt.features.backbones import DEFAULT, load_backbone
 from texopt.features.extractor import Activations, FeatureExtractor
@@ -76,11 +76,16 @@ def check_options(steps: int, view_size: int, views_per_step: int, learning_rate
         raise OptionError(f"seed has to be between 0 and {2**63 - 1}, not {seed}")
 
 
-def mean_scale(sampler: Sampler) -> float:
-    """How much of a view's height one mesh radius spans in the middle, averaged over the cameras, at a zoom of 1."""
+def mean_scale(views: Sequence[Cameras]) -> float:
+    """How much of a view's height one mesh radius spans in the middle, averaged over the views."""
+    scales = [view.projection[:, 1, 1] / view.view[:, :3, 3].norm(dim=1) / 2 for view in views]
+    return float(torch.cat(scales).mean())
+
+
+def mean_scales(sampler: Sampler) -> dict[float, float]:
+    """mean_scale of a sampler's views, by their zoom: close-ups need not stand where the others do."""
     views = [sampler(Generator().manual_seed(0), 1, index) for index in range(256)]
-    scales = [view.projection[0, 1, 1] / view.view[0, :3, 3].norm() / 2 / view.zoom for view in views]
-    return float(torch.stack(scales).mean())
+    return {zoom: mean_scale([view for view in views if view.zoom == zoom]) for zoom in {view.zoom for view in views}}
 
 
 def _repeatable(transform: Transform | None, generator: Generator) -> Callable[[Tensor], Tensor]:
@@ -142,7 +147,7 @@ def optimize(
     generator = Generator().manual_seed(seed)
     layers: set[str] = set()  # that the objective asks for, of the view and of the original
     original_layers: set[str] = set()
-    scale = mean_scale(sample_cameras) * view_size
+    scales = mean_scales(sample_cameras)
     history: list[Step] = []
     interrupted = False
     start = time.perf_counter()
@@ -167,7 +172,8 @@ def optimize(
             image, before, mask = images[:, :3], images[:, 3:6].detach(), images[:, 6:].detach()
             view = View(
                 image, mask, before, Activations(extractor, image, layers),
-                Activations(extractor, before, original_layers, False), extractor, points, scale * shot.zoom,
+                Activations(extractor, before, original_layers, False), extractor, points,
+                view_size * scales.setdefault(shot.zoom, mean_scale([shot])),
                 number, steps, shot.zoom, partial(_region, regions, fragments, move),
             )  # fmt: skip
             loss, terms = objective(view)

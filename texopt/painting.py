@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor
 
+from texopt.errors import OptionError
 from texopt.images import load_image, to_image, to_tensor
 from texopt.mesh import Mesh
 from texopt.points import random_points
@@ -29,14 +31,23 @@ def listed(images: Painting | Sequence[Painting]) -> list[Painting]:
     return [images] if isinstance(images, (str, os.PathLike, Image.Image)) else list(images)
 
 
+def blend_shares(count: int, blend: Sequence[float] | None) -> list[float]:
+    """Shares of `count` paintings that add up to 1; OptionError where `blend` gives none."""
+    given = [1.0] * count if not blend else [float(share) for share in blend]
+    if not count or len(given) != count:
+        raise OptionError(f"blend has to have a number for each of the {count} paintings; it has {len(given)}")
+    if not all(0 <= share < math.inf for share in given) or not sum(given):
+        raise OptionError(f"blend has to be of numbers of 0 or more, and not all 0; it is {given}")
+    return [share / sum(given) for share in given]
+
+
 def _loaded(image: Painting) -> Image.Image:
     return image if isinstance(image, Image.Image) else load_image(image)
 
 
 def painting_colors(images: Sequence[Painting], blend: Sequence[float] | None = None) -> Tensor:
-    """Colours [3,N] of paintings, of each as many as its share says; evenly spaced pixels."""
-    shares = np.asarray(blend, float) if blend else np.ones(len(images))
-    counts = np.ceil(shares / shares.sum() * SAMPLES).astype(int)  # none of what has no share
+    """Colours [3,N] of paintings, evenly spaced pixels, of each as many as its share says. Errors: blend_shares."""
+    counts = np.ceil(np.asarray(blend_shares(len(images), blend)) * SAMPLES).astype(int)  # none of what has no share
     pixels = [to_tensor(_loaded(image)).flatten(1) for image in images]
     return torch.cat([
         some[:, torch.linspace(0, some.shape[1] - 1, int(count)).long()]

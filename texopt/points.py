@@ -32,10 +32,34 @@ class Points:
         """int [N], which of the mesh's textures they show."""
         return np.asarray(self.mesh.face_map[self.face])
 
+    def unmasked(self) -> np.ndarray:
+        """bool [N], which are where the texture may change, as far as masks say."""
+        free, uv, maps = np.ones(len(self.face), bool), self.uv, self.map_id
+        for index, texture in enumerate(self.mesh.maps):
+            if texture.mask is not None:
+                here = np.flatnonzero(maps == index)
+                height, width = texture.mask.shape
+                u, v = (uv[here] % 1).T
+                row, column = ((1 - v) * height).astype(int), (u * width).astype(int)
+                free[here] = texture.mask[row.clip(max=height - 1), column.clip(max=width - 1)] > 127
+        return free
+
 
 def random_points(mesh: Mesh, count: int, seed: int = 0) -> Points:
-    """Evenly over the part of the surface that is optimised."""
+    """Evenly over the part of the surface that is optimised, without what a mask keeps."""
     generator = np.random.default_rng(seed)
     share = areas(mesh.vertices, mesh.faces) * np.isin(mesh.face_map, mesh.optimized)
-    face = generator.choice(len(mesh.faces), count, p=share / share.sum())
-    return Points(mesh, face, generator.dirichlet((1, 1, 1), count))
+
+    def some(number: int) -> Points:
+        face = generator.choice(len(mesh.faces), number, p=share / share.sum())
+        return Points(mesh, face, generator.dirichlet((1, 1, 1), number))
+
+    found = some(count)
+    if found.unmasked().all():
+        return found
+    more = some(64 * count)
+    free = np.flatnonzero(more.unmasked())
+    if not len(free):  # too little to be found
+        return found
+    chosen = generator.choice(free, count)
+    return Points(mesh, more.face[chosen], more.bary[chosen])

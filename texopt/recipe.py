@@ -18,8 +18,7 @@ from texopt.errors import OptionError
 from texopt.images import load_image
 from texopt.mesh import Mesh
 from texopt.objectives import Objective, colors, content, seam, style
-from texopt.objectives.style import blend_shares
-from texopt.painting import in_colors_of, repainted
+from texopt.painting import blend_shares, in_colors_of, repainted
 from texopt.points import random_points
 from texopt.regions import Regions
 from texopt.texture import FourierTexture, PixelTexture, PyramidTexture, Texture
@@ -80,17 +79,21 @@ def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.I
 def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
     """What is taken of the paintings. Under a strength of 0.5 the original's own statistics are a part of it."""
     shown = [in_colors_of(painting, mesh) for painting in paintings] if config.keep_colors else list(paintings)
-    if config.keep_strokes:
-        return COLORS * colors(shown, config.blend)
     common: dict[str, Any] = {
         "scale": config.style_scale, "strength": toward(config), "object_only": config.object_only,
     }  # fmt: skip
-    if not config.where:
-        return style(shown, blend=config.blend, **common)
     regions = Regions(mesh)
     for part in config.where:
         regions.check(part)
-    parts = [style(image, where=part, **common) for image, part in zip(shown, config.where, strict=True)]
+
+    def look(images: Sequence[Image.Image], blend: Sequence[float], where: str) -> Objective:
+        if config.keep_strokes:
+            return COLORS * colors(images, blend, where)
+        return style(images, blend=blend, where=where, **common)
+
+    if not config.where:
+        return look(shown, config.blend, "")
+    parts = [look([image], (), part) for image, part in zip(shown, config.where, strict=True)]
     return sum(parts[1:], parts[0])
 
 
@@ -129,5 +132,7 @@ def make_cameras(config: RunConfig, mesh: Mesh) -> Sampler:
     points = random_points(mesh, POINTS)
     corners = mesh.unit_vertices(optimized=True)[mesh.faces].double().numpy()
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[points.face]
-    near = close_ups(torch.from_numpy(points.between(corners)), torch.from_numpy(normals), config.zoom)
+    near = close_ups(
+        torch.from_numpy(points.between(corners)), torch.from_numpy(normals), config.zoom, elevation=config.elevation
+    )
     return with_close_ups(far, near, config.close_ups)

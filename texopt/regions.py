@@ -44,22 +44,29 @@ class Regions:
         self.found: dict[str, tuple[Tensor, list[Tensor]]] = {}
 
     def check(self, where: str) -> None:
-        """OptionError or ImageError where a text names nothing."""
-        text = where.removeprefix("not ")
-        if not text.strip(" ,"):
-            raise OptionError("a region is empty; name materials, or an image painted on the UVs")
-        for part in text.split(","):
-            self._find(part.strip())
+        """OptionError or ImageError where a text names nothing, or nothing that is optimised."""
+        rest = where.startswith("not ")
+        face_map = torch.from_numpy(self.mesh.face_map).long()
+        inside = torch.zeros(len(face_map), dtype=torch.bool)  # some of the face, or all of it if the rest is meant
+        for faces, images in self._parts(where):
+            white = torch.tensor([float(image.amin() if rest else image.amax()) > 0.5 for image in images])
+            inside |= faces.cpu() & white[face_map]
+        if not (inside != rest)[np.isin(self.mesh.face_map, self.mesh.optimized)].any():
+            raise OptionError(f"{self.mesh.name}: nothing that is optimised is in the region {where!r}; name another")
 
     def __call__(self, fragments: Fragments, where: str) -> Tensor:
-        """1 in a region and 0 elsewhere: float32 [B,1,H,W]."""
-        self.check(where)
+        """1 in a region and 0 elsewhere: float32 [B,1,H,W]. Errors as of check, but for regions that are empty."""
         inside = torch.zeros_like(fragments.mask)
-        for part in where.removeprefix("not ").split(","):
-            faces, images = self._find(part.strip())
+        for faces, images in self._parts(where):
             painted = look_up(images, fragments)[:, 0] > 0.5
             inside |= faces[fragments.face_id.clamp(min=0).long()] & painted
         return ((inside != where.startswith("not ")) & fragments.mask)[:, None].float()
+
+    def _parts(self, where: str) -> list[tuple[Tensor, list[Tensor]]]:
+        text = where.removeprefix("not ")
+        if not text.strip(" ,"):
+            raise OptionError("a region is empty; name materials, or an image painted on the UVs")
+        return [self._find(part.strip()) for part in text.split(",")]
 
     def _find(self, text: str) -> tuple[Tensor, list[Tensor]]:
         """(which faces bool [F], images [1,h,w] by map): the region is where both are."""
@@ -73,13 +80,19 @@ class Regions:
         return self.found[text]
 
     def _faces(self, pattern: str) -> Tensor:
-        names = self.mesh.materials
+        names = {int(index): self._names(int(index)) for index in np.unique(self.mesh.face_material)}
         wanted = pattern.lower().replace("[", "[[]")
-        hits = [index for index, name in enumerate(names) if fnmatch.fnmatchcase(name.lower(), wanted)]
+        hits = [index for index, some in names.items() if any(fnmatch.fnmatchcase(one.lower(), wanted) for one in some)]
         if not hits:
-            listed = ", ".join(name or "(no name)" for name in names)
+            listed = ", ".join(dict.fromkeys(some[0] for some in names.values()))
             raise OptionError(f"{self.mesh.name} has no material {pattern!r}; it has {listed}")
         return torch.from_numpy(np.isin(self.mesh.face_material, hits))
+
+    def _names(self, material: int) -> list[str]:
+        """What a material goes by, as for --only: a UDIM tile by the name of all of them, too."""
+        name = self.mesh.materials[material] or "textured"
+        tile = self.mesh.maps[self.mesh.map_of(material)].tile
+        return [name] if tile is None else [name, name.rpartition(".")[0]]
 
     def _painted(self, material: str, image: str) -> tuple[Tensor, list[Tensor]]:
         faces = self._faces(material) if material else torch.ones(len(self.mesh.faces), dtype=torch.bool)

@@ -162,7 +162,7 @@ def finest_level(fragments: Fragments, height: int, width: int) -> int:
     du_dx, du_dy, dv_dx, dv_dy = (fragments.uv_da[fragments.mask] * scale).unbind(-1)
     a, b, c = du_dx.square() + du_dy.square(), du_dx * dv_dx + du_dy * dv_dy, dv_dx.square() + dv_dy.square()
     longer = (a + c + ((a - c).square() + 4 * b.square()).sqrt()) / 2  # the larger eigenvalue of J Jᵀ
-    longer = longer[longer > 0]
+    longer = longer[longer > 0].cpu()  # MPS has kthvalue only since torch 2.10
     if not len(longer):
         return 0
     level = 0.5 * float(longer.kthvalue(max(int(FINEST * len(longer)), 1)).values.log2())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,6 +27,8 @@ log = logging.getLogger("texopt")
 
 def run(config: EvaluateConfig) -> None:
     """Print the table, write the files."""
+    if not config.mesh.exists():
+        raise OptionError(f"{config.mesh} does not exist; give a folder that texopt style has written, or a mesh")
     told = bool(config.style and config.original)
     made = run_in(config.mesh) if config.mesh.is_dir() and not told else None
     if made is None and not told:
@@ -40,8 +43,11 @@ def run(config: EvaluateConfig) -> None:
     if made is not None and made.backbone == config.backbone:
         log.warning("%s made this result and now judges it; take another --backbone", config.backbone)
     paintings = [load_image(path, min_size=16) for path in styles]
-    original = load_mesh(config.original) if config.original else load(made)  # type: ignore[arg-type]
-    result = load_mesh(model)
+    if config.original:
+        original, result = load_mesh(config.original), load_mesh(model)
+    else:
+        assert made is not None
+        original, result = load(made), load(replace(made, mesh=model, unwrap=False))  # what is kept, is so in both
     extractor = load_backbone(config.backbone, config.weights)
     found = evaluate(result, original, paintings, extractor, style_scale=style_scale, blend=blend, where=where)
     out = config.out or (config.mesh if config.mesh.is_dir() else Path("outputs") / f"{model.stem}_metrics")
@@ -49,8 +55,10 @@ def run(config: EvaluateConfig) -> None:
         "texopt": __version__, "network": config.backbone, "style": [str(path) for path in styles],
         "style_scale": style_scale, "numbers": found.as_dict(),
     }  # fmt: skip
+    show(found)
     write_file(out / "metrics.json", (json.dumps(values, indent=2) + "\n").encode())
-    views = to_tensor(contact_sheet(original, original.originals(), result.originals()))
+    rows = [to_tensor(contact_sheet(mesh, mesh.originals())) for mesh in (original, result)]  # each by its own UVs
+    views = torch.cat(rows, 1)
     close = to_tensor(found.sheet)
     close = torch.nn.functional.interpolate(
         close[None], (close.shape[1] * views.shape[2] // close.shape[2], views.shape[2]), mode="area"
@@ -58,7 +66,6 @@ def run(config: EvaluateConfig) -> None:
     picture = io.BytesIO()
     to_image(torch.cat([views, close], 1)).save(picture, "PNG")
     write_file(out / "metrics.png", picture.getvalue())
-    show(found)
     print(f"{out / 'metrics.json'}, and metrics.png beside it: {config.backbone} looked at 32 views")
 
 
@@ -67,7 +74,13 @@ def run_in(folder: Path) -> StyleConfig:
     file = folder / "config.yaml"
     if not file.is_file():
         raise OptionError(f"{folder} has no config.yaml; give the mesh in it, --style IMAGE and --original MESH")
-    return StyleConfig(**from_yaml("style", file))
+    try:
+        values = from_yaml("style", file)
+    except OptionError as error:
+        raise OptionError(f"{error}; give --style IMAGE and --original MESH") from None
+    if not {"mesh", "style"} <= values.keys():
+        raise OptionError(f"config {file} does not name a mesh and a painting; give --style IMAGE and --original MESH")
+    return StyleConfig(**values)
 
 
 def show(found: Evaluation) -> None:

@@ -20,7 +20,8 @@ from texopt.evaluation.views import CLOSE, Pictures
 from texopt.features.extractor import FeatureExtractor
 from texopt.images import to_image
 from texopt.mesh import Mesh
-from texopt.objectives.style import blend_shares, check_scale
+from texopt.objectives.style import check_scale
+from texopt.painting import blend_shares
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,11 @@ def evaluate(
     sharpness: share of the contrast of close-ups that is finer than the pixels of a view CLOSE times as far.
 
     Args:
-        result, original: the same geometry; textures and UVs are their own. Of a Result: its `textured()` and `mesh`.
+        result, original: the same geometry, and the same of it kept; textures and UVs are their own. Of a Result: its
+            `textured()` and `mesh`.
         paintings: RGB; one or several.
         extractor: a network that took no part in the optimisation.
-        style_scale: length of a painting's shorter side in diameters of the mesh.
+        style_scale: length of a painting's shorter side in diameters of the mesh, of what of it is optimised.
         blend: shares of several paintings, by default equal.
         where: a part of the surface for each painting, as texopt.regions names them; then they are not blended.
 
@@ -82,6 +84,8 @@ def evaluate(
     """
     check_same(result, original)
     check_scale(style_scale)
+    if not extractor.style_layers:
+        raise OptionError("this network has no style layers of its own, so it cannot judge; take another")
     images = [paintings] if isinstance(paintings, Image.Image) else list(paintings)
     shares = blend_shares(len(images), blend)
     after, before = Pictures(result), Pictures(original)
@@ -122,6 +126,6 @@ def check_same(result: Mesh, original: Mesh) -> None:
             f"{result.name} has {len(result.faces):,} triangles and the original {len(original.faces):,}; "
             "give the mesh that the result was made of (--original)"
         )
-    (center, radius), (other_center, other_radius) = result.normalization(), original.normalization()
+    (center, radius), (other_center, other_radius) = (mesh.normalization(optimized=True) for mesh in (result, original))
     if np.abs([*(center - other_center), radius - other_radius]).max() > 1e-3 * other_radius:
         raise MeshError(f"{result.name} has another size or place than the original; give the mesh it was made of")

@@ -50,11 +50,13 @@ def _step_across(mesh: Mesh, pictures: Pictures, sides: np.ndarray) -> float:
 
 
 def seam_ratio(mesh: Mesh, pictures: Pictures) -> float | None:
-    """The mean colour step across UV seams over that across other edges; None without seams, or of a single colour.
+    """The mean colour step across UV seams over that across other edges, of what is optimised.
 
-    1 is a texture that shows no seams.
+    None without seams, or of a single colour. 1 is a texture that shows no seams.
     """
     sides, seam = inner_edges(mesh)
+    free = np.isin(mesh.face_map[sides[..., 0]], mesh.optimized).all(1)
+    sides, seam = sides[free], seam[free]
     if not seam.any() or seam.all():
         return None
     across, inside = (_step_across(mesh, pictures, sides[kind]) for kind in (seam, ~seam))

@@ -37,10 +37,10 @@ class Picture:
 
 
 class Pictures:
-    """A mesh with its own textures as evaluation looks at it."""
+    """A mesh with its own textures as evaluation looks at it: what of it is optimised fills the unit sphere."""
 
     def __init__(self, mesh: Mesh) -> None:
-        self.scene, self.textures, self.regions = Scene(mesh), mesh.originals(), Regions(mesh)
+        self.scene, self.textures, self.regions = Scene(mesh, optimized=True), mesh.originals(), Regions(mesh)
         sizes = [(self.textures[index].shape[1], self.textures[index].shape[2]) for index in mesh.optimized]
         self.free = mesh.masks(sizes)
         corners = self.scene.vertices[self.scene.faces.long()]

@@ -19,15 +19,16 @@ MEMORY = 16  # views
 class Colors:
     """The loss of `colors`, with pixels of earlier views as its state: one view's colours are not the object's."""
 
-    def __init__(self, target: Tensor) -> None:
+    def __init__(self, target: Tensor, where: str = "") -> None:
         axes = torch.randn(AXES, 3, generator=Generator().manual_seed(0))
         self.axes = axes / axes.norm(dim=1, keepdim=True)
-        self.target = target
+        self.target, self.where = target, where
         self.memory: list[Tensor] = []
         self.generator = Generator().manual_seed(0)
 
     def __call__(self, view: View) -> Tensor:
-        seen = view.mask[:, 0].flatten().nonzero()[:, 0]
+        mask = view.where(self.where) if self.where else view.mask
+        seen = mask[:, 0].flatten().nonzero()[:, 0]
         if not len(seen):
             return view.image.sum() * 0.0
         some = seen[torch.randint(len(seen), (PIXELS,), generator=self.generator).to(seen.device)]
@@ -44,7 +45,7 @@ class Colors:
         return loss
 
 
-def colors(image: Painting | Sequence[Painting], blend: Sequence[float] | None = None) -> Objective:
+def colors(image: Painting | Sequence[Painting], blend: Sequence[float] | None = None, where: str = "") -> Objective:
     """Have the colours of a painting, as frequent on the object as they are there, and nothing else of it.
 
     The sliced Wasserstein distance of the colours of pixels (Rabin, Peyré, Delon & Bernot, "Wasserstein Barycenter and
@@ -53,5 +54,6 @@ def colors(image: Painting | Sequence[Painting], blend: Sequence[float] | None =
     Args:
         image: a file or a Pillow image, or several.
         blend: shares of several, by default equal.
+        where: the part of the surface that it is for, as texopt.regions names them; "" is all of it.
     """
-    return objective(Colors(painting_colors(listed(image), blend)), "colors")
+    return objective(Colors(painting_colors(listed(image), blend), where), "colors")

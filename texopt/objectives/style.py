@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from texopt.errors import OptionError
 from texopt.images import load_image, to_tensor
 from texopt.objectives.objective import Objective, objective
-from texopt.painting import Painting, listed
+from texopt.painting import Painting, blend_shares, listed
 from texopt.render import View
 
 # Networks halve images up to five times and answer differently to sizes that do not halve: EfficientNet-Lite0's Gram
@@ -174,13 +173,3 @@ def check_scale(scale: float) -> None:
     """OptionError for a size of the painting, in diameters of the mesh, that cannot be."""
     if not 0.05 <= scale <= 8.0:
         raise OptionError(f"the style's scale has to be between 0.05 and 8 diameters, not {scale}")
-
-
-def blend_shares(count: int, blend: Sequence[float] | None) -> list[float]:
-    """Shares of `count` paintings that add up to 1; OptionError where `blend` gives none."""
-    given = [1.0] * count if not blend else [float(share) for share in blend]
-    if not count or len(given) != count:
-        raise OptionError(f"blend has to have a number for each of the {count} paintings; it has {len(given)}")
-    if not all(0 <= share < math.inf for share in given) or not sum(given):
-        raise OptionError(f"blend has to be of numbers of 0 or more, and not all 0; it is {given}")
-    return [share / sum(given) for share in given]
