@@ -10,7 +10,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # a look at what will come, in seconds
     "draft": {"steps": 120, "texture_size": 512, "learning_rate": 0.06},
     "standard": {"steps": 450, "view_size": 384, "texture_size": 1024, "close_ups": 0.0, "learning_rate": 0.035},
-    # sharp from near: a third of the views see an eighth of the object
+    # sharp from near: a third of the views look from six times closer
     "final": {"steps": 600, "texture_size": 4096, "close_ups": 0.33, "zoom": 6.0},
     # the baseline: Mordvintsev, Pezzotti, Schubert & Olah, "Differentiable Image Parameterizations", Distill 2018, and
     # lucid's notebook style_transfer_3d, on the default network; distances of 10 to 12 radii at a field of view of 10°.
