@@ -211,6 +211,9 @@ def test_explicit_options_win_over_a_preset_and_a_preset_over_a_config(
 ) -> None:
     assert main(["style", "a.obj", "b.jpg", "--steps", "7", "--preset=final"]) == 0
     assert (parsed[0].steps, parsed[0].texture_size) == (7, 4096)
+    assert main(["style", "a.obj", "b.jpg", "--preset", "draft", "--preset=final"]) == 0
+    last = parsed.pop()
+    assert (last.preset, last.steps) == ("final", PRESETS["final"]["steps"])
     file = tmp_path / "config.yaml"
     file.write_text("command: style\nmesh: c.obj\nstyle: [d.jpg, e.jpg]\nsteps: 11\nseed: 5\nview_size: 640\n")
     assert main(["style", "--config", str(file), "--preset", "draft", "--view-size", "96"]) == 0

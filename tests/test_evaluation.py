@@ -412,6 +412,7 @@ def inputs(tmp_path: Path) -> list[str]:
 def test_evaluate_a_folder(inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     assert main(["style", *inputs, "--blend", "3", "1", "--out", str(out), *SMALL]) == 0
+    (out / "cube.glb").write_bytes(b"of an earlier run")
     before = {path.name for path in out.iterdir()}
     assert main(["evaluate", str(out), "--backbone", "efficientnet_lite0"]) == 0
     assert {path.name for path in out.iterdir()} - before == {"metrics.json", "metrics.png"}

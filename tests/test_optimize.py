@@ -167,3 +167,12 @@ def test_backgrounds(background: Background) -> None:
     assert image.shape == (2, 3, 48, 48)
     assert 0 <= image.min() <= image.max() <= 1
     assert torch.equal(image, background(Generator().manual_seed(0), 2, 48))
+
+
+def test_an_objective_can_be_used_again(cube: Mesh, extractor: FeatureExtractor) -> None:
+    """What it saw in one run has no part in the next."""
+    picture = to_image(torch.rand(3, 64, 64, generator=Generator().manual_seed(0)))
+    objective = texopt.colors(picture) + texopt.content().below(0.3) + texopt.style(picture)
+    images = [run(cube, extractor, objective, steps=3, view_size=64).images[0] for _ in range(2)]
+    assert torch.equal(*images)
+    assert not torch.equal(images[0], run(cube, extractor, texopt.style(picture), steps=3, view_size=64).images[0])

@@ -128,9 +128,9 @@ def sample_sphere(
     distance: tuple[float, float] = (0.75, 1.0), elevation: tuple[float, float] = (-90.0, 90.0),
     fov_y: tuple[float, float] = (10.0, 10.0), roll: tuple[float, float] = (0.0, 0.0),
 ) -> Sampler:  # fmt: skip
-    """Random cameras: directions uniform on the sphere, aimed at the centre of the mesh's bounding box.
+    """Random cameras: directions uniform on the sphere; the centre of the mesh's bounding box is in the middle.
 
-    Nearer than where the bounding sphere fits (a distance under 1), each looks at another part of it, as far off the
+    Nearer than where the bounding sphere fits (a distance under 1), each shows another part of it, up to as far off the
     centre as the sphere reaches out of the view: so what lies at its ends is seen as often as the rest.
 
     Successive directions are spread evenly: they follow the R2 sequence (Roberts, "The Unreasonable Effectiveness of

@@ -44,15 +44,17 @@ def _configure_log() -> None:
 
 
 def _taken(arguments: list[str], option: str) -> tuple[str, list[str]]:
-    """(the value of an option, "" if it is not there, and the other arguments)."""
-    for index, argument in enumerate(arguments):
+    """(the value of an option, "" if it is not there, and the other arguments). Given twice, the last one holds."""
+    found, others, rest = "", [], iter(arguments)
+    for argument in rest:
         name, given, value = argument.partition("=")
-        if name == option:
-            rest = arguments[index + 1 :]
-            if not given and not rest:
-                raise OptionError(f"{option} needs a value")
-            return (value, arguments[:index] + rest) if given else (rest[0], arguments[:index] + rest[1:])
-    return "", arguments
+        if name != option:
+            others.append(argument)
+            continue
+        found = value if given else next(rest, "")
+        if not found:
+            raise OptionError(f"{option} needs a value")
+    return found, others
 
 
 def _run(command: str, arguments: list[str]) -> None:

@@ -135,6 +135,7 @@ def optimize(
     """
     check_options(steps, view_size, views_per_step, learning_rate, seed)
     objective = as_objective(objective)
+    objective.reset()
     target = resolve_device(device)
     extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone, device=target)
     sample_cameras, make_background = cameras or sample_sphere(), background or smooth_noise()

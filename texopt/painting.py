@@ -26,7 +26,7 @@ ROUNDS = 20
 Painting = str | os.PathLike[str] | Image.Image
 
 
-def listed(images: Painting | Sequence[Painting]) -> list[Painting]:
+def several(images: Painting | Sequence[Painting]) -> list[Painting]:
     """One or several as several."""
     return [images] if isinstance(images, (str, os.PathLike, Image.Image)) else list(images)
 
@@ -138,7 +138,7 @@ def repainted(
     textures: list[Tensor | None] = [None] * len(mesh.maps)
     for index, original in zip(mesh.optimized, originals, strict=True):
         textures[index] = original
-    target = painting_colors(listed(images), blend)
+    target = painting_colors(several(images), blend)
     root = _moments(target)[1]
     contrast = max(float(_seen(mesh, textures).std(1).mean()), 0.02)
     root = root * (clouds * contrast / float(root.square().sum(1).mean().sqrt()))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+from texopt.config import StyleConfig
 from texopt.errors import OptionError
 
 PRESETS: dict[str, dict[str, Any]] = {
     # a look at what will come, in seconds
     "draft": {"steps": 100, "texture_size": 512, "learning_rate": 0.12},
-    "standard": {"steps": 450, "view_size": 384, "texture_size": 1024, "close_ups": 0.0, "learning_rate": 0.035},
-    # sharp from near: a third of the views see a sixth of the object
+    "standard": {},
+    # sharp from near: a third of the views look from six times closer
     "final": {"steps": 600, "texture_size": 4096, "close_ups": 0.33, "zoom": 6.0},
     # the baseline: Mordvintsev, Pezzotti, Schubert & Olah, "Differentiable Image Parameterizations", Distill 2018, and
     # lucid's notebook style_transfer_3d, on the default network and with relative distances of Gram matrices, for which
@@ -24,7 +26,12 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def preset_values(name: str) -> dict[str, Any]:
-    """The options that a preset sets, and its own name; OptionError for one that is not there."""
+    """The options that a preset sets, those that only others set as they are by default, and its own name.
+
+    OptionError for one that is not there.
+    """
     if name not in PRESETS:
         raise OptionError(f"preset has to be one of {', '.join(PRESETS)}, not {name!r}")
-    return PRESETS[name] | {"preset": name}
+    defaults = {field.name: field.default for field in dataclasses.fields(StyleConfig)}
+    others = {option: defaults[option] for values in PRESETS.values() for option in values}
+    return others | PRESETS[name] | {"preset": name}

@@ -32,6 +32,7 @@ TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelText
 BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_color(), "black": plain(0.0)}
 
 FIRST = 2.0  # weight of content at the start, before its limit tells
+SHARP = 1024  # texels a side of a start that shall be sharp
 COLORS = 5.0  # weight of colours in the place of style
 POINTS = 8192  # that close-ups are of
 
@@ -105,7 +106,7 @@ def _starts(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image], g
     if config.start == "original" or config.keep_colors:
         return list(originals)
     if config.keep_strokes:  # sharp, and as even as it was
-        painted = repainted(mesh, paintings, config.blend, generator, clouds=0.0, size=max(sizes))
+        painted = repainted(mesh, paintings, config.blend, generator, clouds=0.0, size=min(max(sizes), SHARP))
     else:
         painted = repainted(mesh, paintings, config.blend, generator)
     return [

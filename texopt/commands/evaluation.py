@@ -14,7 +14,7 @@ from rich.table import Table
 
 from texopt import __version__
 from texopt.commands.meshes import load, model_in
-from texopt.config import EvaluateConfig, StyleConfig, from_yaml
+from texopt.config import EvaluateConfig, StyleConfig, from_yaml, listed
 from texopt.errors import OptionError
 from texopt.evaluation import Evaluation, evaluate
 from texopt.features.backbones import load_backbone
@@ -34,7 +34,7 @@ def run(config: EvaluateConfig) -> None:
     if made is None and not told:
         raise OptionError(f"{config.mesh} does not say what it was made of; give --style IMAGE and --original MESH")
     assert made is not None or config.original is not None
-    model = model_in(config.mesh) if config.mesh.is_dir() else config.mesh
+    model = _model(config.mesh, made) if config.mesh.is_dir() else config.mesh
     styles = config.style or (made.style if made else ())
     blend = config.blend or (made.blend if made and not config.style else ())
     where = made.where if made and not config.style else ()
@@ -67,6 +67,16 @@ def run(config: EvaluateConfig) -> None:
     to_image(torch.cat([views, close], 1)).save(picture, "PNG")
     write_file(out / "metrics.png", picture.getvalue())
     print(f"{out / 'metrics.json'}, and metrics.png beside it: {config.backbone} looked at 32 views")
+
+
+def _model(folder: Path, made: StyleConfig | None) -> Path:
+    """The model that a run has written into a folder, not one that was there before."""
+    if made is not None:
+        for ending in listed(made.format):
+            model = folder / f"{made.mesh.stem}.{ending}"
+            if ending != "png" and model.is_file():
+                return model
+    return model_in(folder)
 
 
 def run_in(folder: Path) -> StyleConfig:

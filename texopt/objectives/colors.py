@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from texopt.objectives.objective import Objective, objective
-from texopt.painting import Painting, listed, painting_colors
+from texopt.painting import Painting, several, painting_colors
 from texopt.render import View
 
 AXES = 16
@@ -23,6 +23,10 @@ class Colors:
         axes = torch.randn(AXES, 3, generator=Generator().manual_seed(0))
         self.axes = axes / axes.norm(dim=1, keepdim=True)
         self.target, self.where = target, where
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget earlier views."""
         self.memory: list[Tensor] = []
         self.generator = Generator().manual_seed(0)
 
@@ -56,4 +60,4 @@ def colors(image: Painting | Sequence[Painting], blend: Sequence[float] | None =
         blend: shares of several, by default equal.
         where: the part of the surface that it is for, as texopt.regions names them; "" is all of it.
     """
-    return objective(Colors(painting_colors(listed(image), blend), where), "colors")
+    return objective(Colors(painting_colors(several(image), blend), where), "colors")

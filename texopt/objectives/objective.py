@@ -82,6 +82,14 @@ class Objective:
             raise OptionError(f"the limit of a loss has to be above 0, not {limit}")
         return Objective(tuple(replace(term, multiplier=Multiplier(limit)) for term in self.terms))
 
+    def reset(self) -> None:
+        """Forget what was seen in a run: averages, and weights that were found. `optimize` begins with it."""
+        for term in self.terms:
+            if term.multiplier is not None:
+                term.multiplier.logarithm = 0.0
+            if (forget := getattr(term.loss, "reset", None)) is not None:
+                forget()
+
     def named_terms(self) -> dict[str, Term]:
         """The terms by name; names that occur again get a number."""
         named: dict[str, Term] = {}

@@ -12,7 +12,7 @@ from torch import Tensor
 from texopt.errors import OptionError
 from texopt.images import load_image, to_tensor
 from texopt.objectives.objective import Objective, objective
-from texopt.painting import Painting, blend_shares, listed
+from texopt.painting import Painting, blend_shares, several
 from texopt.render import View
 
 # Networks halve images up to five times and answer differently to sizes that do not halve: EfficientNet-Lite0's Gram
@@ -96,6 +96,10 @@ class Style:
         self.averages: dict[float, GramEMA] = {}
         self.original_averages: dict[float, GramEMA] = {}
 
+    def reset(self) -> None:
+        """Forget targets and averages: they are of a network and a size of views."""
+        self.targets, self.averages, self.original_averages = {}, {}, {}
+
     def prepare(self, view: View) -> dict[str, Tensor]:
         """Gram matrices of the paintings as large as they are on the mesh, weighted with their shares."""
         layers = self.layers or view.extractor.style_layers
@@ -163,7 +167,7 @@ def style(
     if not 0 <= strength <= 1:
         raise OptionError(f"the style's strength has to be between 0 and 1, not {strength}")
     GramEMA(decay)  # says what it cannot be
-    images = listed(image)
+    images = several(image)
     shares = blend_shares(len(images), blend)
     loaded = [(one if isinstance(one, Image.Image) else load_image(one, min_size=16)).convert("RGB") for one in images]
     return objective(Style(loaded, shares, layers, scale, decay, strength, where, object_only), "style")
