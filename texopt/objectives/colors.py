@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from texopt.objectives.objective import Objective, objective
-from texopt.painting import Painting, several, painting_colors
+from texopt.painting import Painting, painting_colors, several
 from texopt.render import View
 
 AXES = 16
