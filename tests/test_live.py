@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import re
+import signal
 import socket
 import struct
 import sys
@@ -86,9 +87,13 @@ def test_stop_ends_a_run_as_ctrl_c_does(paused: bool) -> None:
 def test_ctrl_c_ends_a_pause() -> None:
     controls = Controls()
     controls.toggle_pause()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
     threading.Timer(0.05, _thread.interrupt_main).start()
-    with pytest.raises(KeyboardInterrupt):
-        controls.hold(lambda: None)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            controls.hold(lambda: None)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @given(cost=st.floats(0, 20), between=st.floats(0.01, 5))
