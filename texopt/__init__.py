@@ -2,8 +2,9 @@
 
     import texopt
     mesh = texopt.load_mesh("spot.obj")
-    objective = texopt.style("starry-night.jpg") + 8 * texopt.content()
-    result = texopt.optimize(mesh, texopt.FourierTexture(1024), objective, steps=300)
+    texture = texopt.PyramidTexture(1024, start=texopt.repainted(mesh, "starry-night.jpg")[0])
+    objective = texopt.style("starry-night.jpg") + 2 * texopt.content().below(0.5) + 10 * texopt.seam()
+    result = texopt.optimize(mesh, texture, objective, steps=450, learning_rate=0.035)
     result.export("outputs/spot.obj")
 
 The public names are in __init__.pyi; each is imported when it is first used, so that `import texopt` costs nothing.
