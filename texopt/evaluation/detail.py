@@ -13,11 +13,11 @@ from torch import Tensor
 
 from texopt.evaluation.views import CLOSE, PIXELS_PER_RADIUS, SIZE, Picture
 from texopt.images import to_tensor
+from texopt.objectives.content import FLAT
 
 PATCH = 48  # pixels a side: a tenth of the mesh's diameter
 FACING = 0.75  # mean cosine between surface and line of sight, from which on a patch counts
-FLAT = 0.02  # contrast (standard deviation) under which a patch shows nothing
-PLAIN = 1e-5  # variance; that of neighbouring 8-bit values is 1.5e-5
+CONTRAST = 0.02  # contrast (standard deviation) under which a patch shows nothing
 GREY = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
 
 
@@ -37,7 +37,7 @@ def frequencies(picture: Picture) -> Tensor:
     solid = (_patches(picture.mask).amin(1) > 0) & (_patches(picture.facing).mean(1) > FACING)
     deviation = values.std(1)
     slope = slope.reshape(-1, PATCH, PATCH)[:, 1:, 1:].mean((1, 2))  # not across the patch's border
-    found: Tensor = (slope.sqrt() / deviation.clamp(min=1e-6) / (2 * math.pi))[solid & (deviation > FLAT)]
+    found: Tensor = (slope.sqrt() / deviation.clamp(min=1e-6) / (2 * math.pi))[solid & (deviation > CONTRAST)]
     return found
 
 
@@ -80,7 +80,7 @@ def sharpness(pictures: Iterable[Picture]) -> float | None:
         lost += float(((grey - far).square() * inside).sum())
         whole += float(((grey - mean).square() * inside).sum())
         pixels += float(count.sum())
-    return math.sqrt(lost / whole) if whole > PLAIN * pixels else None
+    return math.sqrt(lost / whole) if whole > FLAT * pixels else None
 
 
 def painted(image: Image.Image, style_scale: float, zoom: float = 1.0) -> list[Picture]:
