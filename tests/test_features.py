@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from texopt import FeatureExtractor, OptionError, WeightsError, class_index, loa
 from texopt.features import backbones
 from texopt.features.backbones import BACKBONES, Backbone, get_backbone
 from texopt.features.extractor import Activations
+from texopt.features.strided import StridedDepthwise
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
@@ -213,3 +215,40 @@ def test_batch_norm_without_a_convolution_stays() -> None:
     network = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.ReLU())
     FeatureExtractor(network, ["1"])
     assert isinstance(network[1], nn.BatchNorm2d)
+
+
+@pytest.mark.parametrize("stride", [2, 3, (1, 2)])
+@pytest.mark.parametrize("kernel", [2, 3, 5, (3, 1)])
+@pytest.mark.parametrize("padding", [0, 1, "same"])
+def test_strided_depthwise_convolutions_are_the_networks_own(stride: Any, kernel: Any, padding: Any) -> None:
+    """Values and gradient to rounding, for all sizes of images and both ways to pad them."""
+    same = padding == "same"
+    kind = backbones._timm().layers.Conv2dSame if same else nn.Conv2d
+    conv = kind(6, 6, kernel, stride, 0 if same else padding, groups=6).double().requires_grad_(False)
+    assert StridedDepthwise.fits(conv)
+    for height, width in ((9, 8), (10, 11), (16, 7)):
+        image = torch.randn(2, 6, height, width, dtype=torch.float64, requires_grad=True)
+        expected, found = conv(image), StridedDepthwise(conv)(image)
+        torch.testing.assert_close(found, expected)
+        cotangent = torch.randn_like(expected)
+        gradients = [torch.autograd.grad(values, image, cotangent)[0] for values in (found, expected)]
+        torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(4, 4, 3, 2), nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 8, 3, 2, groups=4),
+        nn.Conv2d(4, 4, 3, 2, dilation=2, groups=4), nn.Conv2d(4, 4, 3, 2, 1, groups=4, padding_mode="reflect"),
+    ],
+)  # fmt: skip
+def test_other_convolutions_stay(conv: nn.Conv2d) -> None:
+    assert not StridedDepthwise.fits(conv)
+
+
+def test_activations_are_not_those_after_an_inplace_one() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3), nn.ReLU6(inplace=True))
+    found = FeatureExtractor(network, ["0", "1", "2", "3"])(torch.randn(1, 3, 12, 12))
+    assert found["0"].min() < 0
+    assert torch.equal(found["1"], found["0"].clamp(min=0))
+    assert torch.equal(found["3"], found["2"].clamp(0, 6))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from texopt.errors import OptionError
+from texopt.features.strided import StridedDepthwise
 
 LOGITS = "logits"  # the name of the network's own output
 
@@ -60,9 +61,10 @@ class FeatureExtractor(nn.Module):
         with torch.no_grad():
             _fold_batch_norms(self.model)
         self.model.requires_grad_(False)
-        for module in self.model.modules():
-            if getattr(module, "inplace", False):  # an in-place activation would overwrite what a hook has kept
-                module.inplace = False  # type: ignore[assignment]
+        for module in list(self.model.modules()):
+            for name, child in module.named_children():
+                if StridedDepthwise.fits(child):
+                    setattr(module, name, StridedDepthwise(child))  # type: ignore[arg-type]
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1), persistent=False)
@@ -93,7 +95,8 @@ class FeatureExtractor(nn.Module):
     def _keep(self, layer: str) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
             if layer in self._wanted:
-                self._kept[layer] = output
+                # a copy, as in-place activations that follow would overwrite it
+                self._kept[layer] = output.clone() if output.dtype == torch.float32 else output.float()
                 if len(self._kept) == len(self._wanted):
                     raise _Reached
 
@@ -106,12 +109,13 @@ class FeatureExtractor(nn.Module):
         """
         self._kept, self._wanted = {}, self.layers if layers is None else set(layers)
         self.require(*self._wanted)
-        normalized = ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        normalized = torch.addcmul(-self.mean / self.std, image, 1 / self.std)
+        normalized = normalized.contiguous(memory_format=torch.channels_last)
         half = torch.autocast(image.device.type, torch.bfloat16, enabled=self.half_precision)
         with half, contextlib.suppress(_Reached):
             self.model(normalized)
         kept, self._kept = self._kept, {}
-        return {layer: values.float() for layer, values in kept.items()}
+        return kept
 
 
 class Activations(Mapping[str, Tensor]):
