@@ -7,6 +7,7 @@ style, an outline is a stroke. One that changes every step cannot be answered by
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +19,13 @@ Background = Callable[[Generator, int, int], Tensor]
 def smooth_noise(cells: int = 4) -> Background:
     """Large soft clouds of random colours: uniform colours on a grid of cells x cells, bicubic in between."""
 
+    @cache
+    def weights(size: int) -> Tensor:  # of the cells along an axis, for each pixel: [size,cells]
+        return F.interpolate(torch.eye(cells)[None, :, None], (1, size), mode="bicubic", align_corners=False)[0, :, 0].T
+
     def make(generator: Generator, count: int, size: int) -> Tensor:
         colors = torch.rand(count, 3, cells, cells, generator=generator)
-        return F.interpolate(colors, (size, size), mode="bicubic", align_corners=False).clamp(0, 1)
+        return (weights(size) @ colors @ weights(size).T).clamp_(0, 1)
 
     return make
 
