@@ -53,6 +53,7 @@ def nvdiffrast(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     module.RasterizeCudaContext = Context  # type: ignore[attr-defined]
     module.rasterize = strict(dr.rasterize, ctx=True)  # type: ignore[attr-defined]
     module.interpolate, module.texture = strict(dr.interpolate), strict(dr.texture)  # type: ignore[attr-defined]
+    module.texture_construct_mip = strict(dr.texture_construct_mip)  # type: ignore[attr-defined]
     package = ModuleType("nvdiffrast")
     package.torch = module  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "nvdiffrast", package)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -8,10 +7,13 @@ import torch
 from conftest import make_cube
 from torch import Generator, nn
 
-from texopt import FourierTexture, OptionError, PixelTexture, PyramidTexture, fixed_views, raster, rasterize
+from texopt import FourierTexture, OptionError, PixelTexture, PyramidTexture, fixed_views, rasterize
 from texopt.cameras import orbit, zoomed
 from texopt.color import COLOR_CORRELATION, from_rgb, to_valid_rgb
-from texopt.render import Fragments, finest_level, look_up
+from texopt.raster import backends, portable
+from texopt.raster.details import ROW, details
+from texopt.render import Fragments, Mipmapped, look_up
+from texopt.texture.image import resized
 
 TEXTURES = [PyramidTexture, FourierTexture, PixelTexture]
 
@@ -102,77 +104,110 @@ def test_grey_is_grey() -> None:
     assert torch.allclose(to_valid_rgb(torch.zeros(3, 1, 1)), torch.full((3, 1, 1), 0.5))
 
 
-# levels that a view does not see
+# large pyramids: what a view does not see costs nothing
 
 
-def plane(level: float, anisotropy: float = 1.0, size: int = 1024) -> Fragments:
-    """Fragments of a plane whose pixels' longer axis is 2^level texels of a texture of `size`, turned by 0.5."""
-    longer = 2.0**level / size
-    turn = torch.tensor([[0.8776, -0.4794], [0.4794, 0.8776]])
-    jacobian = turn @ torch.diag(torch.tensor([longer, longer / anisotropy]))
-    y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
-    uv = torch.stack([x, y], -1) @ jacobian.T
-    uv_da = jacobian.flatten().expand(1, 32, 32, 4).contiguous()
-    there = torch.ones(1, 32, 32, dtype=torch.bool)
-    return Fragments(there.int(), uv[None], uv[None, ..., 0], uv[None], uv_da, there, 0 * there.int())
+def close_up(zoom: float, size: int = 128) -> Fragments:
+    return rasterize(make_cube(), zoomed(orbit(torch.zeros(1), torch.zeros(1)), zoom, torch.zeros(1, 2).double()), size)
 
 
-@pytest.mark.parametrize("level", [-1.0, 0.5, 1.5, 3.25, 5.5])
-@pytest.mark.parametrize("anisotropy", [1.0, 4.0])
-def test_finest_level_is_the_lookups_own(level: float, anisotropy: float) -> None:
-    """A mip stack in which every level has a grey of its own tells which ones the look-up blends."""
-    fragments = plane(level, anisotropy)
-    stack = [torch.full((1, 1024 >> step, 1024 >> step, 1), float(step)) for step in range(9)]
-    found = raster.texture(stack[0], fragments.uv, fragments.uv_da, mip=stack[1:], max_mip_level=8)
-    assert finest_level(fragments, 1024, 1024) == math.floor(found.min().item())
-    assert found.mean().item() == pytest.approx(max(level, 0), abs=0.01)
+@pytest.mark.parametrize("size", [512, (1024, 512), (64, 2048)])
+def test_a_large_pyramid_starts_from_an_image_of_its_size_or_smaller(size: int | tuple[int, int]) -> None:
+    shape = (size, size) if isinstance(size, int) else size
+    image = smooth_image(1024)
+    texture = PyramidTexture(size, start=image)
+    assert torch.allclose(texture.bake(), resized(image, *shape), atol=1e-3)
+    plain = PyramidTexture(size, start=smooth_image(8))
+    assert not plain.details.any()  # bilinear from there on
+    assert (plain.bake() - resized(smooth_image(8), *shape)).abs().mean() < 0.02
 
 
-def test_finest_level_of_a_few_pixels_does_not_count_and_nothing_asks_for_all() -> None:
-    fragments = plane(4.5)
-    fragments.uv_da[0, 0, :10] /= 16  # one in a hundred
-    assert finest_level(fragments, 1024, 1024) == 4
-    fragments.uv_da[0, :8] /= 16
-    assert finest_level(fragments, 1024, 1024) == 0
-    assert finest_level(replace(plane(4.5), mask=torch.zeros(1, 32, 32, dtype=torch.bool)), 1024, 1024) == 0
-    points = plane(4.5)
-    points.uv_da[0, 16:] = 0  # seam points, which have no footprint
-    assert finest_level(points, 1024, 1024) == 4
+def test_what_is_drawn_is_the_baked_image() -> None:
+    """From near, where the texture is magnified, pixel for pixel; from afar up to how mip levels are made."""
+    image = smooth_image(512) + 0.1 * torch.randn(3, 512, 512, generator=Generator().manual_seed(0))
+    texture = PyramidTexture(512, start=image.clamp(0.1, 0.9))
+    for fragments, tolerance in ((close_up(24), 0.02), (close_up(0.25, 64), 0.03)):
+        there = fragments.mask[:, None].expand(-1, 3, -1, -1)
+        difference = (texture.sample(fragments) - look_up(texture.bake(), fragments))[there]
+        assert difference.abs().mean() < tolerance
 
 
-def test_coarse_views_leave_out_the_finest_levels_of_a_large_pyramid() -> None:
-    big = PyramidTexture(1024, start=smooth_image(1024))
-    far = rasterize(make_cube(), fixed_views(2), 64)
-    skipped = finest_level(far, 1024, 1024)
-    assert skipped >= 2
-    colors = big.sample(far)
-    exact = look_up(big.decode(), far)
-    there = far.mask[:, None].expand_as(colors)
-    assert (colors - exact)[there].abs().mean() < 0.01
-    (colors * there).sum().backward()
-    for level in big.levels[-skipped:]:
-        assert level.grad is None or not level.grad.any()
-    assert all(level.grad is not None and level.grad.any() for level in big.levels[:-skipped])
+def test_a_view_costs_what_it_sees() -> None:
+    texture = PyramidTexture(2048, start=(0.3, 0.4, 0.5))
+    counts = []
+    for fragments in (close_up(0.25, 64), close_up(1, 64), close_up(16, 64)):
+        texture.details.grad = None
+        (texture.sample(fragments) * fragments.mask[:, None]).sum().backward()
+        grad = texture.details.grad
+        assert grad.is_sparse
+        counts.append(grad.coalesce().indices().shape[1])
+    assert counts[0] == 0  # coarser than all of them
+    assert 0 < max(counts) < 0.05 * len(texture.details)
 
 
-def test_close_views_reach_all_levels() -> None:
-    big = PyramidTexture(1024)
-    near = rasterize(make_cube(), zoomed(orbit(torch.zeros(1), torch.zeros(1)), 16, torch.zeros(1, 2).double()), 128)
-    assert finest_level(near, 1024, 1024) == 0
-    assert torch.equal(big.sample(near), look_up(big.decode(), near))
-    big.sample(near).sum().backward()
-    assert all(level.grad is not None and level.grad.any() for level in big.levels)
+def test_no_level_takes_part_that_is_finer_than_a_pixel() -> None:
+    """The finest level of noise is seen from near and not from afar, and shares one pixel with the next."""
+    texture = PyramidTexture(1024, start=(0.5, 0.5, 0.5))
+    texels = 1024 * 1024 // ROW
+    with torch.no_grad():
+        texture.details[:texels] = torch.randn(texels, ROW, 3, generator=Generator().manual_seed(0))
+
+    def spread(zoom: float) -> float:
+        fragments = close_up(zoom)
+        return texture.sample(fragments)[fragments.mask[:, None].expand(-1, 3, -1, -1)].std().item()
+
+    found = [spread(zoom) for zoom in (0.5, 1, 4, 6, 16)]
+    assert found[0] == found[1] == 0 < found[2] < found[3] <= found[4]
 
 
-def test_small_pyramids_always_take_all_levels() -> None:
-    small = PyramidTexture(512)
-    far = rasterize(make_cube(), fixed_views(1), 32)
-    assert finest_level(far, 512, 512) > 0
-    assert torch.equal(small.sample(far), look_up(small.decode(), far))
+@pytest.mark.parametrize("sizes", [[(64, 64), (32, 32)], [(32, 128), (16, 64), (8, 32)], [(256, 8)]])
+@pytest.mark.parametrize("spread", [0.2, 1.5, 6.0])  # footprints in texels of level 0
+def test_details_are_those_of_the_portable_look_up(sizes: list[tuple[int, int]], spread: float) -> None:
+    """Values and gradients, of points that wrap around and footprints around that size, and of pixels left out."""
+    generator = Generator().manual_seed(len(sizes))
+    rows = torch.randn(sum(h * w for h, w in sizes) // ROW, ROW, 3, generator=generator, requires_grad=True)
+    uv = 3 * torch.randn(2, 20, 30, 2, generator=generator)
+    slopes = torch.randn(2, 20, 30, 4, generator=generator) * spread / max(sizes[0])
+    slopes[0, :4] = 0.0  # points
+    mask = torch.rand(2, 20, 30, generator=generator) > 0.2
+    cotangent = torch.randn(2, 20, 30, 3, generator=generator)
+    found = details(rows, sizes, uv, slopes, mask)
+    expected = portable.details(portable.texture, rows, sizes, uv, slopes, mask)
+    torch.testing.assert_close(found, expected, atol=2e-4, rtol=0)
+    assert not found[~mask].any()
+    (sparse,) = torch.autograd.grad(found, rows, cotangent)
+    (dense,) = torch.autograd.grad(expected, rows, cotangent)
+    torch.testing.assert_close(sparse.to_dense(), dense, atol=5e-4, rtol=0)
+    assert set(dense.flatten(1).any(1).nonzero()[:, 0].tolist()) <= set(sparse.indices()[0].tolist())
 
 
-def test_levels_left_out_halve_the_texture() -> None:
-    texture = PyramidTexture((64, 128), start=(0.2, 0.5, 0.8))
-    for skipped in range(len(texture.levels)):
-        assert texture.decode(skipped).shape == (3, 64 >> skipped, 128 >> skipped)
-        assert torch.allclose(texture.decode(skipped).mean((1, 2)), torch.tensor([0.2, 0.5, 0.8]), atol=1e-4)
+def test_gradients_of_details_are_the_same_with_any_number_of_threads() -> None:
+    threads, fragments, sizes = torch.get_num_threads(), close_up(2), [(512, 512), (256, 256)]
+    rows = torch.randn(5 * 256 * 256 // ROW, ROW, 3, requires_grad=True)
+    cotangent, found = torch.randn(1, 128, 128, 3), []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            values = details(rows, sizes, fragments.texture_uv, fragments.uv_da, fragments.mask)
+            found.append(torch.autograd.grad(values, rows, cotangent)[0].to_dense())
+    finally:
+        torch.set_num_threads(threads)
+    assert found[0].any()
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+def test_details_say_what_does_not_fit() -> None:
+    points = torch.zeros(1, 2, 2, 2), torch.zeros(1, 2, 2, 4), torch.ones(1, 2, 2, dtype=torch.bool)
+    with pytest.raises(OptionError, match=r"rows has to be .* \[R,32,3\]"):
+        details(torch.zeros(8, 16, 3), [(8, 16)], *points)
+    with pytest.raises(OptionError, match=r"rows has 256 texels, levels of .* have 128"):
+        details(torch.zeros(8, 32, 3), [(8, 16)], *points)
+
+
+def test_an_image_that_stays_is_looked_up_as_any_other() -> None:
+    image, fragments = smooth_image(256), close_up(1)
+    for backend in (backends.CPU, backends.PORTABLE):
+        drawn = replace(fragments, backend=backend)
+        expected = look_up(image, drawn)
+        torch.testing.assert_close(look_up(Mipmapped.of(image, backend), drawn), expected, atol=1e-6, rtol=0)

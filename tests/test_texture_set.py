@@ -154,7 +154,7 @@ def test_a_set_is_its_textures() -> None:
     both = TextureSet(mesh, [first, second])
     fragments = seen(mesh)
     expected = look_up([first.decode(), None, second.decode()], fragments)
-    torch.testing.assert_close(both.sample(fragments), expected)
+    torch.testing.assert_close(both.sample(fragments), expected, atol=1e-3, rtol=0)  # but for mip levels
     assert [tuple(image.shape) for image in both.bake()] == [(3, 16, 16), (3, 32, 32)]
     assert len(list(both.parameters())) == len([*first.parameters(), *second.parameters()])
 

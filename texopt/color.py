@@ -13,9 +13,9 @@ COLOR_CORRELATION = _COLOR_CORRELATION / _COLOR_CORRELATION.norm(dim=0).max()
 
 
 def to_valid_rgb(values: Tensor) -> Tensor:
-    """Decorrelated, unbounded colours [...,3,H,W] -> RGB in (0,1): the colour correlation, then a sigmoid."""
-    matrix = COLOR_CORRELATION.to(values)
-    return torch.einsum("rc,...chw->...rhw", matrix, values).sigmoid_()  # in place: a texture is large
+    """Decorrelated, unbounded colours [3,H,W] or [B,3,H,W] -> RGB in (0,1): the colour correlation, then a sigmoid."""
+    matrix = COLOR_CORRELATION.to(values)[:, :, None, None]  # as a convolution, which takes any order in memory
+    return torch.conv2d(values, matrix).sigmoid_()  # in place: a texture is large
 
 
 def from_rgb(image: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from functools import partial
 import torch
 from torch import Generator, Tensor
 
+from texopt.adam import Adam
 from texopt.backgrounds import Background, smooth_noise
 from texopt.cameras import Cameras, Sampler, sample_sphere
 from texopt.errors import DependencyError, OptionError
@@ -140,11 +141,10 @@ def optimize(
     extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone, device=target)
     sample_cameras, make_background = cameras or sample_sphere(), background or smooth_noise()
 
-    surface = Surface(mesh, texture, target)
+    surface = Surface(mesh, texture, target, raster)
     seams = Seams(mesh, target)
     scene, regions = Scene(mesh, target, raster, optimized=True), Regions(mesh, target)
-    fused = target.type in ("cpu", "cuda")
-    adam = torch.optim.Adam(surface.textures.parameters(), lr=learning_rate, fused=fused)
+    adam = Adam(surface.textures.parameters(), learning_rate)
     generator = Generator().manual_seed(seed)
     layers: set[str] = set()  # that the objective asks for, of the view and of the original
     original_layers: set[str] = set()
@@ -159,18 +159,16 @@ def optimize(
             shot = sample_cameras(generator, views_per_step, number * views_per_step)
             fragments = scene.rasterize(shot, view_size)
             behind = make_background(generator, views_per_step, view_size).to(target)
-            mask = fragments.mask[:, None].float()
             colors, before, amount = surface.sample(seams.extend(fragments, generator))
-            free = mask if amount is None else mask * (amount[:, :, :view_size] > 0.5)
             colors, points = seams.split(colors, view_size)
-            images = torch.cat([
-                composite(colors, mask, behind),
-                composite(before[:, :, :view_size], mask, behind),
-                free,
-            ], 1)  # fmt: skip
+            there = fragments.mask[:, None]
+            image = composite(colors, there, behind)
+            before = composite(before[:, :, :view_size], there, behind)
+            mask = there.float() if amount is None else (there & (amount[:, :, :view_size] > 0.5)).float()
             move = _repeatable(transform, generator)
-            images = move(images)
-            image, before, mask = images[:, :3], images[:, 3:6].detach(), images[:, 6:].detach()
+            if transform is not None:
+                image, before, mask = move(torch.cat([image, before, mask], 1)).split((3, 3, 1), 1)
+                before, mask = before.detach(), mask.detach()
             view = View(
                 image, mask, before, Activations(extractor, image, layers),
                 Activations(extractor, before, original_layers, False), extractor, points,

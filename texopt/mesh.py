@@ -135,12 +135,18 @@ class Mesh:
         """The original textures of all maps as images, each at its own size."""
         return [Image.fromarray(texture.original) for texture in self.maps]
 
-    def masks(self, sizes: Sequence[tuple[int, int]]) -> list[Tensor] | None:
-        """How far each texel of the maps may change, float32 [1,h,w]; None if all may. sizes: as of originals."""
+    def masks(self, sizes: Sequence[tuple[int, int]] | None = None) -> list[Tensor] | None:
+        """How far each texel of the maps may change, float32 [1,h,w]; None if all may.
+
+        sizes: (height, width) of the maps that are optimised; by default the masks' own as powers of two.
+        """
         if all(texture.mask is None and not texture.kept for texture in self.maps):
             return None
-        chosen = dict(zip(self.optimized, sizes, strict=True))
-        return [texture.mask_at(*chosen.get(index, (1, 1))) for index, texture in enumerate(self.maps)]
+        shapes = [(1, 1) if texture.mask is None else texture.mask.shape for texture in self.maps]
+        chosen = [(power_of_two(height), power_of_two(width)) for height, width in shapes]
+        for index, size in zip(self.optimized, sizes or (), strict=bool(sizes)):
+            chosen[index] = size
+        return [texture.mask_at(*size) for texture, size in zip(self.maps, chosen, strict=True)]
 
     def __repr__(self) -> str:
         sizes = ", ".join("{1}x{0}".format(*texture.original.shape) for texture in self.maps)

@@ -72,7 +72,7 @@ def draw(scene: Scene, cameras: Cameras, size: int, *looks: Look) -> list[Tensor
 
 def developed(colors: Tensor, fragments: Fragments) -> Tensor:
     """Pictures [B,3,h,w] of colours [B,3,H,W] at fragments, over BACKGROUND, SUPERSAMPLE times smaller."""
-    return F.avg_pool2d(composite(colors, fragments.mask[:, None].float(), BACKGROUND), SUPERSAMPLE)
+    return F.avg_pool2d(composite(colors, fragments.mask[:, None], BACKGROUND), SUPERSAMPLE)
 
 
 def contact_sheet(mesh: Mesh, *looks: Look) -> Image.Image:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +43,11 @@ class Fragments:
     map_id: Tensor
     backend: Backend = backends.CPU
 
+    @cached_property
+    def texture_uv(self) -> Tensor:
+        """uv with (0,0) at the upper left, where an image's first texel is."""
+        return torch.stack([self.uv[..., 0], 1 - self.uv[..., 1]], -1)
+
     def pick(self, pixels: Tensor) -> Fragments:
         """Some pixels (flat indices int64 [N]) as one image [1,h,w], row after row, filled up with the first pixel."""
         width = min(ROW, max(len(pixels), 1))
@@ -65,6 +70,17 @@ def surface_points(uv: np.ndarray, map_id: np.ndarray, backend: Backend = backen
     there = torch.ones_like(shown, dtype=torch.bool)
     where = torch.from_numpy(uv.astype(np.float32)).reshape(1, 1, -1, 2)
     return Fragments(torch.zeros_like(shown), flat[..., :2], flat[..., 0], where, flat, there, shown, backend)
+
+
+def texel_centers(height: int, width: int, rows: slice, device: torch.device | str = "cpu") -> Fragments:
+    """The texels of some rows of an image, row 0 on top, as Fragments [1,rows,width] with no footprint."""
+    device = torch.device(device)
+    y, x = torch.arange(height, device=device)[rows], torch.arange(width, device=device)
+    v, u = torch.meshgrid(1 - (y + 0.5) / height, (x + 0.5) / width, indexing="ij")
+    none = torch.zeros(1, *u.shape, dtype=torch.int32, device=device)
+    flat = torch.zeros(1, *u.shape, 4, device=device)
+    backend = backends.select("cpu", device)
+    return Fragments(none, flat[..., :2], flat[..., 0], torch.stack([u, v], -1)[None], flat, none == 0, none, backend)
 
 
 class Scene:
@@ -131,47 +147,52 @@ def sample_maps(samplers: Sequence[Sample | None], fragments: Fragments) -> Tens
     return out.reshape(-1, batch, height, width).transpose(0, 1)
 
 
-def look_up(images: Tensor | Sequence[Tensor | None], fragments: Fragments) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class Mipmapped:
+    """An image [C,h,w], row 0 on top, that stays as it is, with its mip levels: looking it up makes none."""
+
+    texels: Tensor  # [1,h,w,C]
+    levels: Any  # as the backend's texture_construct_mip makes them
+
+    @staticmethod
+    def of(image: Tensor, backend: Backend) -> Mipmapped:
+        """Made for the fragments of a backend."""
+        texels = image.permute(1, 2, 0)[None].contiguous()
+        return Mipmapped(texels, backend.texture_construct_mip(texels, max_mip_level=mip_levels(*image.shape[1:])))
+
+
+Picture = Tensor | Mipmapped
+
+
+def look_up(images: Picture | Sequence[Picture | None], fragments: Fragments) -> Tensor:
     """Colours [B,C,H,W] that images [C,h,w], row 0 on top, give the fragments: trilinear mipmaps, repeating.
 
     images: one for all fragments, or one a map of the mesh (None gives zeros).
     """
-    if isinstance(images, Tensor):
+    if isinstance(images, (Tensor, Mipmapped)):
         return _look_up(images, fragments)
     return sample_maps([None if image is None else partial(_look_up, image) for image in images], fragments)
 
 
-def _look_up(image: Tensor, fragments: Fragments) -> Tensor:
-    tex = image.permute(1, 2, 0)[None].contiguous()
-    uv = torch.stack([fragments.uv[..., 0], 1 - fragments.uv[..., 1]], -1)
-    levels = mip_levels(*image.shape[1:])
-    colors: Tensor = fragments.backend.texture(tex, uv, fragments.uv_da, max_mip_level=levels)
+def _look_up(image: Picture, fragments: Fragments) -> Tensor:
+    texture, uv, uv_da = fragments.backend.texture, fragments.texture_uv, fragments.uv_da
+    if isinstance(image, Mipmapped):
+        colors: Tensor = texture(image.texels, uv, uv_da, mip=image.levels)
+    else:
+        tex = image.permute(1, 2, 0)[None].contiguous()
+        colors = texture(tex, uv, uv_da, max_mip_level=mip_levels(*image.shape[1:]))
     return colors.permute(0, 3, 1, 2)
 
 
-FINEST = 0.02  # share of pixels that may be looked up one level coarser than they ask for
-
-
-def finest_level(fragments: Fragments, height: int, width: int) -> int:
-    """The finest mip level that pixels look up in a texture of height x width texels, 0 being the texture itself.
-
-    But for FINEST of them; points without a footprint ask for none. Level as of nvdiffrast: log2 of the longer axis of
-    the ellipse that a pixel's footprint is.
-    """
-    scale = fragments.uv_da.new_tensor([width, width, height, height])
-    du_dx, du_dy, dv_dx, dv_dy = (fragments.uv_da[fragments.mask] * scale).unbind(-1)
-    a, b, c = du_dx.square() + du_dy.square(), du_dx * dv_dx + du_dy * dv_dy, dv_dx.square() + dv_dy.square()
-    longer = (a + c + ((a - c).square() + 4 * b.square()).sqrt()) / 2  # the larger eigenvalue of J Jᵀ
-    longer = longer[longer > 0].cpu()  # MPS has kthvalue only since torch 2.10
-    if not len(longer):
-        return 0
-    level = 0.5 * float(longer.kthvalue(max(int(FINEST * len(longer)), 1)).values.log2())
-    return max(math.floor(level), 0)
+def look_up_details(rows: Tensor, sizes: Sequence[tuple[int, int]], fragments: Fragments) -> Tensor:
+    """Sums [B,3,H,W] of levels of detail at the fragments; zeros where nothing is. See texopt.raster.details."""
+    values: Tensor = fragments.backend.details(rows, sizes, fragments.texture_uv, fragments.uv_da, fragments.mask)
+    return values.permute(0, 3, 1, 2)
 
 
 def composite(color: Tensor, mask: Tensor, background: Tensor | float) -> Tensor:
-    """The object over a background: color [B,3,H,W], mask [B,1,H,W], background broadcast to them."""
-    return torch.where(mask > 0, color, torch.as_tensor(background, dtype=color.dtype, device=color.device))
+    """The object over a background: color [B,3,H,W], mask [B,1,H,W] of bool, background broadcast to them."""
+    return torch.where(mask, color, torch.as_tensor(background, dtype=color.dtype, device=color.device))
 
 
 @dataclass(eq=False)

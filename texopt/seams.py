@@ -92,5 +92,5 @@ class Seams:
 
     def split(self, colors: Tensor, height: int) -> tuple[Tensor, Tensor]:
         """Colours [B,3,H+rows,W] of extended fragments -> of the images [B,3,H,W], of the points' two sides [2,N,3]."""
-        points = colors[:, :, height:].permute(0, 2, 3, 1).reshape(2, -1, 3)
-        return colors[:, :, :height], points
+        image, points = colors.split((height, colors.shape[2] - height), 2)
+        return image, points.permute(0, 2, 3, 1).reshape(2, -1, 3)

@@ -81,7 +81,7 @@ def our_picture(mesh: Mesh, image: Image.Image) -> tuple[np.ndarray, np.ndarray]
     camera = orbit(torch.tensor([live.AZIMUTH]), torch.tensor([live.ELEVATION]), live.DISTANCE, live.FIELD_OF_VIEW)
     fragments = Scene(mesh).rasterize(camera, 2 * side)
     mask = fragments.mask[:, None].float()
-    drawn = composite(look_up(to_tensor(image), fragments), mask, live.BACKGROUND / 255)
+    drawn = composite(look_up(to_tensor(image), fragments), mask > 0, live.BACKGROUND / 255)
     square = to_image(drawn[0]).resize((height, height), Image.Resampling.BOX)
     picture = Image.new("RGB", SIZE, (live.BACKGROUND,) * 3)
     picture.paste(square, ((width - height) // 2, 0))

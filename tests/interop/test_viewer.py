@@ -80,7 +80,7 @@ def drawn(
     fov_y = 2 * math.degrees(math.atan(zoom * math.tan(math.radians(FOV_Y / 2))))
     cameras = orbit(torch.tensor([azimuth]), torch.tensor([elevation]), fit_distance(FOV_Y), fov_y)
     fragments = Scene(mesh).rasterize(cameras, 2 * SIDE)
-    view = composite(look_up(to_tensor(image), fragments), fragments.mask[:, None].float(), BACKGROUND)
+    view = composite(look_up(to_tensor(image), fragments), fragments.mask[:, None], BACKGROUND)
     return torch.nn.functional.avg_pool2d(view, 2)[0].permute(1, 2, 0).double().numpy() * 255
 
 

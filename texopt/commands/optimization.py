@@ -152,7 +152,7 @@ def _live_page(config: RunConfig, mesh: Mesh, textures: list[Texture]) -> LivePa
 
 
 def _timelapse(config: RunConfig, mesh: Mesh, textures: list[Texture], device: torch.device) -> Timelapse:
-    surface = Surface(mesh, textures, device)
+    surface = Surface(mesh, textures, device, config.raster)
     fragments = Scene(mesh, device, config.raster).rasterize(framed(mesh, [30.0], [15.0]), VIDEO * SUPERSAMPLE)
     return Timelapse(lambda: to_image(developed(surface.sample(fragments)[0], fragments)[0]), config.steps)
 

@@ -49,8 +49,8 @@ class Pictures:
     def draw(self, cameras: Cameras, parts: Sequence[str] = ()) -> Picture:
         """From every camera. parts: regions; "" is all of the surface."""
         fragments = self.scene.rasterize(cameras, SIZE)
+        image = composite(look_up(self.textures, fragments), fragments.mask[:, None], BACKGROUND)
         mask = fragments.mask[:, None].float()
-        image = composite(look_up(self.textures, fragments), mask, BACKGROUND)
         if self.free is not None:
             mask = mask * (look_up(self.free, fragments) > 0.5)
         within = [mask * self.regions(fragments, part) if part else mask for part in parts]

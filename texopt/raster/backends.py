@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 from typing import Any
 
@@ -16,9 +16,10 @@ import torch
 
 from texopt.errors import DependencyError, OptionError
 from texopt.raster import portable
+from texopt.raster.details import details
 from texopt.raster.interpolation import interpolate
 from texopt.raster.rasterization import RasterizeContext, rasterize
-from texopt.raster.sampling import texture
+from texopt.raster.sampling import texture, texture_construct_mip
 
 RASTERS = ("auto", "cpu", "nvdiffrast")
 
@@ -28,7 +29,8 @@ class Backend:
     """The drawing functions for tensors on one device.
 
     name: for people. context: the first argument of rasterize. geometry: where rasterize and interpolate take and
-    return tensors. rasterize, interpolate, texture: as texopt.raster's.
+    return tensors. rasterize, interpolate, texture, texture_construct_mip: as texopt.raster's. details: as
+    texopt.raster.details.details.
     """
 
     name: str
@@ -37,10 +39,17 @@ class Backend:
     rasterize: Callable[..., Any]
     interpolate: Callable[..., Any]
     texture: Callable[..., Any]
+    texture_construct_mip: Callable[..., Any]
+    details: Callable[..., Any]
 
 
-CPU = Backend("the CPU", RasterizeContext(), torch.device("cpu"), rasterize, interpolate, texture)
-PORTABLE = replace(CPU, name="the CPU, textures in torch", texture=portable.texture)
+CPU = Backend(
+    "the CPU", RasterizeContext(), torch.device("cpu"), rasterize, interpolate, texture, texture_construct_mip, details
+)
+PORTABLE = replace(
+    CPU, name="the CPU, textures in torch", texture=portable.texture,
+    texture_construct_mip=portable.texture_construct_mip, details=partial(portable.details, portable.texture),
+)  # fmt: skip
 
 
 @cache  # a context a device
@@ -59,7 +68,10 @@ def _nvdiffrast(device: torch.device) -> Backend:
     except (RuntimeError, OSError, AttributeError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:160]
         raise DependencyError(f"nvdiffrast cannot be used ({reason}); use raster cpu") from None
-    return Backend("nvdiffrast", context, device, dr.rasterize, dr.interpolate, dr.texture)
+    return Backend(
+        "nvdiffrast", context, device, dr.rasterize, dr.interpolate, dr.texture, dr.texture_construct_mip,
+        partial(portable.details, dr.texture),
+    )  # fmt: skip
 
 
 def select(raster: str, device: torch.device | str = "cpu") -> Backend:

@@ -3,6 +3,7 @@ CUDA without nvdiffrast). Same arguments and, up to rounding, the same numbers a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -96,6 +97,29 @@ def _level(slopes: Tensor | None, bias: Tensor | None, height: int, width: int, 
     assert isinstance(level, Tensor)
     inside = (level > 0) & (level < top)
     return torch.where(inside, level, torch.where(level > 0, float(top), 0.0).to(level))
+
+
+def texture_construct_mip(tex: Tensor, max_mip_level: int | None = None) -> list[Tensor]:
+    """Mip levels 1, 2, ... of a texture [N,H,W,C] that stays as it is, for the argument `mip` of `texture`."""
+    return _halvings(tex.detach(), max_mip_level)[1:]
+
+
+def details(
+    look_up: Callable[..., Tensor], rows: Tensor, sizes: Sequence[tuple[int, int]], uv: Tensor, uv_da: Tensor,
+    mask: Tensor,
+) -> Tensor:  # fmt: skip
+    """Sums of levels of detail at pixels, on any device; see texopt.raster.details.details. The gradient is dense.
+
+    look_up: a backend's `texture`.
+    """
+    level = _level(uv_da, None, *sizes[0], len(sizes))
+    flat, start, out = rows.reshape(-1, rows.shape[-1]), 0, torch.zeros(*uv.shape[:3], rows.shape[-1], device=uv.device)
+    for number, (height, width) in enumerate(sizes):
+        image = flat[start : start + height * width].reshape(1, height, width, -1)
+        share = (number + 1 - level).clamp(0, 1)[..., None]
+        out = out + share * look_up(image, uv, filter_mode="linear")
+        start += height * width
+    return torch.where(mask[..., None], out, 0.0)
 
 
 def texture(

@@ -35,13 +35,18 @@ class ImageTexture(nn.Module):
             check_size(side)
         self.height, self.width = height, width
 
-    def start_values(self, start: Tensor | tuple[float, float, float]) -> Tensor:
-        """A colour or an image as the values [3,height,width] that to_valid_rgb makes it of."""
+    def start_values(self, start: Tensor | tuple[float, float, float], fill: bool = True) -> Tensor:
+        """A colour or an image as the values [3,height,width] that to_valid_rgb makes it of.
+
+        fill: False leaves what is smaller than the texture at its own size.
+        """
         if isinstance(start, tuple):
-            start = torch.tensor(start).reshape(3, 1, 1).expand(3, self.height, self.width)
+            start = torch.tensor(start).reshape(3, 1, 1)
         if start.ndim != 3 or start.shape[0] != 3:
             raise OptionError(f"a texture starts from an image [3,H,W], not {list(start.shape)}")
-        return from_rgb(resized(start.float(), self.height, self.width))
+        sides = zip(start.shape[1:], (self.height, self.width), strict=True)
+        height, width = (most if fill else min(side, most) for side, most in sides)
+        return from_rgb(resized(start.float(), height, width))
 
     def decode(self) -> Tensor:
         """The texture [3,H,W] in (0,1)."""

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from texopt.errors import OptionError
-from texopt.mesh import Mesh, power_of_two
-from texopt.render import Fragments, look_up, sample_maps
+from texopt.mesh import Mesh
+from texopt.raster import backends
+from texopt.render import Fragments, Mipmapped, look_up, sample_maps
 
 
 class Texture(Protocol):
@@ -76,20 +77,24 @@ class Surface:
 
     Args:
         mesh, textures: as of TextureSet; the textures are moved to `device`.
-        device: of the fragments.
+        device, raster: of the fragments' Scene.
     """
 
-    def __init__(self, mesh: Mesh, textures: Texture | Sequence[Texture], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        mesh: Mesh,
+        textures: Texture | Sequence[Texture],
+        device: torch.device | str = "cpu",
+        raster: str = "auto",
+    ) -> None:
         self.textures = TextureSet(mesh, textures).to(device)
-        sizes = [(image.shape[1], image.shape[2]) for image in self.textures.bake()]
-        shapes = [mesh.maps[index].original.shape[:2] for index in mesh.optimized]
-        fitting = [  # no finer than they are, as their mip levels are made every step
-            (min(height, power_of_two(shape[0])), min(width, power_of_two(shape[1])))
-            for (height, width), shape in zip(sizes, shapes, strict=True)
-        ]
-        self.originals = [image.to(device) for image in mesh.originals(fitting)]
-        masks = mesh.masks(sizes)
-        self.masks = None if masks is None else [mask.to(device) for mask in masks]
+        backend = backends.select(raster, device)
+
+        def ready(images: Sequence[Tensor]) -> list[Mipmapped]:
+            return [Mipmapped.of(image.to(device), backend) for image in images]
+
+        masks = mesh.masks()
+        self.originals, self.masks = ready(mesh.originals()), None if masks is None else ready(masks)
 
     def sample(self, fragments: Fragments) -> tuple[Tensor, Tensor, Tensor | None]:
         """(colours now, colours of the originals, how far each pixel may change or None if all may).

@@ -1,19 +1,22 @@
-"""PyramidTexture: an image held as a Laplacian pyramid."""
+"""PyramidTexture: an image held as a Laplacian pyramid, of which a view computes what it sees."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from texopt.color import to_valid_rgb
-from texopt.render import Fragments, finest_level, look_up
+from texopt.raster.details import ROW
+from texopt.render import Fragments, look_up, look_up_details, texel_centers
 from texopt.texture.image import ImageTexture, Start, noise, resized
 
 COARSEST = 8  # texels along the shorter side of the first level
-ALWAYS = 512  # texels a side up to which all levels take part: they cost less than to find out
+BASE = 256  # texels along the longer side of the last level that is decoded whole
+BAND = 1 << 20  # texels that are baked at a time
 
 
 class PyramidTexture(ImageTexture):
@@ -21,8 +24,11 @@ class PyramidTexture(ImageTexture):
 
     Like Fourier coefficients it decorrelates scales, every scale having the same gain; unlike them a parameter belongs
     to a place, so that Adam's step adapts to each part of the surface by itself: parts that few views see, or whose UVs
-    are stretched, converge as fast as the rest. After the pyramid of Burt & Adelson, "The Laplacian Pyramid as a
-    Compact Image Code", 1983, with bilinear upsampling. Args as FourierTexture.
+    are stretched, converge as fast as the rest. And a view costs what it sees, not what there is: levels up to BASE
+    are decoded, finer ones added up at the drawn pixels, down to the pixel's own mip level, and have sparse gradients.
+    After Burt & Adelson, "The Laplacian Pyramid as a Compact Image Code", 1983, with bilinear upsampling.
+
+    Args as FourierTexture; a start of fewer texels leaves the finer levels empty, which takes no memory.
     """
 
     def __init__(
@@ -32,26 +38,67 @@ class PyramidTexture(ImageTexture):
         sizes = [(self.height, self.width)]
         while min(sizes[0]) > COARSEST:
             sizes.insert(0, (sizes[0][0] // 2, sizes[0][1] // 2))
+        base = [size for size in sizes if max(size) <= BASE] or sizes[:1]
+        self.detail_sizes = sizes[: len(base) - 1 : -1]  # the finest first
         generator = generator or Generator().manual_seed(0)
+        rows = sum(height * width for height, width in self.detail_sizes) // ROW
         if start is None:
-            levels = [0.1 * noise(1, 3, *size, generator=generator) for size in sizes]
+            levels = [0.1 * noise(1, 3, *size, generator=generator) for size in base]
+            details = noise(rows, ROW, 3, generator=generator).mul_(0.1)
         else:
-            values = self.start_values(start)
-            images = [resized(values, *size)[None] for size in sizes]
-            details = [
+            values = self.start_values(start, fill=False)
+            images = [resized(values, *size)[None] for size in base]
+            levels = [images[0]] + [
                 fine - F.interpolate(coarse, fine.shape[2:], mode="bilinear") for coarse, fine in pairwise(images)
             ]
-            levels = [images[0], *details]
+            details = torch.from_numpy(np.zeros((rows, ROW, 3), np.float32))  # no memory until they are written to
         self.levels = nn.ParameterList([nn.Parameter(level) for level in levels])
+        self.details = nn.Parameter(details) if self.detail_sizes else None
+        if start is not None:
+            self._fit(values)
 
-    def decode(self, skipped: int = 0) -> Tensor:
-        """The texture [3,H,W] in (0,1); with levels left out, half as large for each."""
-        total = torch.zeros_like(self.levels[0])
-        for level in self.levels[: len(self.levels) - skipped]:
-            total = F.interpolate(total, level.shape[2:], mode="bilinear").add_(level)
-        return to_valid_rgb(total[0])
+    @torch.no_grad()
+    def _fit(self, goal: Tensor) -> None:
+        """Set the finer levels, that are zeros, to what the values goal [3,h,w] have beyond the coarser ones."""
+        if self.details is None:
+            return
+        flat, end = self.details.data.view(-1, 3), len(self.details) * ROW
+        for height, width in reversed(self.detail_sizes):
+            start = end - height * width
+            if height <= goal.shape[1] or width <= goal.shape[2]:
+                coarser = [self._values(texel_centers(height, width, rows)) for rows in bands(height, width)]
+                missing = resized(goal, height, width) - torch.cat(coarser, 2)[0]
+                flat[start:end] = missing.permute(1, 2, 0).reshape(-1, 3)
+            end = start
+
+    def _values(self, fragments: Fragments) -> Tensor:
+        """[B,3,H,W], before colours are made of them."""
+        total = self.levels[0]
+        for level in self.levels[1:]:
+            total = F.interpolate(total, level.shape[2:], mode="bilinear") + level
+        values = look_up(total[0], fragments)
+        if self.details is None:
+            return values
+        return values + look_up_details(self.details, self.detail_sizes, fragments)
 
     def sample(self, fragments: Fragments) -> Tensor:
-        """Colours [B,3,H,W] at the drawn pixels. Levels that are finer than the pixels see take no part."""
-        finest = finest_level(fragments, self.height, self.width) if max(self.height, self.width) > ALWAYS else 0
-        return look_up(self.decode(min(finest, len(self.levels) - 1)), fragments)
+        """Colours [B,3,H,W] at the drawn pixels."""
+        return to_valid_rgb(self._values(fragments))
+
+    def decode(self, rows: slice = slice(None)) -> Tensor:
+        """The texture [3,H,W] in (0,1), or some of its rows."""
+        return self.sample(texel_centers(self.height, self.width, rows, self.levels[0].device))[0]
+
+    @torch.no_grad()
+    def bake(self, height: int | None = None, width: int | None = None) -> Tensor:
+        """The texture as an image [3,height,width]; at its own size by default."""
+        out = torch.empty(3, self.height, self.width, device=self.levels[0].device)
+        for rows in bands(self.height, self.width):
+            out[:, rows] = self.decode(rows)
+        return resized(out, height or self.height, width or self.width)
+
+
+def bands(height: int, width: int) -> list[slice]:
+    """Rows of an image, so many at a time that their work takes little memory."""
+    step = max(BAND // width, 1)
+    return [slice(start, min(start + step, height)) for start in range(0, height, step)]
