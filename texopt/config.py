@@ -214,10 +214,39 @@ class ViewConfig:
     """Address that the page listens on; the default is for this machine only."""
 
 
+@dataclass(kw_only=True)
+class BatchConfig:
+    """Run the jobs of a table, here or on a Ray cluster. Again, it runs those that failed, are new or have changed.
+
+    JOBS.csv has a header with names of options, as in `texopt style --help`, and a job a row: mesh, style, strength,
+    texture-size ...; cells that are empty mean the default, and several values have spaces between ("quoted" where they
+    contain some). More columns: command (style, feature or custom), name (of the job's folder). JOBS.yaml is a list of
+    mappings, or {defaults: {...}, jobs: [...]}. Paths are relative to the table.
+    """
+
+    jobs: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="JOBS.csv|JOBS.yaml")]
+    """The table of jobs."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder for the results, one for each job, and for report.html and report.csv. Default: outputs/JOBS."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    """Options for every job, whatever the table says: preset=draft for a look at all of it."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Jobs at once, which share the processor's cores. Default: 1; on a cluster as many as it takes."""
+    retries: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """How often a job that crashes is started again. What a user has to mend is not."""
+    ray: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = ""
+    """Run on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT (needs the extra ray). Every node needs
+    texopt, and the meshes and paintings at the paths that they have here; results come back to this machine."""
+    cpus: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Cores of a job on the cluster, and its threads. Default: the job's threads, else 2."""
+    gpus: Annotated[float, tyro.conf.arg(metavar="N")] = 0.0
+    """Accelerators of a job on the cluster, also a share of one: 0.5."""
+
+
 RUNS: dict[str, type[RunConfig]] = {"style": StyleConfig, "feature": FeatureConfig, "custom": CustomConfig}
 CONFIGS: dict[str, type] = {
     **RUNS, "evaluate": EvaluateConfig, "unwrap": UnwrapConfig, "render": RenderConfig, "info": InfoConfig,
-    "view": ViewConfig,
+    "view": ViewConfig, "batch": BatchConfig,
 }  # fmt: skip
 
 
