@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import logging
 import os
+import socket
 import tempfile
 import time
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from texopt.batch.folders import LOG, discard, partial
 from texopt.batch.jobs import Job
-from texopt.batch.local import launch, stop
+from texopt.batch.local import GRACE, POLL, launch, stop
 from texopt.batch.schedule import Ended
 from texopt.errors import DependencyError, OptionError
 
@@ -33,7 +35,8 @@ def _work(job: Job, threads: int) -> tuple[int, float, bytes]:
         folder = Path(scratch)
         process = launch(job, folder, threads)
         try:
-            code = process.wait()
+            while (code := process.poll()) is None:
+                time.sleep(POLL)  # where Ray can interrupt it
         finally:
             stop([process])
         return code, time.monotonic() - started, packed(folder, "*" if code == 0 else LOG)
@@ -57,13 +60,23 @@ def connect(address: str) -> Any:
         raise DependencyError("Ray is not installed; pip install 'texopt[ray]'") from None
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except Exception as error:  # of many kinds: no cluster, no answer, another version of Ray or Python
+        _check_listens(address)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+    except Exception as error:  # of many kinds: no cluster, no answer, another version of Ray or Python, no permission
         reason = str(error).strip().split("\n")[0]
         raise DependencyError(
-            f"there is no Ray cluster at {address!r} ({reason}); `--ray local` starts one on this machine"
+            f"there is no way to Ray at {address!r} ({reason}); check the address and RAY_AUTH_MODE, or take local"
         ) from None
     return ray
+
+
+def _check_listens(address: str) -> None:
+    """OSError where nothing does, at once: Ray itself would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 class Cluster:
@@ -140,8 +153,12 @@ class Cluster:
         return Ended(job, code, seconds)
 
     def close(self) -> None:
-        for reference in self.tasks:
-            self.ray.cancel(reference, force=True)  # the job's process ends with its worker's
+        tasks = list(self.tasks)
+        for force in (False, True):  # asked first, so that nothing is left on the nodes
+            for task in tasks:
+                self.ray.cancel(task, force=force)
+            if tasks:
+                _, tasks = self.ray.wait(tasks, num_returns=len(tasks), timeout=2 * GRACE, fetch_local=False)
         self.tasks.clear()
         self.ray.shutdown()
 

@@ -110,7 +110,10 @@ class Report:
             table.add_row(Text(row.job.name), Text(row.error))
         if len(failed) > LISTED:
             table.add_row("...", f"and {len(failed) - LISTED} more, in report.csv")
-        Console(stderr=True).print(table)
+        console = Console(stderr=True)
+        if not console.is_terminal:
+            console.width = 4096  # lines are lines in a file
+        console.print(table)
 
 
 def _card(row: Row) -> str:
@@ -134,8 +137,9 @@ _PAGE = """<!DOCTYPE html>
 <title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; font: 14px/1.4 system-ui, sans-serif; }}
-header {{ display: flex; flex-wrap: wrap; gap: 1em; align-items: baseline; }}
-main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(20em, 1fr)); gap: 1em; }}
+header {{ display: flex; flex-wrap: wrap; gap: 1em; align-items: baseline; margin-bottom: 1em; }}
+p a {{ margin-right: 1em; }}
+main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 44em), 1fr)); gap: 1em; }}
 article {{ border: 1px solid #8886; border-radius: 6px; padding: .7em; overflow-wrap: anywhere; }}
 article.failed {{ border-color: #c33; }}
 h1, h2 {{ margin: 0; font-size: 1.3em; }}
@@ -145,7 +149,7 @@ img {{ width: 100%; min-height: 5em; margin-top: .4em; }}
 .error {{ color: #c33; }}
 </style>
 <header><h1>{title}</h1><span>{summary}</span>
-<input type="search" placeholder="part of a name, or failed" aria-label="show only"></header>
+<input type="search" size="24" placeholder="part of a name, or failed" aria-label="show only"></header>
 <main>
 {cards}
 </main>

@@ -100,9 +100,10 @@ def run(config: BatchConfig) -> int:
         todo = [job for job in jobs if report.rows[job.name].status != DONE]
         skipped = f", {len(jobs) - len(todo)} of them done before" if len(todo) < len(jobs) else ""
         log.info("%s: %d jobs%s", config.jobs, len(jobs), skipped)
+        backend = _backend(config, out) if todo else None
         try:
-            if todo:
-                _run(config, out, todo, report)
+            if backend:
+                _run(config, out, todo, backend, report)
         finally:
             tidy(out)
             report.write()
@@ -113,8 +114,7 @@ def run(config: BatchConfig) -> int:
     return 1 if report.count(FAILED) else 0
 
 
-def _run(config: BatchConfig, out: Path, todo: Sequence[Job], report: Report) -> None:
-    backend = _backend(config, out)
+def _run(config: BatchConfig, out: Path, todo: Sequence[Job], backend: Backend, report: Report) -> None:
     with _stoppable(), _Line(len(report.rows), len(report.rows) - len(todo)) as line:
         written = time.monotonic()
         with closing(work_off(out, todo, backend, config.retries)) as outcomes:
