@@ -10,6 +10,7 @@ import tempfile
 import time
 import warnings
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -154,11 +155,12 @@ class Cluster:
 
     def close(self) -> None:
         tasks = list(self.tasks)
-        for force in (False, True):  # asked first, so that nothing is left on the nodes
-            for task in tasks:
-                self.ray.cancel(task, force=force)
-            if tasks:
-                _, tasks = self.ray.wait(tasks, num_returns=len(tasks), timeout=2 * GRACE, fetch_local=False)
+        with suppress(Exception):  # of a cluster that is gone
+            for force in (False, True):  # asked first, so that nothing is left on the nodes
+                for task in tasks:
+                    self.ray.cancel(task, force=force)
+                if tasks:
+                    _, tasks = self.ray.wait(tasks, num_returns=len(tasks), timeout=2 * GRACE, fetch_local=False)
         self.tasks.clear()
         self.ray.shutdown()
 

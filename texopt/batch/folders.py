@@ -100,28 +100,25 @@ def _unchanged(path: Path, size: int, changed: int, content: str) -> bool:
 
 
 def settle(out: Path, job: Job, seconds: float, attempts: int) -> bool:
-    """Give a job that has ended its folder. False where it was stopped before its last step. OutputError."""
+    """Give a job that has ended its folder. False where it was stopped before its last step. OSError."""
     import yaml
 
     work, folder, old = partial(out, job), out / job.name, out / f".{job.name}.old"
     if int(last_losses(work).get("step", 0)) < job.values["steps"]:
         return False
-    try:
-        inputs = json.loads((work / INPUTS).read_text(encoding="utf-8"))
-        values = yaml.load(
-            (work / "config.yaml").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        )
-        values["out"] = str(folder.resolve())
-        write_whole(work / "config.yaml", saved(job.command, values))
-        record = Record(job.command, job.options, inputs, round(seconds, 2), attempts)
-        write_whole(work / RECORD, json.dumps(asdict(record), indent=1))
-        (work / INPUTS).unlink()
-        shutil.rmtree(old, ignore_errors=True)
-        with suppress(FileNotFoundError):
-            folder.rename(old)
-        work.rename(folder)
-    except OSError as error:
-        raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another --out") from None
+    inputs = json.loads((work / INPUTS).read_text(encoding="utf-8"))
+    values = yaml.load(
+        (work / "config.yaml").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    )
+    values["out"] = str(folder.resolve())
+    write_whole(work / "config.yaml", saved(job.command, values))
+    record = Record(job.command, job.options, inputs, round(seconds, 2), attempts)
+    write_whole(work / RECORD, json.dumps(asdict(record), indent=1))
+    (work / INPUTS).unlink()
+    shutil.rmtree(old, ignore_errors=True)
+    with suppress(FileNotFoundError):
+        folder.rename(old)
+    work.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
     _failed_log(out, job).unlink(missing_ok=True)
     return True

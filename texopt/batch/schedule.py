@@ -10,6 +10,7 @@ from typing import Protocol
 
 from texopt.batch import folders
 from texopt.batch.jobs import Job
+from texopt.errors import DependencyError, OutputError
 
 USER_ERROR = 2  # exit code of what would happen again
 
@@ -61,6 +62,8 @@ def work_off(out: Path, jobs: Sequence[Job], backend: Backend, retries: int) -> 
     """Run all jobs; an Outcome for each when it has ended for good, None while none has. Closing it stops them all.
 
     retries: how often a job that crashes is started again, after all others that wait.
+
+    OutputError where files cannot be written, DependencyError where a cluster goes away.
     """
     waiting, attempts = deque(jobs), dict.fromkeys((job.name for job in jobs), 0)
     started: dict[str, Job] = {}
@@ -81,6 +84,10 @@ def work_off(out: Path, jobs: Sequence[Job], backend: Backend, retries: int) -> 
                 error = "" if whole else folders.fail(out, job, ended.code)
                 del started[job.name]
                 yield Outcome(job, ended.seconds, tries, error)
+    except ConnectionError as error:
+        raise DependencyError(f"the cluster is gone ({error}); run the same command again when it is back") from None
+    except OSError as error:
+        raise OutputError(f"the batch cannot go on in {out}: {error}; mend it and run the same command again") from None
     finally:
         backend.close()
         for job in started.values():
