@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -162,6 +163,26 @@ def test_presets_and_what_is_set_for_all_jobs(tmp_path: Path) -> None:
         assert (job.values["learning_rate"], job.values["texture_size"]) == (0.12, 128)
 
 
+def test_the_table_of_the_readme(tmp_path: Path) -> None:
+    readme = (MESHES.parent / "README.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^    (mesh,style,.*(?:\n    .+)+)", readme, re.MULTILINE)[0].replace("\n    ", "\n")
+    for name in ("barrel.obj", "chest.glb", "hero.glb", "mosaic.jpg", "skin.jpg", "old cloth.jpg"):
+        (tmp_path / name).touch()
+    jobs = read_jobs(write(tmp_path / "jobs.csv", lines))
+    assert [job.name for job in jobs] == ["barrel_mosaic", "chest_mosaic", "hero in rags"]
+    assert [len(job.values["style"]) for job in jobs] == [1, 1, 2]
+    assert jobs[1].options["texture_size"] == 2048
+
+
+def test_names_that_are_too_long_are_cut(tmp_path: Path) -> None:
+    for name in ("m" * 200 + ".obj", "s" * 200 + ".jpg"):
+        (tmp_path / name).touch()
+    row = f"{'m' * 200}.obj,{'s' * 200}.jpg"
+    names = [job.name for job in read_jobs(write(tmp_path / "jobs.csv", f"mesh,style\n{row}\n{row}\n"))]
+    assert len(set(names)) == 2
+    assert max(map(len, names)) < 100
+
+
 BAD = [
     ("jobs.csv", "mesh,style,speed\n{mesh},{style},\n{mesh},{style},3\n", [], "jobs.csv, row 3 has an option 'speed'"),
     ("jobs.csv", "mesh,style,steps\n{mesh},{style},many\n", [], "row 2: steps cannot be 'many'"),
@@ -186,6 +207,7 @@ BAD = [
     ("jobs.csv", "mesh,style\n", [], "no jobs in it"),
     ("jobs.csv", "mesh,style\n{mesh},{style}\n", ["--set", "steps"], "write NAME=VALUE"),
     ("jobs.csv", "mesh,style\n{mesh},{style}\n", ["--set", "steps=x"], "--set: steps cannot be 'x'"),
+    ("jobs.csv", "mesh,style\n{mesh},{style}\n", ["--set", "name=x"], "that of every job"),
     ("jobs.csv", "mesh,style\n{mesh},{style}\n", ["--workers", "0"], "workers has to be"),
     ("jobs.csv", "mesh,style\n{mesh},{style}\n", ["--retries", "-1"], "retries has to be"),
     ("jobs.csv", "mesh,style\n{mesh},{style}\n", ["--gpus", "1"], "of a cluster"),

@@ -29,12 +29,12 @@ REFRESH = 5.0  # seconds that the cluster's size is taken to stay
 LOST = 1  # exit code of a job whose worker is gone for good
 
 
-def _work(job: Job, threads: int) -> tuple[int, float, bytes]:
+def _work(job: Job, threads: int, device: str) -> tuple[int, float, bytes]:
     """What a node does: (exit code, seconds, a zip of what the job wrote; of its log alone if it failed)."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="texopt-batch-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
-        process = launch(job, folder, threads)
+        process = launch(job, folder, threads, device)
         try:
             while (code := process.poll()) is None:
                 time.sleep(POLL)  # where Ray can interrupt it
@@ -132,8 +132,9 @@ class Cluster:
 
     def start(self, job: Job) -> None:
         cpus = job.values["threads"] or self.cpus
+        device = "auto" if self.gpus else "cpu"  # not that of others, where Ray hides none
         options = {"num_cpus": cpus, "num_gpus": self.gpus, "max_retries": WORKER_DEATHS, "name": job.name}
-        self.tasks[self.task.options(**options).remote(job, cpus)] = job
+        self.tasks[self.task.options(**options).remote(job, cpus, device)] = job
 
     def wait(self) -> list[Ended]:
         ready, _ = self.ray.wait(list(self.tasks), num_returns=1, timeout=0.5)  # one: results are large

@@ -73,6 +73,11 @@ def partial(out: Path, job: Job) -> Path:
     return out / f".{job.name}.partial"
 
 
+def _replaced(out: Path, job: Job) -> Path:
+    """Where the folder of an earlier run is while the new one takes its place."""
+    return out / f".{job.name}.old"
+
+
 def prepare(folder: Path, job: Job) -> None:
     """Make the folder that a job works in, with what its process reads."""
     folder.mkdir(exist_ok=True)
@@ -103,7 +108,7 @@ def settle(out: Path, job: Job, seconds: float, attempts: int) -> bool:
     """Give a job that has ended its folder. False where it was stopped before its last step. OSError."""
     import yaml
 
-    work, folder, old = partial(out, job), out / job.name, out / f".{job.name}.old"
+    work, folder, old = partial(out, job), out / job.name, _replaced(out, job)
     if int(last_losses(work).get("step", 0)) < job.values["steps"]:
         return False
     inputs = json.loads((work / INPUTS).read_text(encoding="utf-8"))
@@ -167,9 +172,10 @@ def last_losses(folder: Path) -> dict[str, float]:
         return {}
 
 
-def tidy(out: Path) -> None:
-    """Remove what a batch left that was ended without a chance to."""
-    for leftover in [*out.glob(".*.partial"), *out.glob(".*.old")]:
-        shutil.rmtree(leftover, ignore_errors=True)
+def tidy(out: Path, jobs: Sequence[Job]) -> None:
+    """Remove what a batch left of these jobs that was ended without a chance to."""
+    for job in jobs:
+        discard(out, job)
+        shutil.rmtree(_replaced(out, job), ignore_errors=True)
     with suppress(OSError):  # there are logs in it
         (out / FAILED).rmdir()

@@ -19,6 +19,7 @@ from texopt.presets import preset_values
 OF_THE_BATCH = {"out": "name", "live": "`texopt view`, after it"}  # options that no job has, and what is there instead
 NOT_THE_RESULT = {"out", "live", "port", "host", "threads"}  # which the same textures come out with
 RESERVED = {"report.csv", "report.html", "failed"}  # in the batch's folder
+LONGEST = 240  # bytes of a name; file systems take 255, and some are for what is put around it
 _NO_NAME = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # characters that files cannot have in their names somewhere
 
 
@@ -74,15 +75,16 @@ def read_jobs(path: Path, given: Sequence[str] = ()) -> list[Job]:
         if not equals:
             raise OptionError(f"--set {text!r} sets nothing; write NAME=VALUE")
         over[option_name(name)] = value
+    if "name" in over:
+        raise OptionError("--set name would be that of every job; give them a column of names")
     found: list[Job] = []
     taken: dict[str, str] = {}
     with _inside(path.resolve().parent):
         for where, row, convert in rows:
             job = _job(where, row, convert, over)
-            wish = row.get("name", over.get("name"))
             name, number = job.name, 2
             while name.casefold() in taken:
-                if wish:
+                if "name" in row:
                     raise OptionError(f"{where}: name {name!r} is that of {taken[name.casefold()]}, too; change one")
                 name, number = f"{job.name}_{number}", number + 1
             taken[name.casefold()] = where.rpartition(", ")[2]
@@ -98,10 +100,9 @@ def _job(where: str, row: dict[str, Any], convert: Callable[[Any, Any], Any], ov
     for option, instead in OF_THE_BATCH.items():
         if option in row or option in over:
             raise OptionError(f"{where}: {option} is no option of a job; take {instead}")
-    own = {name: value for name, value in row.items() if name not in ("name", "command")}
-    values = field_values(command, {name: value for name, value in own.items() if name not in over}, where, convert)
-    common = {name: value for name, value in over.items() if name not in ("name", "command")}
-    values |= field_values(command, common, f"{where}, --set", from_text)
+    own = {name: value for name, value in row.items() if name not in ("name", "command", *over)}
+    common = {name: value for name, value in over.items() if name != "command"}
+    values = field_values(command, own, where, convert) | field_values(command, common, f"{where}, --set", from_text)
     if "preset" in values:
         values = preset_values(values["preset"]) | values
     for field in dataclasses.fields(kind):
@@ -109,8 +110,8 @@ def _job(where: str, row: dict[str, Any], convert: Callable[[Any, Any], Any], ov
             raise OptionError(f"{where}: {field.name} is missing; `texopt {command}` needs one")
     config = kind(**values)
     inputs = [str(path.resolve()) for path in _inputs(where, config)]
-    name = str(row.get("name", "")) or _NO_NAME.sub("-", f"{config.mesh.stem}_{run_name(config)}").lstrip(".")
-    if _NO_NAME.search(name) or name.startswith(".") or name.casefold() in RESERVED or len(name.encode()) > 200:
+    name = str(row.get("name", "")) or _NO_NAME.sub("-", f"{config.mesh.stem}_{run_name(config)}").lstrip(".")[:80]
+    if _NO_NAME.search(name) or name.startswith(".") or name.casefold() in RESERVED or len(name.encode()) > LONGEST:
         raise OptionError(f"{where}: name {name!r} cannot be that of a folder; take letters and digits")
     return Job(name, command, plain_values(config), tuple(dict.fromkeys(inputs)))
 

@@ -24,13 +24,14 @@ def command_line(command: str, folder: Path, options: Sequence[str]) -> list[str
     return [sys.executable, "-m", "texopt.batch.child", command, str(folder), *options]
 
 
-def launch(job: Job, folder: Path, threads: int | None = None) -> subprocess.Popen[bytes]:
+def launch(job: Job, folder: Path, threads: int | None, device: str = "auto") -> subprocess.Popen[bytes]:
     """Start a job's process in a folder that this makes. Its output goes to log.txt there.
 
-    threads: of the processor; None leaves it to the job.
+    threads, device: of a job that does not choose them itself; None is as many as there are.
     """
     prepare(folder, job)
     options = ["--threads", str(threads)] if threads and job.values["threads"] is None else []
+    options += ["--device", device] if job.values["device"] == "auto" else []
     with (folder / LOG).open("wb") as log:
         return subprocess.Popen(
             command_line(job.command, folder, options), stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,

@@ -92,7 +92,7 @@ def run(config: BatchConfig) -> int:
     jobs = read_jobs(config.jobs, config.set)
     with claimed(out):
         check_free(out, jobs)
-        tidy(out)
+        tidy(out, jobs)
         report = Report(out, jobs)
         for job in jobs:
             if record := recorded(out, job):
@@ -105,7 +105,7 @@ def run(config: BatchConfig) -> int:
             if backend:
                 _run(config, out, todo, backend, report)
         finally:
-            tidy(out)
+            tidy(out, jobs)
             report.write()
             report.print_failures()
             print(f"{out / 'report.html'}: {report.summary()}, in {_duration(time.perf_counter() - started)}")
