@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import unquote
@@ -20,14 +21,17 @@ import yaml
 from conftest import MESHES, STYLES, check_one_line
 
 from texopt.batch import local
-from texopt.batch.folders import claimed
+from texopt.batch.folders import claimed, prepare
 from texopt.batch.jobs import read_jobs
 from texopt.batch.table import from_text
 from texopt.cli import main
 from texopt.config import RUNS
 from texopt.images import load_image
 
+RAY = find_spec("ray") is not None
 KNOT, WOODCUT = MESHES / "torus_knot.obj", STYLES / "woodcut.jpg"
+
+SMALL = ["--set", "steps=2", "texture_size=64", "view_size=64"]
 
 # Stands for a run. The mesh's name says what becomes of it, and beside the mesh is a list of the processes that ran.
 FAKE = """
@@ -233,8 +237,8 @@ def test_no_job_runs_of_a_table_that_is_no_good(
     options: list[str],
     message: str,
 ) -> None:
-    if "Ray" in message:
-        pytest.importorskip("ray")
+    if "Ray" in message and not RAY:
+        pytest.skip("Ray is not installed")
     fake(good="good")
     write(Path(name), text.format(mesh="good.obj", style="s.jpg"))
     check_one_line(["batch", name, *options], message, capsys)
@@ -365,6 +369,18 @@ sys.exit(main(["batch", "jobs.csv", "--workers", "2"]))
     assert len(runs("first")) == 1
 
 
+def test_a_job_ends_with_what_started_it(tmp_path: Path) -> None:
+    """Its standard input ends at once here, as if the batch had died; it would run for seconds and end well."""
+    [job] = read_jobs(write(tmp_path / "jobs.csv", f"mesh,style\n{KNOT},{WOODCUT}\n"), SMALL[1:])
+    folder = tmp_path / "job"
+    prepare(folder, job)
+    command = local.command_line("style", folder, ())
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert not folder.exists()
+    assert "Traceback" not in done.stderr
+
+
 def test_the_batch_itself_does_without_torch() -> None:
     code = "import sys, texopt.commands.batch; sys.exit(bool({'torch', 'numpy', 'ray'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -423,10 +439,9 @@ def kill(view):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.skipif(os.name != "posix" or not RAY, reason="signals, and Ray")
 def test_a_cluster_survives_the_death_of_a_worker(tmp_path: Path) -> None:
     """One job kills the worker of Ray that runs it, and is run again; the other comes back, and one fails."""
-    pytest.importorskip("ray")
     write(tmp_path / "deadly.py", DEADLY)
     write(tmp_path / "bad.py", "red = 3")
     rows = [f"{KNOT},custom,deadly.py:kill,", f"{KNOT},custom,bad.py:red,", f"{KNOT},style,,{WOODCUT}"]

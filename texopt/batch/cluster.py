@@ -55,16 +55,16 @@ def packed(folder: Path, pattern: str) -> bytes:
 def connect(address: str) -> Any:
     """The module ray, connected. DependencyError where it is not installed or there is no cluster."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # it would tell its makers
-    try:
-        import ray
-    except ImportError:
-        raise DependencyError("Ray is not installed; pip install 'texopt[ray]'") from None
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
-        _check_listens(address)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            import ray
+
+            _check_listens(address)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+    except ImportError:
+        raise DependencyError("Ray is not installed; pip install 'texopt[ray]'") from None
     except Exception as error:  # of many kinds: no cluster, no answer, another version of Ray or Python, no permission
         reason = str(error).strip().split("\n")[0]
         raise DependencyError(
