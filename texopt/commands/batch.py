@@ -55,7 +55,8 @@ class _Line(Progress):
     def show(self, report: Report, backend: Backend) -> None:
         ended = report.count(DONE) + report.count(FAILED)
         rate = (ended - self.before) / max(time.time() - self.started, 1e-6)
-        left = f", about {_duration(report.count(NOT_RUN) / rate)} left" if rate else ""
+        todo = report.count(NOT_RUN)
+        left = f", about {_duration(todo / rate)} left" if rate and todo else ""
         failed = f", {report.count(FAILED)} failed" if report.count(FAILED) else ""
         self.update(self.row, completed=ended, text=f"{backend.busy} running{failed}{left}")
 
