@@ -17,6 +17,7 @@ USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through rend
   texopt style MESH IMAGE              give a mesh the style of a painting
   texopt feature MESH TARGET           show what excites a channel (blocks.4:17) or looks like a class (tiger)
   texopt custom MESH FILE.py:FUNCTION  optimise for an objective of your own
+  texopt batch JOBS.csv|JOBS.yaml      run a table of such jobs, here or on a cluster
 
   texopt evaluate DIR                  how good a result is, in numbers
   texopt info MESH                     what is in a mesh file
@@ -57,7 +58,7 @@ def _taken(arguments: list[str], option: str) -> tuple[str, list[str]]:
     return found, others
 
 
-def _run(command: str, arguments: list[str]) -> None:
+def _run(command: str, arguments: list[str]) -> int:
     import tyro
 
     from texopt.config import CONFIGS, RUNS, from_yaml
@@ -82,11 +83,14 @@ def _run(command: str, arguments: list[str]) -> None:
     tune_process()
     from texopt.commands import run
 
-    run(command, config)
+    return run(command, config)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command. Returns the exit code: 0; 2 for a user's error; 130 for Ctrl-C while there is nothing to save."""
+    """Run a command. Returns the exit code.
+
+    0; 1 if jobs of a batch failed; 2 for a user's error; 130 for Ctrl-C while there is nothing to save.
+    """
     from texopt.config import CONFIGS
 
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -94,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     _configure_log()
     try:
         if command in CONFIGS:
-            _run(command, rest)
+            return _run(command, rest)
         elif command == "backbones":
             from texopt.commands import list_backbones
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -213,10 +214,39 @@ class ViewConfig:
     """Address that the page listens on; the default is for this machine only."""
 
 
+@dataclass(kw_only=True)
+class BatchConfig:
+    """Run the jobs of a table, here or on a Ray cluster. Again, it runs those that failed, are new or have changed.
+
+    JOBS.csv has a header with names of options, as in `texopt style --help`, and a job a row: mesh, style, strength,
+    texture-size ...; cells that are empty mean the default, and several values have spaces between ("quoted" where they
+    contain some). More columns: command (style, feature or custom), name (of the job's folder). JOBS.yaml is a list of
+    mappings, or {defaults: {...}, jobs: [...]}. Paths are relative to the table.
+    """
+
+    jobs: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="JOBS.csv|JOBS.yaml")]
+    """The table of jobs."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder for the results, one for each job, and for report.html and report.csv. Default: outputs/JOBS."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...")] = ()
+    """Options for every job, whatever the table says: preset=draft for a look at all of it."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Jobs at once, which share the processor's cores. Default: 1; on a cluster as many as it takes."""
+    retries: Annotated[int, tyro.conf.arg(metavar="N")] = 1
+    """How often a job that crashes is started again. What a user has to mend is not."""
+    ray: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = ""
+    """Run on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT (needs the extra ray). Every node needs
+    texopt, and the meshes and paintings at the paths that they have here; results come back to this machine."""
+    cpus: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Cores of a job on the cluster, and its threads. Default: the job's threads, else 2."""
+    gpus: Annotated[float, tyro.conf.arg(metavar="N")] = 0.0
+    """Accelerators of a job on the cluster, also a share of one: 0.5."""
+
+
 RUNS: dict[str, type[RunConfig]] = {"style": StyleConfig, "feature": FeatureConfig, "custom": CustomConfig}
 CONFIGS: dict[str, type] = {
     **RUNS, "evaluate": EvaluateConfig, "unwrap": UnwrapConfig, "render": RenderConfig, "info": InfoConfig,
-    "view": ViewConfig,
+    "view": ViewConfig, "batch": BatchConfig,
 }  # fmt: skip
 
 
@@ -234,11 +264,18 @@ def masks(text: str) -> Path | dict[str, Path] | None:
     return {name: Path(image) for name, _, image in (part.partition("=") for part in listed(text))}
 
 
-def to_yaml(command: str, config: RunConfig) -> str:
-    """The options as YAML, paths made absolute so that it can be run from anywhere."""
-    import yaml
+def run_name(config: RunConfig) -> str:
+    """What a run's folder is named after, beside the mesh."""
+    if isinstance(config, StyleConfig):
+        return "_".join(path.stem for path in config.style[:3])
+    if isinstance(config, FeatureConfig):
+        return config.target.replace(":", "-").replace(" ", "_")
+    assert isinstance(config, CustomConfig)
+    return config.function.rpartition(":")[2]
 
-    from texopt import __version__
+
+def plain_values(config: RunConfig) -> dict[str, Any]:
+    """The options as text, numbers and lists, paths made absolute so that they hold from anywhere."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Path):
@@ -258,20 +295,34 @@ def to_yaml(command: str, config: RunConfig) -> str:
         from texopt.regions import absolute
 
         values["where"] = [absolute(part) for part in config.where]
+    return values
+
+
+def saved(command: str, values: dict[str, Any]) -> str:
+    """The text of a config.yaml with what plain_values gives."""
+    import yaml
+
+    from texopt import __version__
+
     header = f"# texopt {__version__}; run it again with: texopt {command} --config config.yaml\n"
     return header + yaml.safe_dump({"command": command} | values, sort_keys=False, allow_unicode=True)
 
 
-def _as(kind: Any, value: Any) -> Any:
+def to_yaml(command: str, config: RunConfig) -> str:
+    """The options as YAML, paths made absolute so that it can be run from anywhere."""
+    return saved(command, plain_values(config))
+
+
+def as_kind(kind: Any, value: Any) -> Any:
     """A value of a YAML file as one of a field's type; ValueError where it is none."""
     if isinstance(kind, UnionType):  # all of them: something or None
-        return None if value is None else _as(get_args(kind)[0], value)
+        return None if value is None else as_kind(get_args(kind)[0], value)
     if get_origin(kind) is tuple and isinstance(value, list):
         kinds = get_args(kind)
         if kinds[-1] is Ellipsis:
-            return tuple(_as(kinds[0], one) for one in value)
+            return tuple(as_kind(kinds[0], one) for one in value)
         if len(value) == len(kinds):
-            return tuple(_as(*pair) for pair in zip(kinds, value, strict=True))
+            return tuple(as_kind(*pair) for pair in zip(kinds, value, strict=True))
     if get_origin(kind) is Literal and value in get_args(kind):
         return value
     if kind is Path and isinstance(value, str):
@@ -279,6 +330,26 @@ def _as(kind: Any, value: Any) -> Any:
     if type(value) is kind or (kind is float and type(value) is int):
         return value
     raise ValueError
+
+
+def field_values(
+    command: str, values: dict[str, Any], source: str, convert: Callable[[Any, Any], Any] = as_kind
+) -> dict[str, Any]:
+    """Options as field values. OptionError, which names the source, for one that is not there or of another type.
+
+    convert: (a field's type, what was given) -> the value; ValueError where it is none.
+    """
+    kinds, converted = get_type_hints(CONFIGS[command]), {}
+    for name, value in values.items():
+        if name not in kinds:
+            raise OptionError(f"{source} has an option {name!r} that `texopt {command}` has not")
+        try:
+            converted[name] = convert(kinds[name], value)
+        except ValueError:
+            raise OptionError(
+                f"{source}: {name} cannot be {value!r}; `texopt {command} --help` says what it can"
+            ) from None
+    return converted
 
 
 def from_yaml(command: str, path: Path) -> dict[str, Any]:
@@ -290,16 +361,6 @@ def from_yaml(command: str, path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = str(error).split("\n")[0]
         raise OptionError(f"config {path} cannot be read ({reason})") from None
-    kinds = get_type_hints(CONFIGS[command])
     if not isinstance(values, dict) or values.pop("command", command) != command:
         raise OptionError(f"config {path} is not one of `texopt {command}`")
-    for name, value in values.items():
-        if name not in kinds:
-            raise OptionError(f"config {path} has an option {name!r} that `texopt {command}` has not")
-        try:
-            values[name] = _as(kinds[name], value)
-        except ValueError:
-            raise OptionError(
-                f"config {path}: {name} cannot be {value!r}; `texopt {command} --help` says what it can"
-            ) from None
-    return values
+    return field_values(command, values, f"config {path}")

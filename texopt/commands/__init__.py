@@ -8,8 +8,8 @@ from typing import Any
 from texopt.config import RUNS
 
 
-def run(command: str, config: Any) -> None:
-    """Run a command with its options (texopt.config.CONFIGS)."""
+def run(command: str, config: Any) -> int:
+    """Run a command with its options (texopt.config.CONFIGS). Returns the exit code: 0; 1 if jobs of a batch failed."""
     if command in RUNS:
         from texopt.commands import optimization
 
@@ -18,6 +18,10 @@ def run(command: str, config: Any) -> None:
         from texopt.commands import evaluation
 
         evaluation.run(config)
+    elif command == "batch":
+        from texopt.commands import batch
+
+        return batch.run(config)
     else:
         from texopt.commands import meshes
 
@@ -28,6 +32,7 @@ def run(command: str, config: Any) -> None:
             "view": meshes.view,
         }
         commands[command](config)
+    return 0
 
 
 def list_backbones() -> None:

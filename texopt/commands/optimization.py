@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from texopt.cameras import sample_sphere
 from texopt.commands.meshes import described, load
-from texopt.config import CustomConfig, FeatureConfig, RunConfig, StyleConfig, listed, to_yaml
+from texopt.config import CustomConfig, FeatureConfig, RunConfig, StyleConfig, listed, run_name, to_yaml
 from texopt.errors import OptionError, OutputError, TexoptError
 from texopt.export import FORMATS, check_target
 from texopt.export.names import texture_files
@@ -102,16 +102,6 @@ def _objective(config: RunConfig, mesh: Mesh, paintings: list[Image.Image]) -> O
         return parse_target(config.target)
     assert isinstance(config, CustomConfig)
     return load_function(config.function)
-
-
-def _name(config: RunConfig) -> str:
-    """What a run's folder is named after, beside the mesh."""
-    if isinstance(config, StyleConfig):
-        return "_".join(path.stem for path in config.style[:3])
-    if isinstance(config, FeatureConfig):
-        return config.target.replace(":", "-").replace(" ", "_")
-    assert isinstance(config, CustomConfig)
-    return config.function.rpartition(":")[2]
 
 
 def _check_folder(folder: Path) -> None:
@@ -204,7 +194,7 @@ def run(command: str, config: RunConfig) -> None:
     objective, cameras = _objective(config, mesh, paintings), make_cameras(config, mesh)
     textures = make_textures(config, mesh, paintings, generator)
     rate = config.learning_rate * (toward(config) if isinstance(config, StyleConfig) else 1.0)
-    config.out = config.out or Path("outputs") / f"{mesh.name}_{_name(config)}"
+    config.out = config.out or Path("outputs") / f"{mesh.name}_{run_name(config)}"
     for ending in listed(config.format):
         check_target(mesh, config.out / f"{mesh.name}.{ending}")
     page = _live_page(config, mesh, textures) if config.live else None

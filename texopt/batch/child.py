@@ -1,0 +1,75 @@
+"""The process of one job: `python -m texopt.batch.child COMMAND FOLDER [OPTION ...]`.
+
+It runs FOLDER/config.yaml and writes into FOLDER. Its standard input is a pipe that nothing is written to: when that
+ends, the process that started it is gone, however it went, and so is whoever would take the result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+INPUTS = "inputs.json"
+
+
+def _end_with_parent(folder: Path) -> None:
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
+
+
+def states(paths: Iterable[Path]) -> dict[str, list[int | str]]:
+    """[size in bytes, time of change in ns, SHA-256] of files, by absolute path. Those that are gone are left out."""
+    found: dict[str, list[int | str]] = {}
+    for path in sorted({path.resolve() for path in paths}):
+        if path.is_file():
+            about = path.stat()
+            found[str(path)] = [about.st_size, about.st_mtime_ns, digest(path)]
+    return found
+
+
+def _mesh_files(mesh: Path) -> tuple[Path, ...]:
+    """The files of a mesh: its materials and textures, too. Itself alone where it cannot be read: the run says why."""
+    from texopt.errors import TexoptError
+    from texopt.readers import read
+
+    try:
+        return read(mesh).files
+    except TexoptError:
+        return (mesh,)
+
+
+def main(command: str, folder: Path, options: list[str]) -> int:
+    """Run the job. Returns the exit code of `texopt COMMAND`."""
+    from texopt.cli import main as texopt
+    from texopt.process import tune_process
+
+    tune_process()
+    job = json.loads((folder / INPUTS).read_text(encoding="utf-8"))
+    files = states([*map(Path, job["named"]), *_mesh_files(Path(job["mesh"]))])  # as they are before the run
+    (folder / INPUTS).write_text(json.dumps(files), encoding="utf-8")
+    return texopt([command, "--config", str(folder / "config.yaml"), "--out", str(folder), *options])
+
+
+if __name__ == "__main__":
+    _end_with_parent(Path(sys.argv[2]))
+    sys.exit(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:]))

@@ -1,0 +1,181 @@
+"""The folders of a batch's jobs. One that is there is whole: a job works beside it and is renamed in the end."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from texopt.batch.child import INPUTS, digest
+from texopt.batch.jobs import Job
+from texopt.config import saved
+from texopt.errors import OutputError
+
+RECORD, LOG, FAILED = "job.json", "log.txt", "failed"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a job's folder was made from: job.json. inputs: as texopt.batch.child.states."""
+
+    command: str
+    options: dict[str, Any]
+    inputs: dict[str, Any]
+    seconds: float
+    attempts: int
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, or leave the old one: as texopt.images.write_file, which would bring torch along. OSError."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """Make the batch's folder, for this process alone. OutputError where it cannot be, or another works in it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / ".lock").open("w")
+    except OSError as error:
+        raise OutputError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from None
+    with lock:
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            yield
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system ends it with the process, however that goes
+        except OSError:
+            raise OutputError(f"another batch works in {out}; wait for it or choose another --out") from None
+        yield
+
+
+def check_free(out: Path, jobs: Sequence[Job]) -> None:
+    """OutputError where a job would replace a folder that no batch has written."""
+    for job in jobs:
+        folder = out / job.name
+        if os.path.lexists(folder) and not (folder / RECORD).is_file():
+            raise OutputError(f"{folder} is there and not from a batch; choose another --out, or give the job a name")
+
+
+def partial(out: Path, job: Job) -> Path:
+    """Where a job works."""
+    return out / f".{job.name}.partial"
+
+
+def _replaced(out: Path, job: Job) -> Path:
+    """Where the folder of an earlier run is while the new one takes its place."""
+    return out / f".{job.name}.old"
+
+
+def prepare(folder: Path, job: Job) -> None:
+    """Make the folder that a job works in, with what its process reads."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text(saved(job.command, job.values), encoding="utf-8")
+    (folder / INPUTS).write_text(json.dumps({"mesh": job.values["mesh"], "named": job.inputs}), encoding="utf-8")
+
+
+def recorded(out: Path, job: Job) -> Record | None:
+    """The record of a job that is done: with these options, from files that are as they were. None where it is not."""
+    try:
+        record = Record(**json.loads((out / job.name / RECORD).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    same = (record.command, record.options) == (job.command, json.loads(json.dumps(job.options)))
+    return record if same and all(_unchanged(Path(path), *state) for path, state in record.inputs.items()) else None
+
+
+def _unchanged(path: Path, size: int, changed: int, content: str) -> bool:
+    """Whether a file is as it was: the time tells quickly, and where it is another (a copy, a checkout) the content."""
+    try:
+        about = path.stat()
+        return about.st_size == size and (about.st_mtime_ns == changed or digest(path) == content)
+    except OSError:
+        return False
+
+
+def settle(out: Path, job: Job, seconds: float, attempts: int) -> bool:
+    """Give a job that has ended its folder. False where it was stopped before its last step. OSError."""
+    import yaml
+
+    work, folder, old = partial(out, job), out / job.name, _replaced(out, job)
+    if int(last_losses(work).get("step", 0)) < job.values["steps"]:
+        return False
+    inputs = json.loads((work / INPUTS).read_text(encoding="utf-8"))
+    values = yaml.load(
+        (work / "config.yaml").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    )
+    values["out"] = str(folder.resolve())
+    write_whole(work / "config.yaml", saved(job.command, values))
+    record = Record(job.command, job.options, inputs, round(seconds, 2), attempts)
+    write_whole(work / RECORD, json.dumps(asdict(record), indent=1))
+    (work / INPUTS).unlink()
+    shutil.rmtree(old, ignore_errors=True)
+    with suppress(FileNotFoundError):
+        folder.rename(old)
+    work.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+    _failed_log(out, job).unlink(missing_ok=True)
+    return True
+
+
+def _failed_log(out: Path, job: Job) -> Path:
+    return out / FAILED / f"{job.name}.txt"
+
+
+def discard(out: Path, job: Job) -> None:
+    """Remove what a job was working on."""
+    shutil.rmtree(partial(out, job), ignore_errors=True)
+
+
+def fail(out: Path, job: Job, code: int) -> str:
+    """Keep the log of a job that failed, in failed/, and nothing else. Returns why it did, in a line."""
+    log = partial(out, job) / LOG
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+        _failed_log(out, job).parent.mkdir(exist_ok=True)
+        log.replace(_failed_log(out, job))
+    except OSError:
+        text = ""
+    discard(out, job)
+    return _reason(text, code)
+
+
+def _reason(log: str, code: int) -> str:
+    if code < 0:
+        name = next((one.name for one in signal.Signals if one == -code), f"signal {-code}")
+        return f"killed by {name}" + ("; often there is not enough memory" if name == "SIGKILL" else "")
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    told = [line.removeprefix("texopt: ") for line in lines if line.startswith("texopt: ")]
+    return (told or lines or [f"ended with exit code {code}"])[-1]
+
+
+def last_losses(folder: Path) -> dict[str, float]:
+    """The last row of history.csv: step, seconds and every term; nothing where there is none."""
+    try:
+        with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+            last: dict[str, str] = {}
+            for last in csv.DictReader(file):  # noqa: B007
+                pass
+        return {name: float(value) for name, value in last.items()}
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def tidy(out: Path, jobs: Sequence[Job]) -> None:
+    """Remove what a batch left of these jobs that was ended without a chance to."""
+    for job in jobs:
+        discard(out, job)
+        shutil.rmtree(_replaced(out, job), ignore_errors=True)
+    with suppress(OSError):  # there are logs in it
+        (out / FAILED).rmdir()
