@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from texopt.memory import empty_zeros
 from texopt.raster.kernels import at, for_each_block, kernel
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -68,9 +69,9 @@ class Adam(torch.optim.Adam):
         grad, state = parameter.grad, self.state[parameter]
         if (grad._indices()[0].diff() <= 0).any():  # a row may be there twice
             grad = grad.coalesce()
-        if not state:  # numpy's zeros take no memory until they are written to
+        if not state:
             for name in ("exp_avg", "exp_avg_sq"):
-                state[name] = torch.from_numpy(np.zeros(parameter.shape, np.float32))
+                state[name] = empty_zeros(*parameter.shape)
             state["counts"] = torch.zeros(len(parameter), dtype=torch.int32)
             state["last"] = torch.zeros(len(parameter), dtype=torch.int32)
             state["step"] = torch.zeros(())

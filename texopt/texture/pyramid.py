@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from texopt.color import to_valid_rgb
+from texopt.memory import empty_zeros
 from texopt.raster.details import ROW
 from texopt.render import Fragments, look_up, look_up_details, texel_centers
 from texopt.texture.image import ImageTexture, Start, noise, resized
@@ -51,7 +51,7 @@ class PyramidTexture(ImageTexture):
             levels = [images[0]] + [
                 fine - F.interpolate(coarse, fine.shape[2:], mode="bilinear") for coarse, fine in pairwise(images)
             ]
-            details = torch.from_numpy(np.zeros((rows, ROW, 3), np.float32))  # no memory until they are written to
+            details = empty_zeros(rows, ROW, 3)
         self.levels = nn.ParameterList([nn.Parameter(level) for level in levels])
         self.details = nn.Parameter(details) if self.detail_sizes else None
         if start is not None:
