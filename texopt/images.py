@@ -82,8 +82,8 @@ def to_tensor(image: Image.Image) -> Tensor:
 
 def to_image(values: Tensor) -> Image.Image:
     """[3,H,W] in [0,1] -> 8-bit image, rounded to nearest."""
-    array = (values.detach().float().cpu().clamp(0, 1) * 255.0).round().byte().permute(1, 2, 0)
-    return Image.fromarray(array.contiguous().numpy())
+    channels = [(one.detach().float().cpu().clamp(0, 1) * 255.0).round_().byte() for one in values]
+    return Image.fromarray(torch.stack(channels, -1).numpy())
 
 
 def png_bytes(values: Tensor, alpha: np.ndarray | None = None, bits: int = 8) -> bytes:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d
 
 from texopt.cameras import fixed_views
 from texopt.errors import OptionError
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from texopt.loop import Step
 
 COVERAGE_VIEWS, COVERAGE_SIZE = 48, 512
+COVERAGE_TEXELS = 2048  # a side; views of that size see no finer ones
+DRAWN = 2048  # texels a side that pictures of the whole object can show
 
 
 def _level_by_area(fragments: Fragments) -> Fragments:
@@ -55,15 +57,21 @@ def reached_texels(mesh: Mesh, sizes: Sequence[tuple[int, int]]) -> list[Tensor]
     """
     scene, cameras = Scene(mesh, optimized=True), fixed_views(COVERAGE_VIEWS)
     reached: list[Tensor | None] = [None] * len(mesh.maps)
-    for index, size in zip(mesh.optimized, sizes, strict=True):
-        reached[index] = torch.zeros(1, *size, requires_grad=True)
+    for index, (height, width) in zip(mesh.optimized, sizes, strict=True):
+        reached[index] = torch.zeros(1, min(height, COVERAGE_TEXELS), min(width, COVERAGE_TEXELS), requires_grad=True)
     for start in range(0, COVERAGE_VIEWS, 8):  # eight at a time bound the memory
         fragments = _level_by_area(scene.rasterize(cameras[start : start + 8], COVERAGE_SIZE))
         seen = look_up(reached, fragments)[:, 0] * fragments.mask
         if seen.requires_grad:
             seen.sum().backward()  # type: ignore[no-untyped-call]
-    found = (image for image in reached if image is not None)
-    return [image.detach()[0] > 0 if image.grad is None else image.grad[0] > 0 for image in found]
+    found = [image.detach() if image.grad is None else image.grad for image in reached if image is not None]
+    return [_enlarged(image[0] > 0, size) for image, size in zip(found, sizes, strict=True)]
+
+
+def _enlarged(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """[h,w] -> [H,W], every texel as many times as it takes."""
+    down, across = size[0] // image.shape[0], size[1] // image.shape[1]
+    return image.repeat_interleave(down, 0).repeat_interleave(across, 1)
 
 
 class Result:
@@ -82,15 +90,13 @@ class Result:
 
         Texels that no face uses or no view sees are filled from those around them. What is kept is the original.
         """
-        mesh = self.mesh
-        with torch.no_grad():
-            baked = [image.cpu() for image in TextureSet(mesh, self.texture).bake()]
-        sizes = [(image.shape[1], image.shape[2]) for image in baked]
-        filled = []
-        for index, image, reached in zip(mesh.optimized, baked, reached_texels(mesh, sizes), strict=True):
-            used = covered(mesh.uvs, mesh.face_uvs[mesh.face_map == index], *reached.shape)[None].float()
+        mesh, textures = self.mesh, TextureSet(self.mesh, self.texture)
+        baked = [image.cpu() for image in textures.bake()]
+        filled, sizes = [], [(image.shape[1], image.shape[2]) for image in baked]
+        for index, reached in zip(mesh.optimized, reached_texels(mesh, sizes), strict=True):
+            used = covered(mesh.uvs, mesh.face_uvs[mesh.face_map == index], *reached.shape)[None].half()
             used = max_pool2d(used, 3, 1, 1)[0] > 0  # a bilinear look-up at a chart's edge reaches one texel out of it
-            filled.append(fill(image, used & reached))
+            filled.append(fill(baked.pop(0), used & reached))
         return with_kept(mesh, filled)
 
     @property
@@ -118,10 +124,15 @@ class Result:
         """
         return export(self.mesh, self.images, path, bits=bits, unlit=unlit)
 
+    @cached_property
+    def drawn(self) -> list[Tensor]:
+        """The images, no finer than pictures of the whole object show them."""
+        steps = [tuple(max(side // DRAWN, 1) for side in image.shape[1:]) for image in self.images]
+        return [avg_pool2d(image, step) for image, step in zip(self.images, steps, strict=True)]
+
     def preview(self) -> Image.Image:
         """The contact sheet: eight views, before over after."""
-        sizes = [(self.images[index].shape[1], self.images[index].shape[2]) for index in self.mesh.optimized]
-        return contact_sheet(self.mesh, self.mesh.originals(sizes), self.images)
+        return contact_sheet(self.mesh, self.mesh.originals(), self.drawn)
 
     def history_csv(self) -> str:
         """step, seconds since the start, then every named term before weighting and the weighted sum, `loss`."""

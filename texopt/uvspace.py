@@ -8,19 +8,23 @@ from torch import Tensor
 
 from texopt import raster
 
+BAND = 1024  # rows that are drawn at a time, as each takes 32 bytes a texel
 MAX_TILES = 16  # repeats of the texture along one axis that are followed for a single triangle
 
 
-def rasterize_uvs(uvs: np.ndarray, face_uvs: np.ndarray, height: int, width: int) -> tuple[Tensor, Tensor]:
+def rasterize_uvs(
+    uvs: np.ndarray, face_uvs: np.ndarray, height: int, width: int, rows: slice = slice(None)
+) -> tuple[Tensor, Tensor]:
     """Rasterise the UV layout, row 0 on top; UVs outside [0,1] repeat.
 
     Args:
         uvs: float64 [T,2], (0,0) at the lower left.
         face_uvs: int [F,3].
         height, width: of the texture, in texels.
+        rows: of the texture; by default all.
 
     Returns:
-        rast, rast_db: [1,H,W,4] as of raster.rasterize: barycentrics and face index + 1 at every texel centre.
+        rast, rast_db: [1,rows,W,4] as of raster.rasterize: barycentrics and face index + 1 at every texel centre.
     """
     corners = uvs[face_uvs]  # [F,3,2]
     tile = np.floor(corners.min(1))
@@ -33,10 +37,11 @@ def rasterize_uvs(uvs: np.ndarray, face_uvs: np.ndarray, height: int, width: int
             owners.append(reaches)
     drawn = np.concatenate(pieces).reshape(-1, 2)
     owner = torch.from_numpy(np.concatenate(owners).astype(np.float32))
-    x, y = 2 * drawn[:, 0] - 1, 1 - 2 * drawn[:, 1]
+    first, last, _ = rows.indices(height)
+    x, y = 2 * drawn[:, 0] - 1, 2 * ((1 - drawn[:, 1]) * height - first) / (last - first) - 1
     pos = np.stack([x, y, np.zeros_like(x), np.ones_like(x)], 1).astype(np.float32)
     tri = torch.arange(len(drawn), dtype=torch.int32).reshape(-1, 3)
-    rast, rast_db = raster.rasterize(raster.RasterizeContext(), torch.from_numpy(pos)[None], tri, (height, width))
+    rast, rast_db = raster.rasterize(raster.RasterizeContext(), torch.from_numpy(pos)[None], tri, (last - first, width))
     face = rast[..., 3].long()
     rast[..., 3] = torch.where(face > 0, owner[(face - 1).clamp(min=0)] + 1, 0.0)
     return rast, rast_db
@@ -44,4 +49,5 @@ def rasterize_uvs(uvs: np.ndarray, face_uvs: np.ndarray, height: int, width: int
 
 def covered(uvs: np.ndarray, face_uvs: np.ndarray, height: int, width: int) -> Tensor:
     """bool [H,W]: texels whose centre lies in a face."""
-    return rasterize_uvs(uvs, face_uvs, height, width)[0][0, ..., 3] > 0
+    bands = [slice(start, min(start + BAND, height)) for start in range(0, height, BAND)]
+    return torch.cat([rasterize_uvs(uvs, face_uvs, height, width, rows)[0][0, ..., 3] > 0 for rows in bands])

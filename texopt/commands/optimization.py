@@ -150,7 +150,7 @@ def _timelapse(config: RunConfig, mesh: Mesh, textures: list[Texture], device: t
 def _write_videos(config: RunConfig, folder: Path, result: Result, timelapse: Timelapse | None) -> None:
     scene = Scene(result.mesh)
     for ending in listed(config.turntable):
-        frames = turntable(lambda cameras: draw(scene, cameras, VIDEO, result.images)[0], result.mesh)
+        frames = turntable(lambda cameras: draw(scene, cameras, VIDEO, result.drawn)[0], result.mesh)
         write_video(folder / f"turntable.{ending}", frames)
     for ending in listed(config.timelapse):
         if timelapse is not None and timelapse.pictures:

@@ -83,12 +83,15 @@ def fill(image: Tensor, valid: Tensor, padding: int | None = None) -> Tensor:
         padding = max(2, round(16 * max(valid.shape) / 1024))
     # zeros, as not finite values would survive a weight of 0
     colors = torch.where(valid, image, 0.0).contiguous()
-    ring_of = torch.where(valid, 0, int(UNKNOWN)).to(torch.int16)
+    del image  # a large one may be needed no longer
+    ring_of = torch.full(valid.shape, int(UNKNOWN), dtype=torch.int16).masked_fill_(valid, 0)
     if padding > 0:
         unknown = valid.numel() - int(valid.sum())
         _grow(colors.numpy(), ring_of.numpy(), np.empty(unknown, np.int32), padding)
     filled = ring_of < UNKNOWN
     if bool(filled.all()):
         return colors
-    weight = filled[None, None].to(image.dtype)
-    return torch.stack([_pull_push(channel[None, None], weight)[0, 0] for channel in colors])
+    weight = filled[None, None].to(colors.dtype)
+    for channel in colors:  # one at a time takes less memory
+        channel.copy_(_pull_push(channel[None, None], weight)[0, 0])
+    return colors
