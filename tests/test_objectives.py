@@ -315,7 +315,9 @@ def test_style_of_a_part_is_of_that_part(extractor: FeatureExtractor) -> None:
     left[..., :32] = 1
     parts = {"left": left, "nothing": torch.zeros_like(left)}
     view = replace(make_view(extractor, image), regions=parts.__getitem__)
-    gradient = torch.autograd.grad(texopt.style(noise_image(), scale=1.0, where="left")(view)[0], image)[0]
+    gradient = torch.autograd.grad(
+        texopt.style(noise_image(), scale=1.0, where="left")(view)[0], image, retain_graph=True
+    )[0]
     assert gradient[..., :32].abs().sum() > 0
     assert gradient[..., 38:].abs().sum() == 0  # beyond what a cell of the part sees
     nothing = texopt.style(noise_image(), scale=1.0, where="nothing")(view)[0]
@@ -458,16 +460,16 @@ def test_a_limit_finds_the_weight_that_keeps_a_loss_below_it(extractor: FeatureE
     assert x.item() == pytest.approx(1.0, abs=0.02)
     held = wanted.named_terms()["held"].multiplier
     assert held is not None
-    assert held.update(1.0, 450) == pytest.approx(2.0, rel=0.05)
+    assert held.update(torch.tensor(1.0), 450).item() == pytest.approx(2.0, rel=0.05)
     assert wanted(view)[1]["held"].item() == pytest.approx(1.0, abs=0.04)
 
 
 def test_a_limit_ignores_views_that_show_nothing_and_has_bounds(extractor: FeatureExtractor) -> None:
     multiplier = texopt.content().below(0.5).terms[0].multiplier
     assert multiplier is not None
-    assert multiplier.update(0.0, 450) == 1.0
+    assert multiplier.update(torch.tensor(0.0), 450).item() == 1.0
     for _ in range(2000):
-        most = multiplier.update(100.0, 450)
+        most = multiplier.update(torch.tensor(100.0), 450).item()
     assert most == pytest.approx(multiplier.RANGE)
     with pytest.raises(OptionError, match="limit"):
         texopt.content().below(0.0)

@@ -36,15 +36,14 @@ def test_points_show_the_two_sides_of_the_same_place() -> None:
     mesh = make_cube()
     seams = Seams(mesh, torch.device("cpu"))
     fragments = Scene(mesh).rasterize(texopt.fixed_views(2), 40)
-    extended = seams.extend(fragments, Generator().manual_seed(0))
+    extended = seams.extend(fragments, Generator().manual_seed(0), slice(2), 2)
     assert torch.equal(extended.uv[:, :40], fragments.uv)
     assert torch.equal(extended.face_id[:, :40], fragments.face_id)
     for name in ("uv", "bary"):
         values = getattr(extended, name).permute(0, 3, 1, 2)
         assert values.shape[2] > 40
     _, uvs = seams.split(torch.cat([extended.uv, extended.uv[..., :1]], 3).permute(0, 3, 1, 2), 40)
-    rows = extended.face_id[:, 40:]
-    bary = extended.bary[:, 40:]
+    rows, bary = (values[:, 40:].unflatten(1, (2, -1)).movedim(1, 0) for values in (extended.face_id, extended.bary))
     weights = torch.cat([bary, 1 - bary.sum(-1, keepdim=True)], -1)
     corners = torch.from_numpy(mesh.vertices).float()[torch.from_numpy(mesh.faces).long()[rows.long()]]
     first, second = (weights[..., None] * corners).sum(-2).reshape(2, -1, 3)

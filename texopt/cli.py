@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,12 @@ def _configure_log() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine())
     log.handlers, log.propagate = [handler], False
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.INFO if _speaks() else logging.CRITICAL)
+
+
+def _speaks() -> bool:
+    """Whether this process tells people what goes on: of several that torchrun has started, the first."""
+    return int(os.environ.get("WORLD_SIZE", "1")) < 2 or os.environ.get("RANK", "0") == "0"
 
 
 def _taken(arguments: list[str], option: str) -> tuple[str, list[str]]:
@@ -110,7 +116,8 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             raise OptionError(f"unknown command {command!r}; the commands are {', '.join(CONFIGS)} and backbones")
     except TexoptError as error:
-        print(f"texopt: {error}", file=sys.stderr)
+        if _speaks():
+            print(f"texopt: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("texopt: stopped", file=sys.stderr)

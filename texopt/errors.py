@@ -6,6 +6,7 @@ TexoptError
 ├── OptionError      a value that an option or argument cannot take (also a ValueError)
 ├── WeightsError     pretrained weights that are missing or do not fit the network
 ├── DependencyError  an optional package or a device that is not there
+├── RankError        another process of a run on several has died
 └── OutputError      a result that cannot be written
 
 Every message is one line that says what is wrong and what to do about it; the command line prints it and exits with 2.
@@ -37,6 +38,10 @@ class WeightsError(TexoptError):
 
 class DependencyError(TexoptError):
     """An optional package or a device that this machine does not have."""
+
+
+class RankError(TexoptError):
+    """Another process of a run on several has died or cannot be reached."""
 
 
 class OutputError(TexoptError):

@@ -5,29 +5,55 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Generator, Tensor
 
+from texopt import distributed
 from texopt.adam import Adam
 from texopt.backgrounds import Background, smooth_noise
 from texopt.cameras import Cameras, Sampler, sample_sphere
-from texopt.errors import DependencyError, OptionError
+from texopt.errors import DependencyError, OptionError, RankError
 from texopt.features.backbones import DEFAULT, load_backbone
 from texopt.features.extractor import Activations, FeatureExtractor
 from texopt.mesh import Mesh
 from texopt.objectives.objective import Loss, Objective, as_objective
 from texopt.regions import Regions
-from texopt.render import Fragments, Scene, View, composite
+from texopt.render import Fragments, Scene, View, composite, to_device
 from texopt.result import Result
 from texopt.seams import Seams
 from texopt.texture.maps import Surface, Texture
 from texopt.transforms import Transform
 
 log = logging.getLogger("texopt")
+
+LATE = 8  # steps after which a loss is looked at that a GPU computes: it is not waited for
+
+
+class Terms(Mapping[str, float]):
+    """Losses by name. Those on a CUDA device are copied from there in the background, and waited for when asked for."""
+
+    def __init__(self, terms: Mapping[str, Tensor]) -> None:
+        values = torch.stack([term.detach() for term in terms.values()])
+        on_cuda = values.device.type == "cuda"
+        self._names, self._values, self._copied = list(terms), values.to("cpu", non_blocking=on_cuda), None
+        if on_cuda:
+            self._copied = torch.cuda.Event()
+            self._copied.record()
+
+    def __getitem__(self, name: str) -> float:
+        if self._copied is not None:
+            self._copied.synchronize()
+        return float(self._values[self._names.index(name)])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 @dataclass(frozen=True)
@@ -37,7 +63,7 @@ class Step:
     number: int  # 1 is the first
     steps: int
     seconds: float  # since the start
-    terms: dict[str, float] = field(default_factory=dict)
+    terms: Mapping[str, float] = field(default_factory=dict)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -97,6 +123,11 @@ def _repeatable(transform: Transform | None, generator: Generator) -> Callable[[
     return lambda images: transform(Generator().manual_seed(seed), images)
 
 
+def _check_finite(number: int, terms: Mapping[str, float]) -> None:
+    if not math.isfinite(terms["loss"]):
+        raise OptionError(f"the objective became {terms['loss']} at step {number}; lower weights or learning rate")
+
+
 def _region(regions: Regions, fragments: Fragments, move: Callable[[Tensor], Tensor], where: str) -> Tensor:
     return move(regions(fragments, where)).round()
 
@@ -117,7 +148,7 @@ def optimize(
         objective: texopt.style(...) + 6 * texopt.content(), or a function of a View that returns a scalar tensor.
         steps: of gradient descent.
         view_size: pixels a side of a rendering, a multiple of 32.
-        views_per_step: renderings a step.
+        views_per_step: renderings a step; under torchrun they are divided over the processes (texopt.distributed).
         learning_rate: of Adam, at its highest; see learning_rate_at.
         cameras: a sampler; by default sample_sphere(), from all around.
         background: behind the object, a new one every step; by default smooth_noise().
@@ -129,12 +160,14 @@ def optimize(
         on_step: called after every step.
 
     Returns:
-        a Result. Ctrl-C ends the loop early: the result has what there is, and `interrupted` is set.
+        a Result. Ctrl-C, or the death of another process, ends the loop early: the result has what there is, and
+        `interrupted` is set.
 
     Raises:
         TexoptError: an option that cannot be, weights that are missing, an objective that is no finite scalar.
     """
     check_options(steps, view_size, views_per_step, learning_rate, seed)
+    views = distributed.own(views_per_step)
     objective = as_objective(objective)
     objective.reset()
     target = resolve_device(device)
@@ -149,17 +182,20 @@ def optimize(
     layers: set[str] = set()  # that the objective asks for, of the view and of the original
     original_layers: set[str] = set()
     scales = mean_scales(sample_cameras)
+    late = LATE if target.type == "cuda" else 0
     history: list[Step] = []
     interrupted = False
-    start = time.perf_counter()
+    stop, start = distributed.Stop(), time.perf_counter()
     try:
         for number in range(steps):
+            if stop.agreed():
+                raise KeyboardInterrupt
             for group in adam.param_groups:
                 group["lr"] = learning_rate * learning_rate_at(number, steps)
-            shot = sample_cameras(generator, views_per_step, number * views_per_step)
+            shot = sample_cameras(generator, views_per_step, number * views_per_step)[views]
             fragments = scene.rasterize(shot, view_size)
-            behind = make_background(generator, views_per_step, view_size).to(target)
-            colors, before, amount = surface.sample(seams.extend(fragments, generator))
+            behind = to_device(make_background(generator, views_per_step, view_size)[views], target)
+            colors, before, amount = surface.sample(seams.extend(fragments, generator, views, views_per_step))
             colors, points = seams.split(colors, view_size)
             there = fragments.mask[:, None]
             image = composite(colors, there, behind)
@@ -175,21 +211,26 @@ def optimize(
                 view_size * scales.setdefault(shot.zoom, mean_scale([shot])),
                 number, steps, shot.zoom, partial(_region, regions, fragments, move),
             )  # fmt: skip
-            loss, terms = objective(view)
+            loss, values = objective(view)
             if not loss.requires_grad:
                 raise OptionError(
                     "the objective does not depend on the texture; make it of view.image or view.features"
                 )
-            total = float(loss.detach())
-            if not math.isfinite(total):
-                raise OptionError(f"the objective became {total} at step {number + 1}; lower weights or learning rate")
+            terms = Terms(values | {"loss": loss})
+            if not late:
+                _check_finite(number + 1, terms)
             adam.zero_grad(set_to_none=True)
             loss.backward()
+            distributed.average_gradients(surface.textures.parameters())
             adam.step()
-            values = {name: float(term) for name, term in terms.items()} | {"loss": total}
-            history.append(Step(number + 1, steps, time.perf_counter() - start, values))
+            history.append(Step(number + 1, steps, time.perf_counter() - start, terms))
+            if late and len(history) > late:
+                _check_finite(history[-late].number, history[-late].terms)
             if on_step is not None:
                 on_step(history[-1])
     except KeyboardInterrupt:
+        interrupted = True
+    except RankError as error:
+        log.warning("%s", error)
         interrupted = True
     return Result(mesh, texture, history, interrupted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -111,7 +111,7 @@ class Scene:
         pos = clip.float().contiguous().to(draw.geometry)
         rast, rast_db = draw.rasterize(draw.context, pos, self.faces, (height, width or height))
         uv, uv_da = draw.interpolate(self.uvs, rast, self.face_uvs, rast_db, diff_attrs="all")
-        rast, uv, uv_da = (x.to(self.device) for x in (rast, uv, uv_da))
+        rast, uv, uv_da = (to_device(x, self.device) for x in (rast, uv, uv_da))
         face = rast[..., 3].int() - 1
         maps = self.face_map[face.clamp(min=0)] if self.maps > 1 else torch.zeros_like(face)
         return Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, face >= 0, maps, draw)
@@ -129,14 +129,20 @@ def sample_maps(samplers: Sequence[Sample | None], fragments: Fragments) -> Tens
     """
     if len(samplers) == 1 and samplers[0] is not None:
         return samplers[0](fragments)
+    given = {index: sample for index, sample in enumerate(samplers) if sample is not None}
+    if not given:
+        batch, height, width = fragments.mask.shape
+        return fragments.uv.new_zeros(batch, 3, height, width)
+    return (_sample_seen if fragments.mask.device.type == "cpu" else _sample_all)(given, fragments)
+
+
+def _sample_seen(given: Mapping[int, Sample], fragments: Fragments) -> Tensor:
+    """Each of the textures at the pixels that show it."""
     batch, height, width = fragments.mask.shape
     shown = torch.where(fragments.mask, fragments.map_id, -1).flatten()
-    count = torch.bincount(shown + 1, minlength=len(samplers) + 1).tolist()[1:]
-    given = {index: sample for index, sample in enumerate(samplers) if sample is not None}
+    count = torch.bincount(shown + 1, minlength=max(given) + 2).tolist()[1:]
     # where none of them is seen, no pixel of the first: zeros as its colours would be, with a gradient
     seen = [index for index in given if count[index]] or list(given)[:1]
-    if not seen:
-        return fragments.uv.new_zeros(batch, 3, height, width)
     pixels = [(shown == index).nonzero()[:, 0] for index in seen]
     colors = [
         given[index](fragments.pick(some))[0].flatten(1)[:, : len(some)]
@@ -145,6 +151,15 @@ def sample_maps(samplers: Sequence[Sample | None], fragments: Fragments) -> Tens
     out = colors[0].new_zeros(len(colors[0]), batch * height * width)
     out = out.index_copy(1, torch.cat(pixels), torch.cat(colors, 1))
     return out.reshape(-1, batch, height, width).transpose(0, 1)
+
+
+def _sample_all(given: Mapping[int, Sample], fragments: Fragments) -> Tensor:
+    """Each of the textures at all pixels: more to compute, but the number of pixels has not to be read from a GPU."""
+    out = torch.zeros((), device=fragments.mask.device)
+    for index, sample in given.items():
+        shows = fragments.mask & (fragments.map_id == index)
+        out = torch.where(shows[:, None], sample(replace(fragments, mask=shows)), out)
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +203,13 @@ def look_up_details(rows: Tensor, sizes: Sequence[tuple[int, int]], fragments: F
     """Sums [B,3,H,W] of levels of detail at the fragments; zeros where nothing is. See texopt.raster.details."""
     values: Tensor = fragments.backend.details(rows, sizes, fragments.texture_uv, fragments.uv_da, fragments.mask)
     return values.permute(0, 3, 1, 2)
+
+
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """The same on a device; to CUDA without waiting for it."""
+    if values.device.type == "cpu" and device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def composite(color: Tensor, mask: Tensor, background: Tensor | float) -> Tensor:

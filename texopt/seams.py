@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from texopt.mesh import Mesh
-from texopt.render import Fragments
+from texopt.render import Fragments, to_device
 from texopt.solid import same_places
 
 POINTS = 4096  # on seams, every step
@@ -61,25 +61,30 @@ class Seams:
         self.maps = torch.from_numpy(mesh.face_map[edges[..., 0]])
         self.device = device
 
-    def extend(self, fragments: Fragments, generator: Generator) -> Fragments:
-        """The fragments with rows of seam points under every image; `split` takes their colours off again."""
+    def extend(self, fragments: Fragments, generator: Generator, views: slice, total: int) -> Fragments:
+        """The fragments with rows of seam points under every image; `split` takes their colours off again.
+
+        views: which of the `total` views of a step the fragments are of.
+        """
         batch, _, width = fragments.mask.shape
         if not len(self.length):
             return fragments
-        rows = 2 * -(-POINTS // (batch * width))
-        count = batch * rows * width // 2
-        edge = torch.multinomial(self.length, count, replacement=True, generator=generator)
-        t = torch.rand(count, 1, 1, generator=generator)
+        rows = -(-POINTS // (total * width))  # of each side
+        edge = torch.multinomial(self.length, total * rows * width, replacement=True, generator=generator)
+        t = torch.rand(len(edge), 1, 1, generator=generator)
+        edge, t = (values.unflatten(0, (total, -1))[views].flatten(0, 1) for values in (edge, t))
+
+        def placed(values: Tensor) -> Tensor:
+            """[E, side, ...] -> [B, rows of one side and then of the other, W, ...]."""
+            parts = values.unflatten(0, (batch, rows, width)).movedim(3, 1).flatten(1, 2)
+            return to_device(parts, self.device)
 
         def between(ends: Tensor) -> Tensor:
-            """[E, side, end, n] -> [B, rows, W, n]: side after side, in the order of the pixels."""
-            values = ends[edge, :, 0] * (1 - t) + ends[edge, :, 1] * t
-            return values.transpose(0, 1).reshape(batch, rows, width, -1).to(self.device)
+            return placed(ends[edge, :, 0] * (1 - t) + ends[edge, :, 1] * t)
 
         uv, bary = between(self.uvs), between(self.barys)[..., :2]
-        face = self.faces[edge].T.reshape(batch, rows, width).to(fragments.face_id)
-        maps = self.maps[edge].T.reshape(batch, rows, width).to(fragments.map_id)
-        flat = uv.new_zeros(batch, rows, width, 4)  # no footprint: the finest mip level
+        face, maps = placed(self.faces[edge]).to(fragments.face_id), placed(self.maps[edge]).to(fragments.map_id)
+        flat = uv.new_zeros(batch, 2 * rows, width, 4)  # no footprint: the finest mip level
 
         def more(seen: Tensor, added: Tensor) -> Tensor:
             return torch.cat([seen, added], 1)
@@ -93,4 +98,4 @@ class Seams:
     def split(self, colors: Tensor, height: int) -> tuple[Tensor, Tensor]:
         """Colours [B,3,H+rows,W] of extended fragments -> of the images [B,3,H,W], of the points' two sides [2,N,3]."""
         image, points = colors.split((height, colors.shape[2] - height), 2)
-        return image, points.permute(0, 2, 3, 1).reshape(2, -1, 3)
+        return image, points.unflatten(2, (2, -1)).permute(2, 0, 3, 4, 1).reshape(2, -1, 3)

@@ -17,6 +17,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from texopt import distributed
 from texopt.cameras import sample_sphere
 from texopt.commands.meshes import described, load
 from texopt.config import CustomConfig, FeatureConfig, RunConfig, StyleConfig, listed, run_name, to_yaml
@@ -117,15 +118,17 @@ def _check_folder(folder: Path) -> None:
 class _Bar(Progress):
     """A progress bar that shows speed, time left and every term."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, shown: bool) -> None:
         columns = (
             MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.fields[speed]}"), TimeRemainingColumn(),
             TextColumn("left  {task.fields[terms]}"),
         )  # fmt: skip
-        super().__init__(*columns, console=Console(stderr=True), refresh_per_second=4)
+        super().__init__(*columns, console=Console(stderr=True), refresh_per_second=4, disable=not shown)
         self.row = self.add_task("", total=steps, speed="", terms="preparing")
 
     def show(self, step: Step) -> None:
+        if self.disable:
+            return
         terms = "  ".join(f"{name} {value:.3f}" for name, value in step.terms.items() if name != "loss")
         self.update(self.row, completed=step.number, speed=f"{step.number / step.seconds:.1f} steps/s", terms=terms)
 
@@ -171,20 +174,36 @@ def check_outputs(config: RunConfig) -> None:
             check_video(f"{option}.{name}")
 
 
+def _divided(config: RunConfig) -> None:
+    """Have a step's views divide over the processes that torchrun has started."""
+    count = distributed.ranks()
+    if config.views_per_step % count:
+        config.views_per_step = -(-config.views_per_step // count) * count
+        log.info("views of a step: %d, as %d ranks divide them", config.views_per_step, count)
+
+
 def run(command: str, config: RunConfig) -> None:
     """Run `texopt style`, `feature` or `custom` and write DIR: model, pictures, history and configuration."""
-    started = time.perf_counter()
     if config.threads is not None:
         if not 1 <= config.threads <= 1024:
             raise OptionError(f"threads has to be between 1 and 1024, not {config.threads}")
         torch.set_num_threads(config.threads)
+    elif distributed.launched():
+        torch.set_num_threads(distributed.local_threads())
+    device = resolve_device(distributed.local_device(config.device))
+    with distributed.joined(device):
+        _divided(config)
+        _run(command, config, device)
+
+
+def _run(command: str, config: RunConfig, device: torch.device) -> None:
+    started, writes = time.perf_counter(), distributed.rank() == 0
     check_options(config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed)
     check_outputs(config)
     check_size(config.texture_size)
     paintings = check_style(config) if isinstance(config, StyleConfig) else []
     if isinstance(config, FeatureConfig):
         parse_target(config.target)
-    device = resolve_device(config.device)
     drawing = backends.select(config.raster, device).name
     generator = torch.Generator().manual_seed(config.seed)
     sample_sphere(distance=config.distance, elevation=config.elevation)  # says what cannot be
@@ -197,17 +216,18 @@ def run(command: str, config: RunConfig) -> None:
     config.out = config.out or Path("outputs") / f"{mesh.name}_{run_name(config)}"
     for ending in listed(config.format):
         check_target(mesh, config.out / f"{mesh.name}.{ending}")
-    page = _live_page(config, mesh, textures) if config.live else None
-    _check_folder(config.out)
+    page = _live_page(config, mesh, textures) if config.live and writes else None
+    if writes:
+        _check_folder(config.out)
     precision = "bfloat16" if extractor.half_precision else "float32"
     log.info(
         "%s: %s triangles; %s; %s on %s, %s; drawing on %s", mesh.name, f"{len(mesh.faces):,}",
         described(mesh, sizes), config.backbone, device.type, precision, drawing,
     )  # fmt: skip
-    timelapse = _timelapse(config, mesh, textures, device) if config.timelapse else None
+    timelapse = _timelapse(config, mesh, textures, device) if config.timelapse and writes else None
     if timelapse is not None:
         timelapse.take()  # what the run starts from
-    with _Bar(config.steps) as bar:
+    with _Bar(config.steps, writes) as bar:
         watchers: list[Callable[[Step], None]] = [
             bar.show,
             *([timelapse] if timelapse else []),
@@ -227,12 +247,15 @@ def run(command: str, config: RunConfig) -> None:
                 backbone=extractor, seed=config.seed, device=str(device), raster=config.raster, on_step=on_step,
             )  # fmt: skip
         except Exception as error:
-            with suppress(OSError):  # which was made for nothing; it stays if there is something in it
-                config.out.rmdir()
+            if writes:
+                with suppress(OSError):  # which was made for nothing; it stays if there is something in it
+                    config.out.rmdir()
             own = Path(config.function.rpartition(":")[0]) if isinstance(config, CustomConfig) else None
             if own is not None and not isinstance(error, TexoptError) and lines_in(own, error):
                 raise own_error(error, own) from None
             raise
+    if not writes:
+        return
     if result.interrupted:
         log.warning("stopped at step %d of %d; writing what there is", len(result.history), config.steps)
     result.save(config.out, listed(config.format), config.bits, config.unlit)

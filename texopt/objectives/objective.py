@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from texopt import distributed
 from texopt.errors import OptionError
 from texopt.render import View
 
@@ -31,15 +32,18 @@ class Multiplier:
     RANGE = 16.0  # how many times it may become larger or smaller than at the start
 
     def __init__(self, limit: float) -> None:
-        self.limit, self.logarithm = limit, 0.0
+        self.limit = limit
+        self.reset()
 
-    def update(self, value: float, steps: int) -> float:
+    def reset(self) -> None:
+        self.logarithm = torch.zeros(())
+
+    def update(self, value: Tensor, steps: int) -> Tensor:
         """Take in a loss of one of a run's steps; return the factor for it. 0, nothing to be seen, says nothing."""
-        if value > 0:
-            most = math.log(self.RANGE)
-            change = self.RATE / steps * min(max(value / self.limit - 1, -1.0), 1.0)
-            self.logarithm = min(max(self.logarithm + change, -most), most)
-        return math.exp(self.logarithm)
+        most = math.log(self.RANGE)
+        change = self.RATE / steps * (value / self.limit - 1).clamp(-1, 1) * (value > 0)
+        self.logarithm = (self.logarithm.to(value) + change).clamp(-most, most)
+        return self.logarithm.exp()
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ class Objective:
         """Forget what was seen in a run: averages, and weights that were found. `optimize` begins with it."""
         for term in self.terms:
             if term.multiplier is not None:
-                term.multiplier.logarithm = 0.0
+                term.multiplier.reset()
             if (forget := getattr(term.loss, "reset", None)) is not None:
                 forget()
 
@@ -102,20 +106,21 @@ class Objective:
         return named
 
     def __call__(self, view: View) -> tuple[Tensor, dict[str, Tensor]]:
-        """(loss to minimise, its terms by name before weighting); all scalars."""
-        total = torch.zeros((), device=view.image.device)
-        values: dict[str, Tensor] = {}
-        for name, term in self.named_terms().items():
+        """(loss to minimise, its terms by name before weighting); all scalars. Of several ranks the values are the mean
+        over all, the gradient is that of this rank's views."""
+        named, values = self.named_terms(), []
+        for name, term in named.items():
             value = term.loss(view)
             if not isinstance(value, Tensor) or value.numel() != 1:
                 got = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
                 raise OptionError(f"objective {name!r} has to return a scalar tensor, it returned {got}; add .mean()?")
-            values[name] = value.detach().reshape(())
-            weight = term.weight
-            if term.multiplier is not None:
-                weight *= term.multiplier.update(float(values[name]), view.steps)
-            total = total + weight * value.reshape(())
-        return total, values
+            values.append(value.reshape(()).float())
+        mean = distributed.averaged(torch.stack([value.detach() for value in values]))
+        total = torch.zeros((), device=mean.device)
+        for term, value, known in zip(named.values(), values, mean, strict=True):
+            factor = term.weight if term.multiplier is None else term.weight * term.multiplier.update(known, view.steps)
+            total = total + factor * (value + (known - value.detach()))
+        return total, dict(zip(named, mean, strict=True))
 
 
 def objective(loss: Loss, name: str | None = None) -> Objective:

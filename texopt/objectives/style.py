@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from texopt import distributed
 from texopt.errors import OptionError
 from texopt.images import load_image, to_tensor
 from texopt.objectives.objective import Objective, objective
@@ -77,6 +78,26 @@ def gram_matrix(features: Tensor, weights: Tensor | None = None) -> Tensor:
     return moments / weights.sum().clamp(min=1e-6)
 
 
+def gram_matrices(features: Mapping[str, Tensor], layers: Iterable[str], mask: Tensor) -> dict[str, Tensor]:
+    """Gram matrices of layers over the cells of a mask [B,1,H,W], of the views of all ranks together.
+
+    Where nothing is in the mask they are zeros.
+    """
+    layers = list(layers)
+    weights = [cell_weights(mask, features[layer].shape[2:]) for layer in layers]
+    sums: list[Tensor] = [
+        _SecondMoments.apply(features[layer], weight) for layer, weight in zip(layers, weights, strict=True)
+    ]
+    counts = torch.stack([weight.sum() for weight in weights])
+    if distributed.ranks() > 1:  # all at once
+        shapes = [moments.shape for moments in sums]
+        flat = distributed.summed(torch.cat([*(moments.flatten() for moments in sums), counts]))
+        *parts, counts = flat.split([*(shape.numel() for shape in shapes), len(layers)])
+        sums = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+    counts = counts.clamp(min=1e-6)
+    return {layer: moments / count for layer, moments, count in zip(layers, sums, counts, strict=True)}
+
+
 class GramEMA:
     """Moving averages of Gram matrices, one a layer.
 
@@ -93,16 +114,21 @@ class GramEMA:
             raise OptionError(f"the decay of the Gram average has to be in [0, 1), not {decay}")
         self.decay = decay
         self.state: dict[str, Tensor] = {}
-        self.count = 0
+        self.count = torch.zeros(())
 
-    def update(self, grams: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Take the current views' Gram matrices in; return the averages, with the current ones' gradient."""
-        decay = min(self.decay, self.count / (self.count + 1))
-        self.count += 1
+    def update(self, grams: dict[str, Tensor], seen: Tensor | None = None) -> dict[str, Tensor]:
+        """Take the current views' Gram matrices in; return the averages, with the current ones' gradient.
+
+        seen: 0 if the views show nothing, which changes nothing; else 1, as by default.
+        """
+        seen = self.count.new_ones(()) if seen is None else seen
+        count = self.count.to(seen)
+        taken = seen * (1 - (count / (count + 1)).clamp(max=self.decay))
+        self.count = count + seen
         averaged = {}
         for layer, gram in grams.items():
             value = gram.detach()
-            self.state[layer] = decay * self.state[layer] + (1 - decay) * value if layer in self.state else value
+            self.state[layer] = torch.lerp(self.state.get(layer, value), value, taken)
             averaged[layer] = gram + (self.state[layer] - value)
         return averaged
 
@@ -147,22 +173,16 @@ class Style:
             self.averages[view.zoom], self.original_averages[view.zoom] = GramEMA(self.decay), GramEMA(self.decay)
         goals = self.targets[view.zoom]
         mask = view.where(self.where) if self.where else view.mask
-        if not mask.any():  # nothing to be styled is seen from there
-            return view.image.sum() * 0.0
+        seen = distributed.averaged(mask.sum()).sign()
         if not self.object_only:
             mask = torch.ones_like(mask)
-
-        def grams(features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            return {
-                layer: gram_matrix(features[layer], cell_weights(mask, features[layer].shape[2:])) for layer in goals
-            }
-
-        averages = self.averages[view.zoom].update(grams(view.features))
+        averages = self.averages[view.zoom].update(gram_matrices(view.features, goals, mask), seen)
         if self.strength < 1:
-            originals = self.original_averages[view.zoom].update(grams(view.original_features))
+            originals = gram_matrices(view.original_features, goals, mask)
+            originals = self.original_averages[view.zoom].update(originals, seen)
             goals = {layer: torch.lerp(originals[layer], goal, self.strength) for layer, goal in goals.items()}
         losses = [F.l1_loss(averages[layer], goal) / goal.abs().mean() for layer, goal in goals.items()]
-        return torch.stack(losses).sum()
+        return torch.stack(losses).sum() * seen
 
 
 def style(
