@@ -103,6 +103,28 @@ def weighted_quad(u, v, face, height, width, share, boundary):
 
 
 @inlined
+def halving_rows(v, height):
+    """Rows of the texels that `halving_quad` finds."""
+    y = int(v * np.float32(height) + np.float32(0.5))
+    return (y - 1) & (height - 1), y & (height - 1)
+
+
+@inlined
+def halving_quad(u, v, start, height, width, share):
+    """`weighted_quad` for (u, v) in [0,1] and sides that are powers of two, wrapped; `start` is added to the indices.
+
+    In float32, in which coordinates times powers of two are exact, it takes half the time.
+    """
+    x, y = u * np.float32(width) + np.float32(0.5), v * np.float32(height) + np.float32(0.5)
+    x1, y1 = int(x), int(y)
+    fx, fy = x - np.float32(x1), y - np.float32(y1)
+    left, right = (x1 - 1) & (width - 1), x1 & (width - 1)
+    upper, lower = start + ((y1 - 1) & (height - 1)) * width, start + (y1 & (height - 1)) * width
+    gx, gy, fy = np.float32(1.0) - fx, (np.float32(1.0) - fy) * share, fy * share
+    return upper + left, upper + right, lower + left, lower + right, gx * gy, fx * gy, gx * fy, fx * fy
+
+
+@inlined
 def nearest_texel(u, v, face, height, width, boundary):
     """The texel that holds (u, v); -1 outside of a texture that is zero there."""
     x, y = int(math.floor(u * width)), int(math.floor(v * height))

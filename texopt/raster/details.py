@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
+from texopt.raster.addressing import halving_quad
 from texopt.raster.kernels import array, at, for_each_block, inlined, kernel
 
 ROW = 32  # texels
@@ -34,19 +35,6 @@ def _level(uv_da, p, height, width):
     half = np.float32(0.5) * (a - b)
     major = np.float32(0.5) * (a + b) + np.sqrt(half * half + c * c)
     return np.float32(0.5) * math.log2(major) if major > 1.0 else np.float32(0.0)
-
-
-@inlined
-def _quad(u, v, start, height, width, share):
-    """The four texels around (u, v) in [0,1] on a level with sides that are powers of two, wrapped, and their weights,
-    which add up to `share`."""
-    x, y = u * np.float32(width) + np.float32(0.5), v * np.float32(height) + np.float32(0.5)
-    x1, y1 = int(x), int(y)
-    fx, fy = x - np.float32(x1), y - np.float32(y1)
-    left, right = (x1 - 1) & (width - 1), x1 & (width - 1)
-    upper, lower = start + ((y1 - 1) & (height - 1)) * width, start + (y1 & (height - 1)) * width
-    gx, gy, fy = np.float32(1.0) - fx, (np.float32(1.0) - fy) * share, fy * share
-    return upper + left, upper + right, lower + left, lower + right, gx * gy, fx * gy, gx * fy, fx * fy
 
 
 @inlined
@@ -72,7 +60,7 @@ def _add_up(block, texels, table, uv, uv_da, mask, out, levels, touched):
             u, v = uv[p, 0] - np.floor(uv[p, 0]), uv[p, 1] - np.floor(uv[p, 1])
             for k in range(int(level), count):
                 start, h, w = table[at(k), 0], table[at(k), 1], table[at(k), 2]
-                a, b, c, d, w00, w01, w10, w11 = _quad(u, v, start, h, w, _share(level, k - int(level)))
+                a, b, c, d, w00, w01, w10, w11 = halving_quad(u, v, start, h, w, _share(level, k - int(level)))
                 touched[at(a >> SHIFT)] = touched[at(b >> SHIFT)] = True
                 touched[at(c >> SHIFT)] = touched[at(d >> SHIFT)] = True
                 a, b, c, d = a * CHANNELS, b * CHANNELS, c * CHANNELS, d * CHANNELS
@@ -108,7 +96,7 @@ def _scatter(owner, owners, grad, slots, table, uv, levels, cotangent):
         u, v = uv[p, 0] - np.floor(uv[p, 0]), uv[p, 1] - np.floor(uv[p, 1])
         for k in range(int(level), count):
             start, h, w = table[at(k), 0], table[at(k), 1], table[at(k), 2]
-            a, b, c, d, w00, w01, w10, w11 = _quad(u, v, start, h, w, _share(level, k - int(level)))
+            a, b, c, d, w00, w01, w10, w11 = halving_quad(u, v, start, h, w, _share(level, k - int(level)))
             _give(grad, slots, a, w00, owner, owners, red, green, blue)
             _give(grad, slots, b, w01, owner, owners, red, green, blue)
             _give(grad, slots, c, w10, owner, owners, red, green, blue)

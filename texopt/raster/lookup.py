@@ -20,6 +20,8 @@ from texopt.raster.addressing import (
     complete,
     find_quad,
     footprint,
+    halving_quad,
+    halving_rows,
     locate,
     nearest_texel,
     pixel_level,
@@ -48,10 +50,9 @@ def _repeats(uv, uv_da, p, boundary):
 
 
 @inlined
-def _blend(texels, start, quad, out, p, channels, adding):
+def _blend(texels, quad, out, p, channels, adding):
     """Write a weighted sum of four texels to a pixel, or add it."""
     i00, i01, i10, i11, w00, w01, w10, w11 = quad
-    i00, i01, i10, i11 = start + i00, start + i01, start + i10, start + i11
     for c in range(channels):
         upper = w00 * texels[at(i00 * channels + c)] + w01 * texels[at(i01 * channels + c)]
         lower = w10 * texels[at(i10 * channels + c)] + w11 * texels[at(i11 * channels + c)]
@@ -74,8 +75,17 @@ def _find_levels(first, last, table, coordinates, boundary, mode, levels):
         levels[p] = level
 
 
+@inlined
+def _quad(u, v, face, start, h, w, share, boundary, usual):
+    """Four texels of a level that begins at `start`, and their weights."""
+    if usual:
+        return halving_quad(np.float32(u), np.float32(v), start, h, w, share)
+    i00, i01, i10, i11, w00, w01, w10, w11 = weighted_quad(u, v, face, h, w, share, boundary)
+    return start + i00, start + i01, start + i10, start + i11, w00, w01, w10, w11
+
+
 @expanded
-def _look_up_pixels(first, last, textures, images, coordinates, boundary, mode, channels, out, levels):
+def _look_up_pixels(first, last, textures, images, coordinates, boundary, mode, channels, usual, out, levels):
     tex, stack, table = textures
     per_image, many, faces = images
     uv, uv_da, bias = coordinates
@@ -101,26 +111,25 @@ def _look_up_pixels(first, last, textures, images, coordinates, boundary, mode, 
         for step in range(2 if blend > 0.0 else 1):
             start, h, w = table[at(low + step), 0], table[at(low + step), 1], table[at(low + step), 2]
             share = blend if step else np.float32(1.0) - blend
-            quad = weighted_quad(u, v, face, h, w, share, boundary)
-            start += n * faces * h * w
+            quad = _quad(u, v, face, start + n * faces * h * w, h, w, share, boundary, usual)
             if low + step == 0:
-                _blend(tex, start, quad, out, p, channels, False)
+                _blend(tex, quad, out, p, channels, False)
             else:
-                _blend(stack, start, quad, out, p, channels, step == 1)
+                _blend(stack, quad, out, p, channels, step == 1)
 
 
 @kernel
 def _look_up(block, textures, images, coordinates, boundary, mode, out, levels):
     """Colours and mip levels of a block of pixels."""
     first, last = block * BLOCK, min((block + 1) * BLOCK, len(out))
-    _look_up_pixels(first, last, textures, images, coordinates, boundary, mode, out.shape[1], out, levels)
+    _look_up_pixels(first, last, textures, images, coordinates, boundary, mode, out.shape[1], False, out, levels)
 
 
 @kernel
 def _look_up_usual(block, textures, images, coordinates, _boundary, _mode, out, levels):
     """`_look_up` in the usual case, whose constants make it twice as fast, and the other one needless to compile."""
     first, last = block * BLOCK, min((block + 1) * BLOCK, len(out))
-    _look_up_pixels(first, last, textures, images, coordinates, WRAP, MIPMAP_LINEAR, 3, out, levels)
+    _look_up_pixels(first, last, textures, images, coordinates, WRAP, MIPMAP_LINEAR, 3, True, out, levels)
 
 
 @inlined
@@ -147,7 +156,7 @@ def _owns(row, block, blocks, stripe):
 
 
 @expanded
-def _scatter_pixels(block, blocks, fine, grad, table, images, uv, boundary, mode, channels, levels, cotangent):
+def _scatter_pixels(block, blocks, fine, grad, table, images, uv, boundary, mode, channels, usual, levels, cotangent):
     per_image, many, faces = images
     for pixel in range(len(uv)):
         p = at(pixel)
@@ -172,13 +181,13 @@ def _scatter_pixels(block, blocks, fine, grad, table, images, uv, boundary, mode
             h, w, stripe = table[level, 1], table[level, 2], table[level, 3]
             upper = lower = True
             if boundary != CUBE:
-                y0, y1, _ = taps(v * h - 0.5, h, boundary)
+                y0, y1 = halving_rows(np.float32(v), h) if usual else taps(v * h - 0.5, h, boundary)[:2]
                 upper, lower = _owns(y0, block, blocks, stripe), _owns(y1, block, blocks, stripe)
                 if not (upper or lower):
                     continue
             share = blend if step else np.float32(1.0) - blend
-            i00, i01, i10, i11, w00, w01, w10, w11 = weighted_quad(u, v, face, h, w, share, boundary)
             start = table[level, 0] + n * faces * h * w
+            i00, i01, i10, i11, w00, w01, w10, w11 = _quad(u, v, face, 0, h, w, share, boundary, usual)
             if _owns(i00 // w, block, blocks, stripe) if boundary == CUBE else upper:
                 _give(grad, start, i00, w00, cotangent, p, channels)
             if _owns(i01 // w, block, blocks, stripe) if boundary == CUBE else upper:
@@ -197,13 +206,13 @@ def _scatter(block, blocks, fine, grad, table, images, uv, boundary, mode, level
     sum is the same to the bit however many blocks there are.
     """
     channels = cotangent.shape[1]
-    _scatter_pixels(block, blocks, fine, grad, table, images, uv, boundary, mode, channels, levels, cotangent)
+    _scatter_pixels(block, blocks, fine, grad, table, images, uv, boundary, mode, channels, False, levels, cotangent)
 
 
 @kernel
 def _scatter_usual(block, blocks, fine, grad, table, images, uv, _boundary, _mode, levels, cotangent):
     """`_scatter` in the usual case."""
-    _scatter_pixels(block, blocks, fine, grad, table, images, uv, WRAP, MIPMAP_LINEAR, 3, levels, cotangent)
+    _scatter_pixels(block, blocks, fine, grad, table, images, uv, WRAP, MIPMAP_LINEAR, 3, True, levels, cotangent)
 
 
 @inlined
@@ -331,7 +340,9 @@ class LookUp:
         self.images = (per_image, layout.images > faces, faces)  # pixels of one, whether each has a texture, its faces
         self.coordinates = coordinates
         self.boundary = boundary
-        self.usual = layout.channels == 3 and boundary == WRAP and mode == MIPMAP_LINEAR
+        height, width = layout.sizes[0]
+        halve = not (height & (height - 1) or width & (width - 1))
+        self.usual = layout.channels == 3 and boundary == WRAP and mode == MIPMAP_LINEAR and halve
         self.levels = np.empty(len(coordinates[0]), np.float32)
 
     def forward(self) -> np.ndarray:
