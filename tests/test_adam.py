@@ -82,20 +82,3 @@ def test_its_state_goes_through_a_state_dict() -> None:
     second.load_state_dict(first.state_dict())
     run(part, second, range(10, 20))
     assert torch.equal(whole, part)
-
-
-def test_centred_steps_have_no_mean_over_squares() -> None:
-    generator = Generator().manual_seed(0)
-    start = torch.randn(30, 2, 16, 3, generator=generator)
-    plain, centred = nn.Parameter(start.clone()), nn.Parameter(start.clone())
-    adams = Adam([plain], 0.1), Adam([{"params": [centred], "centred": True}], 0.1)
-    for _ in range(5):
-        grad = torch.randn(10, 2, 16, 3, generator=generator) + 1
-        for parameter, adam in zip((plain, centred), adams, strict=True):
-            parameter.grad = sparse(list(range(0, 30, 3)), grad, 30)
-            adam.step()
-    moved, free = (parameter.detach() - start for parameter in (centred, plain))
-    means = free.unflatten(2, (8, 2)).mean((1, 3), keepdim=True)
-    assert means.abs().max() > 0.1
-    expected = (free.unflatten(2, (8, 2)) - means).flatten(2, 3)
-    torch.testing.assert_close(moved, expected, atol=1e-5, rtol=0)

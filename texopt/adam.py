@@ -17,42 +17,23 @@ BLOCK = 512  # rows that a block of work steps
 
 
 @kernel
-def _step_rows(block, rows, grad, values, moments, counters, settings, columns):  # type: ignore[no-untyped-def]
-    """Adam's step for a block of rows. counters: steps that each row has had, and the last of them. columns: of the
-    two rows of texels that a row holds, over whose 2 x 2 blocks the steps have the mean 0; or 0."""
-    mean, square = moments
-    counts, last, step = counters
-    rate, beta1, beta2, epsilon = settings
-    width = grad.shape[1]
-    change = np.empty(width, np.float32)
+def _step_rows(block, rows, grad, values, mean, square, counts, last, step, rate, beta1, beta2, epsilon):  # type: ignore[no-untyped-def]
+    """Adam's step for a block of rows. mean, square: its moments; counts, last: a row's steps so far, its last one."""
     correction2 = np.sqrt(1.0 - beta2**step)
-    keep, take1, take2 = np.float32(beta1), np.float32(1.0 - beta1), np.float32(1.0 - beta2)
-    least = np.float32(epsilon * correction2)
     for i in range(block * BLOCK, min((block + 1) * BLOCK, len(rows))):
         row = at(rows[at(i)])
         counts[row] += 1
         forget = np.float32(beta2 ** (step - last[row]))
         last[row] = step
         scale = np.float32(rate * correction2 / (1.0 - beta1 ** counts[row]))
-        for j in range(width):
+        keep, take1, take2 = np.float32(beta1), np.float32(1.0 - beta1), np.float32(1.0 - beta2)
+        least = np.float32(epsilon * correction2)
+        for j in range(grad.shape[1]):
             g = grad[at(i), at(j)]
             m = keep * mean[row, at(j)] + take1 * g
             v = forget * square[row, at(j)] + take2 * g * g
             mean[row, at(j)], square[row, at(j)] = m, v
-            change[at(j)] = scale * m / (np.sqrt(v) + least)
-        if columns:
-            channels = width // (2 * columns)
-            for x in range(0, columns, 2):
-                for c in range(channels):
-                    a, b = at(x * channels + c), at((x + 1) * channels + c)
-                    d, e = at((columns + x) * channels + c), at((columns + x + 1) * channels + c)
-                    shift = np.float32(0.25) * ((change[a] + change[b]) + (change[d] + change[e]))
-                    change[a] -= shift
-                    change[b] -= shift
-                    change[d] -= shift
-                    change[e] -= shift
-        for j in range(width):
-            values[row, at(j)] -= change[at(j)]
+            values[row, at(j)] -= scale * m / (np.sqrt(v) + least)
 
 
 class Adam(torch.optim.Adam):
@@ -66,29 +47,24 @@ class Adam(torch.optim.Adam):
     Kingma & Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
 
     Args:
-        parameters: to be optimised, or groups of them as torch has them. In a group with `centred` parameters with
-            sparse gradients are [N,2,W,C], and the mean of every step over each 2 x 2 of them is 0.
-        rate: learning rate.
+        parameters: to be optimised. rate: learning rate.
     """
 
-    def __init__(self, parameters: Iterable[Tensor] | Iterable[dict[str, Any]], rate: float) -> None:
-        groups: list[Any] = list(parameters)
-        flat = [one for group in groups for one in (group["params"] if isinstance(group, dict) else [group])]
-        fused = all(parameter.device.type in ("cpu", "cuda") for parameter in flat)
-        super().__init__(groups, lr=rate, betas=BETAS, eps=EPSILON, fused=fused)
-        for group in self.param_groups:
-            group.setdefault("centred", False)
+    def __init__(self, parameters: Iterable[Tensor], rate: float) -> None:
+        parameters = list(parameters)
+        fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+        super().__init__(parameters, lr=rate, betas=BETAS, eps=EPSILON, fused=fused)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None and parameter.grad.is_sparse:
-                    self._step_sparse(parameter, group["lr"], group["centred"])
+                    self._step_sparse(parameter, group["lr"])
                     parameter.grad = None
         super().step(closure)
 
-    def _step_sparse(self, parameter: Tensor, rate: float, centred: bool) -> None:
+    def _step_sparse(self, parameter: Tensor, rate: float) -> None:
         assert parameter.grad is not None
         grad, state = parameter.grad, self.state[parameter]
         if (grad._indices()[0].diff() <= 0).any():  # a row may be there twice
@@ -101,11 +77,9 @@ class Adam(torch.optim.Adam):
             state["step"] = torch.zeros(())
         state["step"] += 1
         rows = grad._indices()[0].numpy()
-        values, texels, *moments = (
+        flat = [
             values.flatten(1).numpy()
             for values in (grad._values(), parameter.data, state["exp_avg"], state["exp_avg_sq"])
-        )
+        ]
         counters = (state["counts"].numpy(), state["last"].numpy(), int(state["step"]))
-        settings, columns = (rate, *BETAS, EPSILON), parameter.shape[2] if centred else 0
-        blocks = -(-len(rows) // BLOCK)
-        for_each_block(_step_rows, blocks, rows, values, texels, tuple(moments), counters, settings, columns)
+        for_each_block(_step_rows, -(-len(rows) // BLOCK), rows, *flat, *counters, rate, *BETAS, EPSILON)

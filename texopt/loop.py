@@ -177,7 +177,7 @@ def optimize(
     surface = Surface(mesh, texture, target, raster)
     seams = Seams(mesh, target)
     scene, regions = Scene(mesh, target, raster, optimized=True), Regions(mesh, target)
-    adam = Adam(surface.textures.parameter_groups(), learning_rate)
+    adam = Adam(surface.textures.parameters(), learning_rate)
     generator = Generator().manual_seed(seed)
     layers: set[str] = set()  # that the objective asks for, of the view and of the original
     original_layers: set[str] = set()

@@ -199,9 +199,9 @@ def _look_up(image: Picture, fragments: Fragments) -> Tensor:
     return colors.permute(0, 3, 1, 2)
 
 
-def look_up_details(patches: Tensor, sizes: Sequence[tuple[int, int]], fragments: Fragments) -> Tensor:
+def look_up_details(rows: Tensor, sizes: Sequence[tuple[int, int]], fragments: Fragments) -> Tensor:
     """Sums [B,3,H,W] of levels of detail at the fragments; zeros where nothing is. See texopt.raster.details."""
-    values: Tensor = fragments.backend.details(patches, sizes, fragments.texture_uv, fragments.uv_da, fragments.mask)
+    values: Tensor = fragments.backend.details(rows, sizes, fragments.texture_uv, fragments.uv_da, fragments.mask)
     return values.permute(0, 3, 1, 2)
 
 

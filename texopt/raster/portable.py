@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from texopt.raster import cube
-from texopt.raster.details import level_image
 from texopt.raster.mipmap import level_sizes
 from texopt.raster.sampling import check_boundary, check_levels, resolve_filter
 
@@ -106,7 +105,7 @@ def texture_construct_mip(tex: Tensor, max_mip_level: int | None = None) -> list
 
 
 def details(
-    look_up: Callable[..., Tensor], patches: Tensor, sizes: Sequence[tuple[int, int]], uv: Tensor, uv_da: Tensor,
+    look_up: Callable[..., Tensor], rows: Tensor, sizes: Sequence[tuple[int, int]], uv: Tensor, uv_da: Tensor,
     mask: Tensor,
 ) -> Tensor:  # fmt: skip
     """Sums of levels of detail at pixels, on any device; see texopt.raster.details.details. The gradient is dense.
@@ -114,10 +113,12 @@ def details(
     look_up: a backend's `texture`.
     """
     level = _level(uv_da, None, *sizes[0], len(sizes))
-    out = torch.zeros(*uv.shape[:3], patches.shape[-1], device=uv.device)
-    for number in range(len(sizes)):
-        share = ((number + 1 - level) * (0.5 if number else 1.0)).clamp(0, 1)[..., None]
-        out = out + share * look_up(level_image(patches, sizes, number)[None], uv, filter_mode="linear")
+    flat, start, out = rows.reshape(-1, rows.shape[-1]), 0, torch.zeros(*uv.shape[:3], rows.shape[-1], device=uv.device)
+    for number, (height, width) in enumerate(sizes):
+        image = flat[start : start + height * width].reshape(1, height, width, -1)
+        share = (number + 1 - level).clamp(0, 1)[..., None]
+        out = out + share * look_up(image, uv, filter_mode="linear")
+        start += height * width
     return torch.where(mask[..., None], out, 0.0)
 
 

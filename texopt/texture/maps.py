@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -66,14 +66,6 @@ class TextureSet(nn.Module):
         for index, texture in zip(self.map_of_texture, self.textures, strict=True):
             samplers[index] = texture.sample  # type: ignore[call-overload]
         return sample_maps(samplers, fragments)
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """The parameters of all, in groups as optimisers take them: a texture may have a `parameter_groups()`."""
-        groups: list[dict[str, Any]] = []
-        for texture in self.textures:
-            own = getattr(texture, "parameter_groups", None)
-            groups += own() if own else [{"params": list(texture.parameters())}]
-        return [group for group in groups if group["params"]]
 
     def bake(self) -> list[Tensor]:
         """The textures as images [3,H,W] in [0,1], each at its own size, in the order of mesh.optimized."""

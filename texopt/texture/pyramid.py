@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from texopt.color import to_valid_rgb
 from texopt.memory import empty_zeros
-from texopt.raster.details import PATCH, TEXELS, level_patches
+from texopt.raster.details import ROW
 from texopt.render import Fragments, look_up, look_up_details, texel_centers
 from texopt.texture.image import ImageTexture, Start, noise, resized
 
@@ -42,19 +41,17 @@ class PyramidTexture(ImageTexture):
         base = [size for size in sizes if max(size) <= BASE] or sizes[:1]
         self.detail_sizes = sizes[: len(base) - 1 : -1]  # the finest first
         generator = generator or Generator().manual_seed(0)
-        count = sum(height * width for height, width in self.detail_sizes) // TEXELS
+        rows = sum(height * width for height, width in self.detail_sizes) // ROW
         if start is None:
             levels = [0.1 * noise(1, 3, *size, generator=generator) for size in base]
-            details = noise(count, *PATCH, 3, generator=generator).mul_(0.1)
-            squares = details.unflatten(2, (-1, 2))
-            squares -= squares.mean((1, 3), keepdim=True)  # what finer levels add is seen by no coarser view
+            details = noise(rows, ROW, 3, generator=generator).mul_(0.1)
         else:
             values = self.start_values(start, fill=False)
             images = [resized(values, *size)[None] for size in base]
             levels = [images[0]] + [
                 fine - F.interpolate(coarse, fine.shape[2:], mode="bilinear") for coarse, fine in pairwise(images)
             ]
-            details = empty_zeros(count, *PATCH, 3)
+            details = empty_zeros(rows, ROW, 3)
         self.levels = nn.ParameterList([nn.Parameter(level) for level in levels])
         self.details = nn.Parameter(details) if self.detail_sizes else None
         if start is not None:
@@ -65,20 +62,14 @@ class PyramidTexture(ImageTexture):
         """Set the finer levels, that are zeros, to what the values goal [3,h,w] have beyond the coarser ones."""
         if self.details is None:
             return
-        end = len(self.details)
+        flat, end = self.details.data.view(-1, 3), len(self.details) * ROW
         for height, width in reversed(self.detail_sizes):
-            start = end - height * width // TEXELS
+            start = end - height * width
             if height <= goal.shape[1] or width <= goal.shape[2]:
                 coarser = [self._values(texel_centers(height, width, rows)) for rows in bands(height, width)]
                 missing = resized(goal, height, width) - torch.cat(coarser, 2)[0]
-                self.details[start:end] = level_patches(missing.permute(1, 2, 0))
+                flat[start:end] = missing.permute(1, 2, 0).reshape(-1, 3)
             end = start
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """The parameters for texopt.adam.Adam: steps of details keep the mean over every 2 x 2 texels, as what they add
-        to the mean is for the coarser levels to say."""
-        groups: list[dict[str, Any]] = [{"params": list(self.levels)}]
-        return groups if self.details is None else [*groups, {"params": [self.details], "centred": True}]
 
     def _values(self, fragments: Fragments) -> Tensor:
         """[B,3,H,W], before colours are made of them."""
