@@ -62,8 +62,10 @@ def joined(device: torch.device) -> Iterator[None]:
     _call(dist.init_process_group, backend)
     try:
         yield
+        with suppress(RankError):  # one that has gone; the others leave together, as gloo aborts where one is early
+            _call(dist.barrier)
     finally:
-        with suppress(RuntimeError):  # of ranks that are gone
+        with suppress(RuntimeError):
             dist.destroy_process_group()
 
 
