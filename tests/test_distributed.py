@@ -19,6 +19,7 @@ import torch
 sys.path.insert(0, {tests!r})
 from conftest import make_cube, make_network
 import texopt
+import texopt.texture.pyramid
 from texopt import distributed
 
 def last_words(step):
@@ -36,6 +37,7 @@ with distributed.joined(torch.device("cpu")):
         (torch.rand(32, 32, 3, generator=torch.Generator().manual_seed(1)) * 255).byte().numpy()),)}})
     extractor = texopt.FeatureExtractor(
         make_network().eval(), style_layers=["act1", "act2"], content_layer="act1")
+    texopt.texture.pyramid.BASE = 256  # so that it has details
     texture = texopt.PyramidTexture(512, start=(0.4, 0.5, 0.6))
     objective = texopt.style(picture) + texopt.content().below(0.3) + 10 * texopt.seam()
     result = texopt.optimize(

@@ -107,6 +107,12 @@ def test_grey_is_grey() -> None:
 # large pyramids: what a view does not see costs nothing
 
 
+@pytest.fixture(autouse=True)
+def small_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Levels above 256 texels are details already, so that tests of them are quick."""
+    monkeypatch.setattr("texopt.texture.pyramid.BASE", 256)
+
+
 def close_up(zoom: float, size: int = 128) -> Fragments:
     return rasterize(make_cube(), zoomed(orbit(torch.zeros(1), torch.zeros(1)), zoom, torch.zeros(1, 2).double()), size)
 

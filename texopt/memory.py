@@ -1,4 +1,4 @@
-"""Memory that is taken when it is written to."""
+"""Large images in little memory."""
 
 from __future__ import annotations
 
@@ -23,3 +23,9 @@ def empty_zeros(*shape: int) -> Tensor:
     with suppress(AttributeError, OSError):  # systems that have none
         pages.madvise(mmap.MADV_NOHUGEPAGE)
     return torch.from_numpy(np.frombuffer(pages, np.float32).reshape(shape))
+
+
+def bands(height: int, width: int, texels: int = 1 << 20) -> list[slice]:
+    """Rows of an image, about so many texels at a time."""
+    step = max(texels // width, 1)
+    return [slice(start, min(start + step, height)) for start in range(0, height, step)]

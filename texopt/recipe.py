@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Generator
+from torch import Generator, Tensor
 
 from texopt.backgrounds import Background, plain, random_color, smooth_noise
 from texopt.cameras import Sampler, close_ups, sample_sphere, with_close_ups
@@ -100,18 +100,23 @@ def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) ->
 
 def _starts(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image], generator: Generator) -> list[Start]:
     sizes = mesh.map_sizes(config.texture_size)
-    originals = [mesh.maps[index].original_at(size, size) for index, size in zip(mesh.optimized, sizes, strict=True)]
     if config.start == "noise":
         return [None] * len(sizes)
+
+    def originals() -> list[Tensor]:
+        return [mesh.maps[index].original_at(size, size) for index, size in zip(mesh.optimized, sizes, strict=True)]
+
     if config.start == "original" or config.keep_colors:
-        return list(originals)
+        return list(originals())
     if config.keep_strokes:  # sharp, and as even as it was
         painted = repainted(mesh, paintings, config.blend, generator, clouds=0.0, size=min(max(sizes), SHARP))
     else:
         painted = repainted(mesh, paintings, config.blend, generator)
+    if toward(config) == 1:  # at their own size, which takes no memory for what is finer
+        return list(painted)
     return [
-        torch.lerp(original, resized(image, size, size), toward(config)) if toward(config) < 1 else image
-        for original, image, size in zip(originals, painted, sizes, strict=True)
+        torch.lerp(original, resized(image, size, size), toward(config))
+        for original, image, size in zip(originals(), painted, sizes, strict=True)
     ]
 
 

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from texopt import raster
+from texopt.memory import bands
 
-BAND = 1024  # rows that are drawn at a time, as each takes 32 bytes a texel
+BAND = 1 << 23  # texels that are drawn at a time, as each takes 32 bytes
 MAX_TILES = 16  # repeats of the texture along one axis that are followed for a single triangle
 
 
@@ -49,5 +50,5 @@ def rasterize_uvs(
 
 def covered(uvs: np.ndarray, face_uvs: np.ndarray, height: int, width: int) -> Tensor:
     """bool [H,W]: texels whose centre lies in a face."""
-    bands = [slice(start, min(start + BAND, height)) for start in range(0, height, BAND)]
-    return torch.cat([rasterize_uvs(uvs, face_uvs, height, width, rows)[0][0, ..., 3] > 0 for rows in bands])
+    parts = bands(height, width, BAND)
+    return torch.cat([rasterize_uvs(uvs, face_uvs, height, width, rows)[0][0, ..., 3] > 0 for rows in parts])

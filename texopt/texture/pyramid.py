@@ -9,14 +9,13 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from texopt.color import to_valid_rgb
-from texopt.memory import empty_zeros
+from texopt.memory import bands, empty_zeros
 from texopt.raster.details import ROW
 from texopt.render import Fragments, look_up, look_up_details, texel_centers
 from texopt.texture.image import ImageTexture, Start, noise, resized
 
 COARSEST = 8  # texels along the shorter side of the first level
-BASE = 256  # texels along the longer side of the last level that is decoded whole
-BAND = 1 << 20  # texels that are baked at a time
+BASE = 1024  # texels along the longer side of the last level that is decoded whole: far views see no finer ones
 
 
 class PyramidTexture(ImageTexture):
@@ -96,9 +95,3 @@ class PyramidTexture(ImageTexture):
         for rows in bands(self.height, self.width):
             out[:, rows] = self.decode(rows)
         return resized(out, height or self.height, width or self.width)
-
-
-def bands(height: int, width: int) -> list[slice]:
-    """Rows of an image, so many at a time that their work takes little memory."""
-    step = max(BAND // width, 1)
-    return [slice(start, min(start + step, height)) for start in range(0, height, step)]
