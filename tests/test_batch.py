@@ -21,11 +21,12 @@ import yaml
 from conftest import MESHES, STYLES, check_one_line
 
 from texopt.batch import local
-from texopt.batch.folders import claimed, prepare
+from texopt.batch.folders import prepare
 from texopt.batch.jobs import read_jobs
 from texopt.batch.table import from_text
 from texopt.cli import main
 from texopt.config import RUNS
+from texopt.files import claimed
 from texopt.images import load_image
 
 RAY = find_spec("ray") is not None
@@ -336,7 +337,7 @@ def test_nothing_is_replaced_that_no_batch_wrote(fake: Callable[..., Path], caps
     assert mine.is_dir()
     assert not runs("good")
     with claimed(Path("elsewhere")):
-        check_one_line(["batch", str(table), "--out", "elsewhere"], "another batch works in elsewhere", capsys)
+        check_one_line(["batch", str(table), "--out", "elsewhere"], "works in elsewhere", capsys)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

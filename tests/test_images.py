@@ -1,10 +1,8 @@
-"""Images in and files out: load_image, to_tensor, to_image, write_file."""
+"""Images in and files out: load_image, to_tensor, to_image."""
 
 from __future__ import annotations
 
 import io
-import os
-import stat
 import struct
 import zlib
 from pathlib import Path
@@ -14,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from texopt.errors import ImageError, OutputError
-from texopt.images import load_image, png_bytes, to_image, to_tensor, write_file
+from texopt.errors import ImageError
+from texopt.images import load_image, png_bytes, to_image, to_tensor
 
 
 def noise(height: int, width: int, channels: int = 3) -> np.ndarray:
@@ -161,44 +159,6 @@ def test_to_image_inverts_to_tensor() -> None:
 def test_to_image_rounds_and_clamps() -> None:
     values = torch.tensor([-1.0, 0.4 / 255, 0.6 / 255, 2.0]).expand(3, 1, 4)
     np.testing.assert_array_equal(np.asarray(to_image(values))[0, :, 0], [0, 0, 1, 255])
-
-
-def test_write_file_makes_folders_and_follows_the_umask(tmp_path: Path) -> None:
-    target = tmp_path / "a" / "b" / "c.bin"
-    write_file(target, b"one")
-    write_file(target, b"two")
-    assert target.read_bytes() == b"two"
-    assert os.listdir(target.parent) == ["c.bin"]
-    umask = os.umask(0)
-    os.umask(umask)
-    assert stat.S_IMODE(target.stat().st_mode) == 0o666 & ~umask
-
-
-@pytest.mark.parametrize("step", ["os.replace", "os.fsync", "os.chmod"])
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    (tmp_path / "a").write_bytes(b"old")
-
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(step, fail)
-        with pytest.raises(OutputError, match=r"cannot write .*: No space left on device; "):
-            write_file(tmp_path / "a", b"new")
-    assert os.listdir(tmp_path) == ["a"]
-    assert (tmp_path / "a").read_bytes() == b"old"
-
-
-@pytest.mark.parametrize("target", ["file/a", "folder"])
-def test_where_no_file_can_be(tmp_path: Path, target: str) -> None:
-    (tmp_path / "file").write_bytes(b"kept")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(OutputError, match="cannot write"):
-        write_file(tmp_path / target, b"data")
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
-    assert (tmp_path / "file").read_bytes() == b"kept"
 
 
 @pytest.mark.parametrize("opaque", [True, False])

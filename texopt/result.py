@@ -21,7 +21,8 @@ from texopt.cameras import fixed_views
 from texopt.errors import OptionError
 from texopt.export import export
 from texopt.export.atlas import fill
-from texopt.images import to_image, write_file
+from texopt.files import write_file
+from texopt.images import to_image
 from texopt.indexed import map_parts
 from texopt.mesh import Mesh
 from texopt.preview import contact_sheet, loss_plot

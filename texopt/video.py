@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from texopt.errors import DependencyError, OptionError, OutputError
-from texopt.images import to_image, write_file
+from texopt.files import write_file
+from texopt.images import to_image
 from texopt.mesh import Mesh
 from texopt.preview import Render, framed
 

@@ -7,8 +7,8 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from texopt.batch.child import INPUTS, digest
 from texopt.batch.jobs import Job
 from texopt.config import saved
 from texopt.errors import OutputError
+from texopt.files import write_file
 
 RECORD, LOG, FAILED = "job.json", "log.txt", "failed"
 
@@ -30,34 +31,6 @@ class Record:
     inputs: dict[str, Any]
     seconds: float
     attempts: int
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file, or leave the old one: as texopt.images.write_file, which would bring torch along. OSError."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-@contextmanager
-def claimed(out: Path) -> Iterator[None]:
-    """Make the batch's folder, for this process alone. OutputError where it cannot be, or another works in it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / ".lock").open("w")
-    except OSError as error:
-        raise OutputError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from None
-    with lock:
-        try:
-            import fcntl
-        except ImportError:  # Windows
-            yield
-            return
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system ends it with the process, however that goes
-        except OSError:
-            raise OutputError(f"another batch works in {out}; wait for it or choose another --out") from None
-        yield
 
 
 def check_free(out: Path, jobs: Sequence[Job]) -> None:
@@ -105,7 +78,7 @@ def _unchanged(path: Path, size: int, changed: int, content: str) -> bool:
 
 
 def settle(out: Path, job: Job, seconds: float, attempts: int) -> bool:
-    """Give a job that has ended its folder. False where it was stopped before its last step. OSError."""
+    """Give a job that has ended its folder. False where it was stopped before its last step. OSError, OutputError."""
     import yaml
 
     work, folder, old = partial(out, job), out / job.name, _replaced(out, job)
@@ -116,9 +89,9 @@ def settle(out: Path, job: Job, seconds: float, attempts: int) -> bool:
         (work / "config.yaml").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     )
     values["out"] = str(folder.resolve())
-    write_whole(work / "config.yaml", saved(job.command, values))
+    write_file(work / "config.yaml", saved(job.command, values).encode())
     record = Record(job.command, job.options, inputs, round(seconds, 2), attempts)
-    write_whole(work / RECORD, json.dumps(asdict(record), indent=1))
+    write_file(work / RECORD, json.dumps(asdict(record), indent=1).encode())
     (work / INPUTS).unlink()
     shutil.rmtree(old, ignore_errors=True)
     with suppress(FileNotFoundError):

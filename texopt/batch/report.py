@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from texopt.batch.folders import FAILED, Record, last_losses, write_whole
+from texopt.batch.folders import FAILED, Record, last_losses
 from texopt.batch.jobs import Job
 from texopt.batch.schedule import Outcome
-from texopt.errors import OutputError
+from texopt.files import write_file
 
 DONE, NOT_RUN = "done", "not run"
 LISTED = 20  # failures on the terminal; report.csv has all
@@ -87,11 +87,8 @@ class Report:
 
     def write(self) -> None:
         """Write report.csv and report.html. OutputError where that cannot be."""
-        try:
-            write_whole(self.out / "report.csv", self.to_csv())
-            write_whole(self.out / "report.html", self.to_html())
-        except OSError as error:
-            raise OutputError(f"cannot write to {self.out}: {error.strerror or error}; make room there") from None
+        write_file(self.out / "report.csv", self.to_csv().encode())
+        write_file(self.out / "report.html", self.to_html().encode())
 
     def summary(self) -> str:
         """The batch in a line."""

@@ -15,13 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from texopt.batch.cluster import Cluster, check_resources
-from texopt.batch.folders import FAILED, check_free, claimed, recorded, tidy
+from texopt.batch.folders import FAILED, check_free, recorded, tidy
 from texopt.batch.jobs import Job, read_jobs
 from texopt.batch.local import Local
 from texopt.batch.report import DONE, NOT_RUN, Report
 from texopt.batch.schedule import Backend, Outcome, work_off
 from texopt.config import BatchConfig
 from texopt.errors import OptionError
+from texopt.files import claimed
 
 log = logging.getLogger("texopt")
 

@@ -18,7 +18,8 @@ from texopt.config import EvaluateConfig, StyleConfig, from_yaml, listed
 from texopt.errors import OptionError
 from texopt.evaluation import Evaluation, evaluate
 from texopt.features.backbones import load_backbone
-from texopt.images import load_image, to_image, to_tensor, write_file
+from texopt.files import write_file
+from texopt.images import load_image, to_image, to_tensor
 from texopt.mesh import load_mesh
 from texopt.preview import contact_sheet
 

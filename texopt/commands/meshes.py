@@ -16,7 +16,8 @@ from texopt.cameras import zoomed
 from texopt.config import InfoConfig, RenderConfig, RunConfig, UnwrapConfig, ViewConfig, listed, masks
 from texopt.errors import OptionError, OutputError
 from texopt.export import check_ending, check_target, export
-from texopt.images import to_image, write_file
+from texopt.files import write_file
+from texopt.images import to_image
 from texopt.indexed import map_parts
 from texopt.mesh import Mesh, load_mesh, power_of_two
 from texopt.preview import draw, still

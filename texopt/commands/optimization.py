@@ -25,7 +25,8 @@ from texopt.errors import OptionError, OutputError, TexoptError
 from texopt.export import FORMATS, check_target
 from texopt.export.names import texture_files
 from texopt.features.backbones import class_index, load_backbone
-from texopt.images import to_image, write_file
+from texopt.files import write_file
+from texopt.images import to_image
 from texopt.indexed import map_parts
 from texopt.loop import Step, check_options, optimize, resolve_device
 from texopt.mesh import Mesh

@@ -12,7 +12,8 @@ from texopt.errors import OptionError, OutputError
 from texopt.export.gltf import glb_bytes
 from texopt.export.names import texture_files
 from texopt.export.obj import obj_files
-from texopt.images import png_bytes, write_file
+from texopt.files import write_file
+from texopt.images import png_bytes
 from texopt.mesh import Mesh
 
 FORMATS = (".obj", ".glb", ".png")

@@ -1,0 +1,175 @@
+"""Files that are whole or not there, and folders that one process at a time works in."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from texopt.errors import OutputError
+
+LOCK = ".lock"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write a file to, that takes the place of `path` when the block ends well; else the old one stays.
+
+    On Linux the file has no name until it is whole and on the disk, so that nothing is left of it by a process that is
+    killed (open(2), O_TMPFILE); elsewhere it has one beside `path`. OutputError where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = _nameless(path.parent)
+        if handle is None:
+            with _beside(path) as temporary:
+                yield temporary
+            return
+        try:
+            yield Path(f"/proc/self/fd/{handle}")
+            os.fsync(handle)
+            _name(handle, path)
+        finally:
+            os.close(handle)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another --out") from None
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all. OutputError where it cannot be written."""
+    with replacing(path) as new:
+        new.write_bytes(data)
+
+
+def _nameless(folder: Path) -> int | None:
+    """A new file without a name, readable by whom the umask lets; None on systems and disks that have none."""
+    if not hasattr(os, "O_TMPFILE") or not Path("/proc/self/fd").is_dir():
+        return None
+    with suppress(OSError):
+        return os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666)
+    return None
+
+
+def _name(handle: int, path: Path) -> None:
+    def link(target: Path) -> None:
+        # with a folder to start from, which an absolute path ignores, Python follows the link that /proc has
+        os.link(f"/proc/self/fd/{handle}", target, src_dir_fd=handle, follow_symlinks=True)
+
+    with suppress(FileExistsError):
+        link(path)
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    temporary.unlink(missing_ok=True)
+    link(temporary)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink()
+        raise
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")
+    try:
+        yield Path(name)
+        with suppress(AttributeError):  # Windows has no umask to follow
+            umask = os.umask(0)
+            os.umask(umask)
+            os.fchmod(handle, 0o666 & ~umask)
+        os.fsync(handle)
+        os.close(handle)
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.close(handle)
+        os.unlink(name)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the new name on the disk, too."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make a folder, for this process alone while the block lasts; a folder that was made for nothing goes again.
+
+    The lock is a file with the process's number that the system holds for it (flock), and lets go of however the
+    process ends: one that is left behind is none. OutputError where it cannot be written to, or another process works
+    in it.
+    """
+    made = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _own_lock(folder / LOCK)
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {error.strerror or error}; choose another --out") from None
+    try:
+        with lock:
+            try:
+                yield
+            finally:
+                _remove(lock)
+    finally:
+        if made:
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
+
+
+def _own_lock(path: Path) -> IO[str]:
+    """The lock file, open and locked; OutputError where another process has it."""
+    while True:
+        lock = path.open("a+")
+        try:
+            if not _locked(lock.fileno()):
+                lock.seek(0)
+                owner = lock.read().strip() or "?"
+                raise OutputError(f"process {owner} works in {path.parent}; wait for it or choose another --out")
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                    lock.truncate(0)
+                    lock.write(f"{os.getpid()}\n")
+                    lock.flush()
+                    return lock
+        except BaseException:
+            lock.close()
+            raise
+        lock.close()  # its owner has removed it meanwhile
+
+
+def _remove(lock: IO[str]) -> None:
+    """Remove a lock file, before it is let go of."""
+    with suppress(OSError):  # Windows does not remove what is open
+        os.unlink(lock.name)
+
+
+def _locked(handle: int) -> bool:
+    """Whether this process has the lock now, until it closes the file or ends."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            os.lseek(handle, 1 << 20, os.SEEK_SET)  # beyond the number, which others have to read
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
