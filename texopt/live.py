@@ -26,7 +26,7 @@ from texopt.live_state import Controls, Curves, Speed, Throttle, status
 from texopt.unlit import unlit_glb
 
 if TYPE_CHECKING:
-    from texopt.loop import Step
+    from texopt.run import Step
 
 log = logging.getLogger("texopt")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from texopt.loop import Step
+    from texopt.run import Step
 
 Clock = Callable[[], float]  # seconds
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Generator, Tensor
 
 from texopt import distributed
-from texopt.adam import Adam
 from texopt.backgrounds import Background, smooth_noise
 from texopt.cameras import Cameras, Sampler, sample_sphere
+from texopt.checkpoint import Checkpoint
 from texopt.errors import DependencyError, OptionError, RankError
 from texopt.features.backbones import DEFAULT, load_backbone
 from texopt.features.extractor import Activations, FeatureExtractor
@@ -24,46 +23,12 @@ from texopt.objectives.objective import Loss, Objective, as_objective
 from texopt.regions import Regions
 from texopt.render import Fragments, Scene, View, composite, to_device
 from texopt.result import Result
+from texopt.run import Run, Step, Terms
 from texopt.seams import Seams
 from texopt.texture.maps import Surface, Texture
 from texopt.transforms import Transform
 
 log = logging.getLogger("texopt")
-
-LATE = 8  # steps after which a loss is looked at that a GPU computes: it is not waited for
-
-
-class Terms(Mapping[str, float]):
-    """Losses by name. Those on a CUDA device are copied from there in the background, and waited for when asked for."""
-
-    def __init__(self, terms: Mapping[str, Tensor]) -> None:
-        values = torch.stack([term.detach() for term in terms.values()])
-        on_cuda = values.device.type == "cuda"
-        self._names, self._values, self._copied = list(terms), values.to("cpu", non_blocking=on_cuda), None
-        if on_cuda:
-            self._copied = torch.cuda.Event()
-            self._copied.record()
-
-    def __getitem__(self, name: str) -> float:
-        if self._copied is not None:
-            self._copied.synchronize()
-        return float(self._values[self._names.index(name)])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What the loop reports after a step. terms: every named term before weighting, and their weighted sum `loss`."""
-
-    number: int  # 1 is the first
-    steps: int
-    seconds: float  # since the start
-    terms: Mapping[str, float] = field(default_factory=dict)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -123,11 +88,6 @@ def _repeatable(transform: Transform | None, generator: Generator) -> Callable[[
     return lambda images: transform(Generator().manual_seed(seed), images)
 
 
-def _check_finite(number: int, terms: Mapping[str, float]) -> None:
-    if not math.isfinite(terms["loss"]):
-        raise OptionError(f"the objective became {terms['loss']} at step {number}; lower weights or learning rate")
-
-
 def _region(regions: Regions, fragments: Fragments, move: Callable[[Tensor], Tensor], where: str) -> Tensor:
     return move(regions(fragments, where)).round()
 
@@ -137,7 +97,7 @@ def optimize(
     view_size: int = 384, views_per_step: int = 1, learning_rate: float = 0.05, cameras: Sampler | None = None,
     background: Background | None = None, transform: Transform | None = None,
     backbone: str | FeatureExtractor = DEFAULT, seed: int = 0, device: str = "auto", raster: str = "auto",
-    on_step: Callable[[Step], None] | None = None,
+    on_step: Callable[[Step], None] | None = None, checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
 ) -> Result:  # fmt: skip
     """Optimise the texture of a mesh by gradient descent through random renderings of it.
 
@@ -158,13 +118,15 @@ def optimize(
         device: "auto", "cpu", "cuda", "mps", ...: where texture and network are.
         raster: "cpu", "nvdiffrast" (CUDA only), or "auto": nvdiffrast where it can be used.
         on_step: called after every step.
+        checkpoint: a file (.safetensors) that keeps the state of the run, every 30 seconds and at its end. If it is
+            there, the run goes on from it, bit for bit; or a Checkpoint, that says when and whether.
 
     Returns:
         a Result. Ctrl-C, or the death of another process, ends the loop early: the result has what there is, and
-        `interrupted` is set.
+        `interrupted` is set. So does a loss that stays NaN or infinite; single such steps are left out, see Guard.
 
     Raises:
-        TexoptError: an option that cannot be, weights that are missing, an objective that is no finite scalar.
+        TexoptError: an option that cannot be, weights that are missing, an objective that is no scalar or never finite.
     """
     check_options(steps, view_size, views_per_step, learning_rate, seed)
     views = distributed.own(views_per_step)
@@ -172,26 +134,28 @@ def optimize(
     objective.reset()
     target = resolve_device(device)
     extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone, device=target)
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        checkpoint = Checkpoint(checkpoint)
     sample_cameras, make_background = cameras or sample_sphere(), background or smooth_noise()
 
     surface = Surface(mesh, texture, target, raster)
     seams = Seams(mesh, target)
     scene, regions = Scene(mesh, target, raster, optimized=True), Regions(mesh, target)
-    adam = Adam(surface.textures.parameters(), learning_rate)
     generator = Generator().manual_seed(seed)
-    layers: set[str] = set()  # that the objective asks for, of the view and of the original
-    original_layers: set[str] = set()
-    scales = mean_scales(sample_cameras)
-    late = LATE if target.type == "cuda" else 0
-    history: list[Step] = []
+    run = Run(
+        {"steps": steps, "view_size": view_size, "learning_rate": learning_rate, "seed": seed},
+        surface.textures, objective, generator, mean_scales(sample_cameras), checkpoint,
+    )  # fmt: skip
+    parameters = list(surface.textures.parameters())
     interrupted = False
-    stop, start = distributed.Stop(), time.perf_counter()
+    stop = distributed.Stop()
     try:
-        for number in range(steps):
+        for number in range(run.step, steps):
             if stop.agreed():
                 raise KeyboardInterrupt
-            for group in adam.param_groups:
-                group["lr"] = learning_rate * learning_rate_at(number, steps)
+            if run.guard.hopeless:
+                log.warning("the loss or its gradient stays infinite or NaN; the run ends with what it has")
+                raise KeyboardInterrupt
             shot = sample_cameras(generator, views_per_step, number * views_per_step)[views]
             fragments = scene.rasterize(shot, view_size)
             behind = to_device(make_background(generator, views_per_step, view_size)[views], target)
@@ -206,9 +170,9 @@ def optimize(
                 image, before, mask = move(torch.cat([image, before, mask], 1)).split((3, 3, 1), 1)
                 before, mask = before.detach(), mask.detach()
             view = View(
-                image, mask, before, Activations(extractor, image, layers),
-                Activations(extractor, before, original_layers, False), extractor, points,
-                view_size * scales.setdefault(shot.zoom, mean_scale([shot])),
+                image, mask, before, Activations(extractor, image, run.layers),
+                Activations(extractor, before, run.original_layers, False), extractor, points,
+                view_size * run.scales.setdefault(shot.zoom, mean_scale([shot])),
                 number, steps, shot.zoom, partial(_region, regions, fragments, move),
             )  # fmt: skip
             loss, values = objective(view)
@@ -216,21 +180,22 @@ def optimize(
                 raise OptionError(
                     "the objective does not depend on the texture; make it of view.image or view.features"
                 )
-            terms = Terms(values | {"loss": loss})
-            if not late:
-                _check_finite(number + 1, terms)
-            adam.zero_grad(set_to_none=True)
+            run.adam.zero_grad(set_to_none=True)
             loss.backward()
-            distributed.average_gradients(surface.textures.parameters())
-            adam.step()
-            history.append(Step(number + 1, steps, time.perf_counter() - start, terms))
-            if late and len(history) > late:
-                _check_finite(history[-late].number, history[-late].terms)
+            distributed.average_gradients(parameters)
+            with run.changing():
+                run.guard.step(number + 1, learning_rate * learning_rate_at(number, steps), loss, parameters)
+                run.history.append(Step(number + 1, steps, run.seconds(), Terms(values | {"loss": loss})))
             if on_step is not None:
-                on_step(history[-1])
+                on_step(run.history[-1])
+            run.save_in_time()
     except KeyboardInterrupt:
         interrupted = True
     except RankError as error:
         log.warning("%s", error)
         interrupted = True
-    return Result(mesh, texture, history, interrupted)
+    finally:
+        run.save()
+    if run.step and run.guard.skipped == run.step:
+        raise OptionError("the loss or its gradient is not finite from the first step on; mend the objective")
+    return Result(mesh, texture, run.history, interrupted, run.guard.skipped)

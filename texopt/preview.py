@@ -18,7 +18,7 @@ from texopt.mesh import Mesh
 from texopt.render import Fragments, Scene, composite, look_up
 
 if TYPE_CHECKING:
-    from texopt.loop import Step
+    from texopt.run import Step
 
 Render = Callable[[Cameras], Tensor]  # cameras -> pictures [B,3,H,W] in [0,1]
 
@@ -88,10 +88,11 @@ def still(render: Render, mesh: Mesh, azimuth: float = 30.0, elevation: float = 
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:
-    """A moving average [N] with a Hann window a tenth as long; at the ends over what there is of it."""
-    half = len(values) // 20
+    """A moving average [N] with a Hann window a tenth as long, over what there is of it: at the ends, beside NaN."""
+    half, there = len(values) // 20, np.isfinite(values)
     window = np.hanning(2 * half + 3)[1:-1]
-    return np.convolve(values, window, "same") / np.convolve(np.ones(len(values)), window, "same")
+    with np.errstate(invalid="ignore"):
+        return np.convolve(np.where(there, values, 0), window, "same") / np.convolve(there, window, "same")
 
 
 def loss_plot(history: list[Step]) -> bytes:
@@ -119,7 +120,7 @@ def loss_plot(history: list[Step]) -> bytes:
             axes.plot(steps, smooth, color=color, linewidth=1.6, marker="o" if len(steps) == 1 else "")
             axes.set_title("weighted sum" if name == "loss" else name, loc="left", fontsize=10)
             axes.set_title(f"{smooth[-1]:.3g}", loc="right", fontsize=10, color=color)
-            if values.min() > 0:
+            if np.nanmin(values, initial=np.inf) > 0:
                 axes.set_ylim(bottom=0)
         for axes in grid:
             axes.grid(alpha=0.25)

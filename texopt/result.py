@@ -32,7 +32,7 @@ from texopt.uvspace import covered
 from texopt.viewer import viewer_html
 
 if TYPE_CHECKING:
-    from texopt.loop import Step
+    from texopt.run import Step
 
 COVERAGE_VIEWS, COVERAGE_SIZE = 48, 512
 COVERAGE_TEXELS = 2048  # a side; views of that size see no finer ones
@@ -79,11 +79,15 @@ class Result:
     """A textured mesh.
 
     mesh: as it was given. texture: the optimised nn.Module, or a list of them, one a map. history: a Step for every
-    step. interrupted: whether Ctrl-C ended the run early.
+    step. interrupted: whether the run ended early. skipped: steps that were left out, as
+    their loss or gradient was not finite.
     """
 
-    def __init__(self, mesh: Mesh, texture: Any, history: list[Step], interrupted: bool = False) -> None:
+    def __init__(
+        self, mesh: Mesh, texture: Any, history: list[Step], interrupted: bool = False, skipped: int = 0
+    ) -> None:
         self.mesh, self.texture, self.history, self.interrupted = mesh, texture, history, interrupted
+        self.skipped = skipped
 
     @cached_property
     def images(self) -> list[Tensor]:

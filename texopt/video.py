@@ -22,7 +22,7 @@ from texopt.mesh import Mesh
 from texopt.preview import Render, framed
 
 if TYPE_CHECKING:
-    from texopt.loop import Step
+    from texopt.run import Step
 
 PICTURES = 100  # of a timelapse
 PALETTE_PIXELS = 1 << 16  # that a GIF's colours are chosen from

@@ -28,7 +28,7 @@ from texopt.features.backbones import class_index, load_backbone
 from texopt.files import write_file
 from texopt.images import to_image
 from texopt.indexed import map_parts
-from texopt.loop import Step, check_options, optimize, resolve_device
+from texopt.loop import check_options, optimize, resolve_device
 from texopt.mesh import Mesh
 from texopt.objectives import Objective, as_objective, channel, logit
 from texopt.preview import SUPERSAMPLE, developed, draw, framed
@@ -36,6 +36,7 @@ from texopt.raster import backends
 from texopt.recipe import BACKGROUNDS, check_style, make_cameras, make_textures, style_objective, toward
 from texopt.render import Scene
 from texopt.result import Result
+from texopt.run import Step
 from texopt.texture import Texture, TextureSet
 from texopt.texture.image import check_size
 from texopt.texture.maps import Surface, with_kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -30,6 +31,13 @@ class Colors:
         self.memory: list[Tensor] = []
         self.generator = Generator().manual_seed(0)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"memory": self.memory, "generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.memory = list(state["memory"])
+        self.generator.set_state(state["generator"])
+
     def __call__(self, view: View) -> Tensor:
         mask = view.where(self.where) if self.where else view.mask
         seen = mask[:, 0].flatten().nonzero()[:, 0]
@@ -38,7 +46,7 @@ class Colors:
         some = seen[torch.randint(len(seen), (PIXELS,), generator=self.generator).to(seen.device)]
         pixels = view.image.transpose(0, 1).flatten(1)[:, some]
         axes = self.axes.to(pixels)
-        mixed = axes @ torch.cat([pixels, *self.memory], 1)
+        mixed = axes @ torch.cat([pixels, *(memory.to(pixels) for memory in self.memory)], 1)
         self.memory = [pixels.detach(), *self.memory][:MEMORY]
         place = torch.linspace(0, self.target.shape[1] - 1, mixed.shape[1]).long()
         goal = (axes @ self.target.to(pixels)).sort(1).values[:, place.to(pixels.device)]

@@ -7,8 +7,9 @@ an Objective of two terms; a plain Python function is turned into one where an o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,10 +39,16 @@ class Multiplier:
     def reset(self) -> None:
         self.logarithm = torch.zeros(())
 
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"logarithm": self.logarithm}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.logarithm = state["logarithm"]
+
     def update(self, value: Tensor, steps: int) -> Tensor:
         """Take in a loss of one of a run's steps; return the factor for it. 0, nothing to be seen, says nothing."""
         most = math.log(self.RANGE)
-        change = self.RATE / steps * (value / self.limit - 1).clamp(-1, 1) * (value > 0)
+        change = self.RATE / steps * (value / self.limit - 1).nan_to_num().clamp(-1, 1) * (value > 0)
         self.logarithm = (self.logarithm.to(value) + change).clamp(-most, most)
         return self.logarithm.exp()
 
@@ -52,6 +59,10 @@ class Term:
     loss: Loss
     weight: float = 1.0
     multiplier: Multiplier | None = None
+
+    def stateful(self) -> list[Any]:
+        """Its parts that know something of a run."""
+        return [part for part in (self.loss, self.multiplier) if hasattr(part, "state_dict")]
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,23 @@ class Objective:
                 term.multiplier.reset()
             if (forget := getattr(term.loss, "reset", None)) is not None:
                 forget()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What terms and multipliers know of a run, by a term's name, with the tensors themselves, not copies.
+
+        A loss of your own takes part with the methods state_dict and load_state_dict, as nn.Module has them; what it
+        keeps elsewhere is lost to `texopt resume`.
+        """
+        return {name: [part.state_dict() for part in term.stateful()] for name, term in self.named_terms().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """What state_dict gave. OptionError where it is of another objective."""
+        named = self.named_terms()
+        if list(named) != list(state):
+            raise OptionError(f"the run had the terms {', '.join(state)}, not {', '.join(named)}; start it again")
+        for name, term in named.items():
+            for part, known in zip(term.stateful(), state[name], strict=True):
+                part.load_state_dict(known)
 
     def named_terms(self) -> dict[str, Term]:
         """The terms by name; names that occur again get a number."""

@@ -119,18 +119,27 @@ class GramEMA:
     def update(self, grams: dict[str, Tensor], seen: Tensor | None = None) -> dict[str, Tensor]:
         """Take the current views' Gram matrices in; return the averages, with the current ones' gradient.
 
-        seen: 0 if the views show nothing, which changes nothing; else 1, as by default.
+        seen: 0 if the views show nothing, which changes nothing, as do matrices that are not finite; else 1.
         """
         seen = self.count.new_ones(()) if seen is None else seen
+        seen = seen * torch.stack([gram.detach().sum() for gram in grams.values()]).isfinite().all()
         count = self.count.to(seen)
         taken = seen * (1 - (count / (count + 1)).clamp(max=self.decay))
         self.count = count + seen
         averaged = {}
         for layer, gram in grams.items():
             value = gram.detach()
-            self.state[layer] = torch.lerp(self.state.get(layer, value), value, taken)
+            before = self.state.get(layer, value).to(value)
+            moved = torch.where(count > 0, torch.lerp(before, value, taken), value)
+            self.state[layer] = torch.where(seen > 0, moved, before)
             averaged[layer] = gram + (self.state[layer] - value)
         return averaged
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"state": dict(self.state), "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.state, self.count = dict(state["state"]), state["count"]
 
 
 class Style:
@@ -149,6 +158,24 @@ class Style:
     def reset(self) -> None:
         """Forget targets and averages: they are of a network and a size of views."""
         self.targets, self.averages, self.original_averages = {}, {}, {}
+
+    def state_dict(self) -> dict[float, Any]:
+        """For every zoom the targets and both averages."""
+        return {
+            zoom: [targets, self.averages[zoom].state_dict(), self.original_averages[zoom].state_dict()]
+            for zoom, targets in self.targets.items()
+        }
+
+    def load_state_dict(self, state: dict[float, Any]) -> None:
+        self.reset()
+        for zoom, (targets, average, original) in state.items():
+            self._look_from(zoom, targets)
+            self.averages[zoom].load_state_dict(average)
+            self.original_averages[zoom].load_state_dict(original)
+
+    def _look_from(self, zoom: float, targets: dict[str, Tensor]) -> None:
+        self.targets[zoom] = targets
+        self.averages[zoom], self.original_averages[zoom] = GramEMA(self.decay), GramEMA(self.decay)
 
     def prepare(self, view: View) -> dict[str, Tensor]:
         """Gram matrices of the paintings as large as they are on the mesh, weighted with their shares."""
@@ -169,9 +196,8 @@ class Style:
 
     def __call__(self, view: View) -> Tensor:
         if view.zoom not in self.targets:
-            self.targets[view.zoom] = self.prepare(view)
-            self.averages[view.zoom], self.original_averages[view.zoom] = GramEMA(self.decay), GramEMA(self.decay)
-        goals = self.targets[view.zoom]
+            self._look_from(view.zoom, self.prepare(view))
+        goals = {layer: target.to(view.image.device) for layer, target in self.targets[view.zoom].items()}
         mask = view.where(self.where) if self.where else view.mask
         seen = distributed.averaged(mask.sum()).sign()
         if not self.object_only:

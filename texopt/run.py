@@ -1,0 +1,162 @@
+"""Run: all that changes while the loop goes on, and so all that a checkpoint holds."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from texopt import distributed
+from texopt.adam import Adam
+from texopt.checkpoint import Checkpoint
+from texopt.errors import OptionError, OutputError
+from texopt.guard import Guard
+from texopt.late import Late
+from texopt.objectives.objective import Objective
+
+log = logging.getLogger("texopt")
+
+
+class Terms(Mapping[str, float]):
+    """Losses by name; those on a CUDA device are waited for when they are asked for."""
+
+    def __init__(self, terms: Mapping[str, Tensor]) -> None:
+        self._names, self._values = list(terms), Late(torch.stack([term.detach() for term in terms.values()]))
+
+    def __getitem__(self, name: str) -> float:
+        return self._values.values()[self._names.index(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the loop reports after a step. terms: every named term before weighting, and their weighted sum `loss`."""
+
+    number: int  # 1 is the first
+    steps: int
+    seconds: float  # since the start
+    terms: Mapping[str, float] = field(default_factory=dict)
+
+
+class Run:
+    """The state of a run, which goes on from a checkpoint if there is one.
+
+    What a step changes before its end (random numbers, averages of the objective) is also known as it was after the
+    last one, so that a run that is interrupted within a step loses only that step.
+
+    Args:
+        settings: of the run, that have to be the same when it goes on.
+        textures: what is optimised. objective, generator: with their state.
+        scales: of views, by their zoom.
+    """
+
+    def __init__(
+        self, settings: dict[str, Any], textures: nn.Module, objective: Objective, generator: Generator,
+        scales: dict[float, float], checkpoint: Checkpoint | None,
+    ) -> None:  # fmt: skip
+        self.settings, self.textures, self.objective, self.generator = settings, textures, objective, generator
+        self.scales, self.checkpoint = scales, checkpoint
+        self.layers: set[str] = set()  # that the objective asks for, of the view and of the original
+        self.original_layers: set[str] = set()
+        self.history: list[Step] = []
+        self._saved, self._whole, start = 0, True, 0.0
+        found = checkpoint.read() if checkpoint else None
+        if found:
+            self._load_textures(found)
+        self.adam = Adam(textures.parameters(), settings["learning_rate"])
+        self.guard = Guard(self.adam)
+        if found:
+            self._load(found)
+            start = found["seconds"]
+        self._start = time.perf_counter() - start
+        self._between = self._now()
+
+    def seconds(self) -> float:
+        """Since the start, without the time between a stop and a resume."""
+        return time.perf_counter() - self._start
+
+    @property
+    def step(self) -> int:
+        """How many steps are done."""
+        return len(self.history)
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Around the end of a step, within which the parts do not fit together."""
+        self._whole = False
+        yield
+        self._between = self._now()
+        self._whole = True
+
+    def save_in_time(self) -> None:
+        """Write a checkpoint if one is due."""
+        if self.checkpoint and self.checkpoint.due():
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint, as of the last whole step. Where it cannot be written, it says so and goes on."""
+        new = self.step > self._saved and self.guard.skipped < self.step
+        if not self.checkpoint or not new or not self._whole or distributed.rank():
+            return
+        try:
+            self.checkpoint.write(self._state())
+            self._saved = self.step
+        except OutputError as error:
+            log.warning("%s; the run goes on without a checkpoint", str(error).split(";")[0])
+
+    def _now(self) -> dict[str, Any]:
+        return {
+            "generator": self.generator.get_state(), "objective": self.objective.state_dict(),
+            "layers": sorted(self.layers), "original_layers": sorted(self.original_layers),
+            "scales": dict(self.scales),
+        }  # fmt: skip
+
+    def _state(self) -> dict[str, Any]:
+        names = list(self.history[0].terms)
+        return {
+            "step": self.step, "seconds": self.history[-1].seconds, "settings": self.settings,
+            "textures": self.textures.state_dict(), "adam": self.adam.state_dict(), "guard": self.guard.state_dict(),
+            "names": names, "times": torch.tensor([step.seconds for step in self.history], dtype=torch.float64),
+            "values": torch.tensor(
+                [[step.terms[name] for name in names] for step in self.history], dtype=torch.float64
+            ),
+        } | self._between  # fmt: skip
+
+    def _load_textures(self, state: dict[str, Any]) -> None:
+        assert self.checkpoint
+        path = self.checkpoint.path
+        for name, value in self.settings.items():
+            if state["settings"].get(name) != value:
+                before = state["settings"].get(name)
+                raise OptionError(f"{path} is of a run with {name} {before}, not {value}; delete it to start anew")
+        devices = {name: tensor.device for name, tensor in self.textures.state_dict().items()}
+        try:
+            loaded = {name: tensor.to(devices[name]) for name, tensor in state["textures"].items()}
+            self.textures.load_state_dict(loaded, assign=True)
+        except (RuntimeError, KeyError):
+            raise OptionError(f"{path} is of a run with other textures; delete it to start anew") from None
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self.adam.load_state_dict(state["adam"])
+        self.guard.load_state_dict(state["guard"])
+        self.objective.load_state_dict(state["objective"])
+        self.generator.set_state(state["generator"])
+        self.layers, self.original_layers = set(state["layers"]), set(state["original_layers"])
+        self.scales.update(state["scales"])
+        rows = zip(state["times"].tolist(), state["values"].tolist(), strict=True)
+        self.history = [
+            Step(number + 1, self.settings["steps"], seconds, dict(zip(state["names"], values, strict=True)))
+            for number, (seconds, values) in enumerate(rows)
+        ]
+        self._saved = self.step
