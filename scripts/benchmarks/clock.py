@@ -1,0 +1,118 @@
+"""Where the time of an optimisation step goes: timers around what texopt.loop calls, put there from outside."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from texopt import objectives, render, seams
+from texopt.features import FeatureExtractor
+from texopt.texture import maps
+
+CAMERAS, BACKGROUND = "cameras", "background"
+VIEW, BACKWARD = "network: forward", "network: backward"
+ORIGINAL = "network: forward of the original"
+OBJECTIVE, GRADIENT = "objective: forward", "objective: backward"
+TEXTURE, ADAM, REST = "texture: backward", "Adam", "rest"
+CALLS = (  # (class or module, function, part)
+    (render.Scene, "rasterize", "rasterise"),
+    (seams.Seams, "extend", "seams: points, and colours taken apart"),
+    (seams.Seams, "split", "seams: points, and colours taken apart"),
+    (maps.TextureSet, "sample", "texture: decode and look-up"),
+    (maps.Surface, "sample", "original: look-up"),  # without the textures', which are within it
+    (objectives.Objective, "__call__", OBJECTIVE),
+    (torch.Tensor, "backward", GRADIENT),  # of the objective first, see _timed_network
+)
+PARTS = (
+    CAMERAS, "rasterise", CALLS[1][2], BACKGROUND, CALLS[3][2], CALLS[4][2], VIEW, ORIGINAL, OBJECTIVE, GRADIENT,
+    BACKWARD, TEXTURE, ADAM, REST,
+)  # fmt: skip
+
+
+class Clock:
+    """Divides time over parts by name: of parts within parts the innermost, and REST where there is none."""
+
+    def __init__(self) -> None:
+        self.stack = [REST]
+        self.begin()
+
+    def begin(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self.last = time.perf_counter()
+
+    def end(self) -> Counter[str]:
+        """Seconds by part since `begin`."""
+        self._account()
+        return self.seconds
+
+    def _account(self) -> None:
+        now = time.perf_counter()
+        self.seconds[self.stack[-1]] += now - self.last
+        self.last = now
+
+    def enter(self, part: str) -> None:
+        self._account()
+        self.stack.append(part)
+
+    def leave(self) -> None:
+        self._account()
+        self.stack.pop()
+
+    def become(self, part: str) -> None:
+        """The innermost part ends, and another one takes its place."""
+        self._account()
+        self.stack[-1] = part
+
+    def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, whose time is that part's."""
+
+        def call(*args: Any, **options: Any) -> Any:
+            self.enter(part)
+            try:
+                return function(*args, **options)
+            finally:
+                self.leave()
+
+        return call
+
+
+def _timed_network(clock: Clock, forward: Callable[..., Any]) -> Callable[..., Any]:
+    """FeatureExtractor.forward with timers. autograd goes backward in the reverse order of the operations: through the
+    objective, until a layer's gradient is there, then through the network, until the image's is, then to the texture.
+    """
+    of_view, of_original = clock.timed(VIEW, forward), clock.timed(ORIGINAL, forward)
+
+    def call(extractor: FeatureExtractor, image: torch.Tensor, *args: Any) -> dict[str, torch.Tensor]:
+        if not (image.requires_grad and torch.is_grad_enabled()):
+            return of_original(extractor, image, *args)  # type: ignore[no-any-return]
+        image.register_hook(lambda _: clock.become(TEXTURE))
+        found: dict[str, torch.Tensor] = of_view(extractor, image, *args)
+        for values in found.values():
+            values.register_hook(lambda _: clock.become(BACKWARD))
+        return found
+
+    return call
+
+
+@contextmanager
+def timers(clock: Clock) -> Iterator[None]:
+    """What texopt.loop calls is timed. A function that this version of texopt has not got is a part of the rest."""
+    with ExitStack() as undo:
+        for owner, name, part in CALLS:
+            if hasattr(owner, name):
+                undo.enter_context(mock.patch.object(owner, name, clock.timed(part, getattr(owner, name))))
+        network = _timed_network(clock, FeatureExtractor.forward)
+        undo.enter_context(mock.patch.object(FeatureExtractor, "forward", network))
+        for hook in (
+            register_optimizer_step_pre_hook(lambda *_: clock.enter(ADAM)),
+            register_optimizer_step_post_hook(lambda *_: clock.leave()),
+        ):
+            undo.callback(hook.remove)
+        yield
