@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from texopt.export.mtl import MtlWriter
-from texopt.export.names import safe_name
+from texopt.export.names import library_file, line_name, safe_name, stem_beside
 from texopt.export.objtext import face_lines, normal_lines, uv_lines, vertex_lines
 from texopt.images import png_bytes
 from texopt.maps import TextureMap
@@ -93,7 +93,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
     """Names of materials as a line of an OBJ can have them: not empty, without line ends, each one only once."""
     out: list[str] = []
     for name in names:
-        chosen = cleaned = " ".join(name.split()) or MATERIAL
+        chosen = cleaned = line_name(name) or MATERIAL
         number = 1
         while chosen in out:
             number += 1
@@ -114,7 +114,7 @@ def _from_arrays(mesh: Mesh, library: str) -> list[str]:
     for start, end in zip(starts, [*starts[1:], len(texts)], strict=True):
         item, material = pairs[start].tolist()
         if item != shown:
-            out.append(f"o {' '.join(mesh.objects[item].split()) or mesh.name}")
+            out.append(f"o {line_name(mesh.objects[item]) or line_name(mesh.name)}")
             shown = item
         out += [f"usemtl {materials[material]}", *texts[start:end]]
     return out
@@ -152,7 +152,8 @@ def _write_made(mesh: Mesh, path: Path, textures: dict[int, Path], writer: MtlWr
         texture = mesh.maps[shown]
         file = textures[shown].name if shown in textures else None
         if file is None and texture.original.size > 3:  # it is kept
-            file = writer.bring(f"{path.stem}_{safe_name(texture.name)}", {".png": _original_png(texture)}) + ".png"
+            stem = f"{stem_beside(path)}_{safe_name(texture.name)}"
+            file = f"{writer.bring(stem, {'.png': _original_png(texture)})}.png"
         writer.add_plain(name, file, tuple(float(x) for x in texture.original[0, 0] / 255.0))
 
 
@@ -165,7 +166,7 @@ def obj_files(mesh: Mesh, path: Path, textures: dict[int, Path]) -> dict[Path, b
 
     The OBJ is the last, so that it never names what is not there.
     """
-    library = path.with_suffix(".mtl")
+    library = library_file(path)
     folder = mesh.files[0].parent if mesh.files else path.parent
     writer = MtlWriter(path.parent, folder, {file.name for file in textures.values()})
     if isinstance(mesh.source, ObjFile):
