@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
     new = ~np.array([texture.own_uvs for texture in mesh.maps])[mesh.face_map]
     anew = bool(new.any())
     rewritten: dict[int, list[str]] = defaultdict(list)
+    shown = {*obj.triangle_line.tolist()}
     if anew:
         # lines with relative indices count what stands before them, and that changes
         relative = [line for line in np.unique(obj.triangle_line[~new]).tolist() if "-" in obj.lines[line]]
@@ -48,12 +50,14 @@ def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
             if anew:
                 out += uv_lines(mesh.uvs)
             out += [] if first_has_material else [f"usemtl {unnamed}"]
-        if key == "mtllib" or (key == "vt" and anew):
-            continue
+        if key == "mtllib" or (anew and (key == "vt" or (key == "f" and number not in shown))):
+            continue  # an f of less than three corners is no face, and may refer to UVs that are gone
         if key == "usemtl" and line.split() == ["usemtl"]:
             out.append(f"usemtl {unnamed}")
         elif number in rewritten:
             out += rewritten[number]
+        elif key == "l" and anew:
+            out.append(re.sub(r"/\S*", "", line))
         else:
             out.append(line)
     return out
