@@ -23,7 +23,7 @@ from texopt import Mesh, TextureMap
 
 ALPHABET = "aB é漢😀#-_.'%<>[]{}=*1"  # of names, with what files have a meaning for
 NAMES = st.text(st.sampled_from(ALPHABET + '/\\"\t\n\r\0\x85\u2028\udce9'), max_size=8)  # as glTF can have them
-LINE_NAMES = st.text(st.sampled_from(ALPHABET + "\\\udce9"), max_size=8).map(lambda name: name.strip().rstrip("\\"))
+LINE_NAMES = st.text(st.sampled_from(ALPHABET + "\\\udce9"), max_size=8).map(lambda name: name.strip().rstrip("\\ "))
 STEMS = (
     st.text(st.sampled_from(ALPHABET + "\\\t\n\udce9"), min_size=1, max_size=8) | st.sampled_from(["b1002", "-s 1 b"])
 ).filter(lambda name: name.strip("."))
@@ -60,18 +60,19 @@ class Model:
         return folder / "mesh.npz"
 
 
+def one_cell_a_face(vertices: np.ndarray, faces: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """In the place of texopt.unwrap.unwrap_faces: new UVs at once, with every face in a cell of its own."""
+    side = int(np.ceil(np.sqrt(len(faces))))
+    cell = np.stack(np.divmod(np.arange(len(faces)), side), 1)[:, None]
+    uvs = (cell + np.array([[0.1, 0.1], [0.9, 0.1], [0.1, 0.9]])) / side
+    return uvs.reshape(-1, 2), np.arange(3 * len(faces), dtype=np.int32).reshape(-1, 3)
+
+
 @contextmanager
 def workplace() -> Iterator[Path]:
-    """A folder; meanwhile new UVs put every face into a cell of its own, without xatlas; sizes are small."""
-
-    def unwrap(vertices: np.ndarray, faces: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-        side = int(np.ceil(np.sqrt(len(faces))))
-        cell = np.stack(np.divmod(np.arange(len(faces)), side), 1)[:, None]
-        uvs = (cell + np.array([[0.1, 0.1], [0.9, 0.1], [0.1, 0.9]])) / side
-        return uvs.reshape(-1, 2), np.arange(3 * len(faces), dtype=np.int32).reshape(-1, 3)
-
+    """A folder; meanwhile unwrapping takes no time, and sizes are small."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("texopt.unwrap.unwrap_faces", unwrap)
+        patch.setattr("texopt.unwrap.unwrap_faces", one_cell_a_face)
         patch.setattr("texopt.original.SIZE", 64)
         patch.setattr("texopt.unwrap.OVERLAP", ((64, 0.01),))
         yield Path(folder)
@@ -100,7 +101,7 @@ class WrittenObj:
         return Files("a.obj", {"a.obj": encode(self.text)}).write(folder)
 
 
-IDLE = ["", " ", "# comment é", "#f 1 2 3", "g a  b", "s off", "l 1 2", "p 1", "vp 0 0", "usemap x", "\t# v 1 2"]
+IDLE = ["", " ", "# comment é", "#f 1 2 3", "g a  b", "s off", "l 1/1 -1/-1", "p 1", "vp 0 0", "usemap x", "\t# v 1 2"]
 SPACES = st.sampled_from([" ", "  ", "\t", " \\\n ", "\t\\\n"])
 NUMBERS = st.floats(-1e6, 1e6) | st.integers(-9, 9).map(float)
 

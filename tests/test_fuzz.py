@@ -61,7 +61,7 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("CRITICAL", logger="texopt")
 
 
-@of_every(obj_texts(), 100)
+@of_every(obj_texts(), 60)
 def test_an_obj_reads_as_it_was_written(written: WrittenObj) -> None:
     with workplace() as folder:
         obj = read_obj(written.write(folder))
@@ -72,7 +72,7 @@ def test_an_obj_reads_as_it_was_written(written: WrittenObj) -> None:
     assert [obj.object_names[index] for index in obj.triangle_object] == written.objects
 
 
-@of_every(mtl_texts(), 60)
+@of_every(mtl_texts(), 40)
 def test_an_mtl_reads_as_it_was_written(written: WrittenMtl) -> None:
     with workplace() as folder:
         materials = read_mtl(written.write(folder))
@@ -104,7 +104,7 @@ def assert_names(names: list[str], again: list[str]) -> None:
         return "".join(filter(str.isalnum, name)).rstrip("0123456789")
 
     for name, other in zip(names, again, strict=True):
-        assert letters(other) == letters(name) or not name.strip()
+        assert letters(other) == letters(name) or not letters(name)
 
 
 def loaded(path: Path) -> Mesh:
@@ -131,13 +131,14 @@ def assert_same(mesh: Mesh, again: Mesh, *names: str) -> None:
         np.testing.assert_array_equal(getattr(again, name), getattr(mesh, name), err_msg=name)
 
 
-@of_every(obj_files(), 40)
+@of_every(obj_files(), 25)
 def test_an_obj_exported_as_obj_reads_back_the_same(files: Files) -> None:
     with workplace() as folder:
         mesh = loaded(files.write(folder / "in"))
         again = round_trip(mesh, folder / "out é" / "b x.obj")
-    assert_same(mesh, again, "vertices", "faces", "normals", "face_normals", "face_object", "objects")
-    assert_same(mesh, again, "face_uvs")
+    assert_same(mesh, again, "vertices", "faces", "face_uvs", "normals", "face_normals")
+    objects = [[one.objects[index] for index in one.face_object] for one in (mesh, again)]
+    assert objects[1] == objects[0]
     if mesh.own_uvs:
         assert_same(mesh, again, "uvs")
     else:
@@ -166,7 +167,7 @@ def assert_corners(mesh: Mesh, again: Mesh, order: np.ndarray) -> None:
     np.testing.assert_array_equal(again.uvs[again.face_uvs], as_gltf(mesh.uvs[mesh.face_uvs][order]))
 
 
-@of_every(obj_files(), 30)
+@of_every(obj_files(), 20)
 def test_an_obj_exported_as_glb_reads_back_the_same(files: Files) -> None:
     with workplace() as folder:
         mesh = loaded(files.write(folder / "in"))
@@ -175,7 +176,7 @@ def test_an_obj_exported_as_glb_reads_back_the_same(files: Files) -> None:
     assert_corners(mesh, again, order)
 
 
-@of_every(glb_files(), 30)
+@of_every(glb_files(), 20)
 def test_a_glb_exported_as_glb_reads_back_the_same(files: Files) -> None:
     with workplace() as folder:
         mesh = loaded(files.write(folder / "in"))
@@ -189,7 +190,7 @@ def test_a_glb_exported_as_glb_reads_back_the_same(files: Files) -> None:
     assert_same(mesh, again, "face_object", "objects")
 
 
-@of_every(glb_files(), 30)
+@of_every(glb_files(), 20)
 def test_a_glb_exported_as_obj_reads_back_the_same(files: Files) -> None:
     with workplace() as folder:
         mesh = loaded(files.write(folder / "in"))
@@ -220,7 +221,7 @@ def has_area(mesh: Mesh) -> bool:
     return bool(areas(mesh.vertices, mesh.faces).max() > 1e-6 * size**2 and size > 1e-30)
 
 
-@of_every(models(), 60)
+@of_every(models(), 25)
 def test_a_mesh_exported_as_obj_reads_back_the_same(model: Model) -> None:
     assume(has_area(model.mesh))
     with workplace() as folder:
@@ -228,7 +229,7 @@ def test_a_mesh_exported_as_obj_reads_back_the_same(model: Model) -> None:
     assert_as_text(model.mesh, again)
 
 
-@of_every(models(), 60)
+@of_every(models(), 25)
 def test_a_mesh_exported_as_glb_reads_back_the_same(model: Model) -> None:
     mesh = model.mesh
     assume(has_area(mesh))
@@ -265,16 +266,16 @@ def survives(files: Files) -> None:
             assert len(again.faces) == len(mesh.faces)
 
 
-@of_every(damaged(obj_files()), 60)
+@of_every(damaged(obj_files()), 25)
 def test_a_damaged_obj_is_a_mesh_or_an_error(files: Files) -> None:
     survives(files)
 
 
-@of_every(damaged(glb_files()), 80)
+@of_every(damaged(glb_files()), 40)
 def test_a_damaged_glb_is_a_mesh_or_an_error(files: Files) -> None:
     survives(files)
 
 
-@of_every(damaged(st.sampled_from(other_files())), 80)
+@of_every(damaged(st.sampled_from(other_files())), 40)
 def test_a_damaged_ply_or_stl_is_a_mesh_or_an_error(files: Files) -> None:
     survives(files)
