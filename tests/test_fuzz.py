@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import make_cube
 from fuzzing import (
     Files,
     Model,
@@ -279,3 +281,29 @@ def test_a_damaged_glb_is_a_mesh_or_an_error(files: Files) -> None:
 @of_every(damaged(st.sampled_from(other_files())), 40)
 def test_a_damaged_ply_or_stl_is_a_mesh_or_an_error(files: Files) -> None:
     survives(files)
+
+
+# what was found
+
+
+def test_a_word_is_a_map_options_only_value(tmp_path: Path) -> None:
+    (tmp_path / "a.mtl").write_text("newmtl a\nmap_Kd -clamp on b x.png\nnewmtl b\nmap_Kd -s 1 2 -imfchan l m y.png\n")
+    assert [mtl.texture for mtl in read_mtl(tmp_path / "a.mtl").values()] == ["b x.png", "m y.png"]
+
+
+@pytest.mark.parametrize("stem", ["-s 1 b", "a\\b", " a  b", "b<UDIM>", "b1002", "-"])
+def test_an_obj_names_the_files_beside_it(tmp_path: Path, stem: str) -> None:
+    cube = make_cube()
+    mesh = replace(cube, uvs=cube.uvs + np.array([1, 0]), materials=("a\\",), objects=("o\\",))
+    again = round_trip(mesh, tmp_path / f"{stem}.obj")
+    assert_as_text(mesh, again)
+    assert again.objects == ("o",)
+
+
+def test_new_uvs_leave_no_reference_to_old_ones(tmp_path: Path) -> None:
+    head = "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 1\n"
+    (tmp_path / "a.obj").write_text(head + "f 1/-2 2/-1\nl 1/1 -1/-1\nf 1 2 3\n")
+    with workplace():
+        round_trip(load_mesh(tmp_path / "a.obj"), tmp_path / "b.obj")
+    lines = (tmp_path / "b.obj").read_text().splitlines()
+    assert [line for line in lines if line[0] in "fl"] == ["l 1 -1", "f 1/1 2/2 3/3"]
