@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_cube
+from fuzzing import one_cell_a_face
 from gltf_builder import QUAD, Builder, encoded, picture, unpacked, values_of
 from PIL import Image
 from torch import Tensor
@@ -29,14 +30,7 @@ from texopt.render import look_up, rasterize
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small textures, and new UVs that put every face into a cell of its own."""
-
-    def unwrap(vertices: np.ndarray, faces: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-        side = int(np.ceil(np.sqrt(len(faces))))
-        cell = np.stack(np.divmod(np.arange(len(faces)), side), 1)[:, None]
-        uvs = (cell + np.array([[0.1, 0.1], [0.9, 0.1], [0.1, 0.9]])) / side
-        return uvs.reshape(-1, 2), np.arange(3 * len(faces), dtype=np.int32).reshape(-1, 3)
-
-    monkeypatch.setattr("texopt.unwrap.unwrap_faces", unwrap)
+    monkeypatch.setattr("texopt.unwrap.unwrap_faces", one_cell_a_face)
     monkeypatch.setattr("texopt.original.SIZE", 64)
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from texopt.errors import MeshError
 from texopt.obj import MtlMaterial, ObjFile, read_mtl, read_obj
@@ -215,54 +211,3 @@ def test_materials_keep_their_lines_and_maps(tmp_path: Path) -> None:
         "map_kd": "my skin.png", "map_ks": "gloss.png", "map_bump": "my bumps.png", "bump": "b.png", "disp": "d.tif",
         "decal": "e.png", "norm": "n.png", "map_pr": "r.png", "refl": "the sky.png", "map_d": "b.png",
     }  # fmt: skip
-
-
-@dataclass
-class Written:
-    """The text of an OBJ file and what is in it."""
-
-    text: str
-    vertices: list[tuple[float, ...]]
-    uvs: list[tuple[float, ...]]
-    normals: list[tuple[float, ...]]
-    corners: list[list[tuple[int, int, int]]]
-
-
-@st.composite
-def obj_files(draw: st.DrawFn) -> Written:
-    """Blocks of v, vt, vn, each with polygons over all that stands before; any mix of separators and indices."""
-    number = st.floats(-1e6, 1e6)
-    space = st.sampled_from([" ", "  ", "\t", " \\\n "])
-    values: tuple[list[tuple[float, ...]], ...] = ([], [], [])
-    corners: list[list[tuple[int, int, int]]] = []
-    lines: list[str] = []
-    for _ in range(draw(st.integers(1, 3))):
-        for kind, (key, width) in enumerate((("v", 3), ("vt", 2), ("vn", 3))):
-            for row in draw(st.lists(st.tuples(*[number] * width), min_size=3 if kind == 0 else 1, max_size=4)):
-                values[kind].append(row)
-                lines.append(draw(space).join([key, *map(repr, row)]))
-        for _ in range(draw(st.integers(0, 3))):
-            polygon, words = [], ["f"]
-            with_uv, with_normal = draw(st.booleans()), draw(st.booleans())
-            for _ in range(draw(st.integers(3, 5))):
-                index, parts = [-1, -1, -1], ["", "", ""]
-                for kind, present in enumerate((True, with_uv, with_normal)):
-                    if present:
-                        index[kind] = draw(st.integers(0, len(values[kind]) - 1))
-                        parts[kind] = str(index[kind] - len(values[kind]) if draw(st.booleans()) else index[kind] + 1)
-                polygon.append((index[0], index[1], index[2]))
-                words.append("/".join(parts).rstrip("/"))
-            lines.append(draw(space).join(words))
-            corners += [[polygon[0], polygon[i], polygon[i + 1]] for i in range(1, len(polygon) - 1)]
-    return Written(draw(st.sampled_from(["\n", "\r\n"])).join(lines), *values, corners)
-
-
-@settings(max_examples=60, deadline=None)
-@given(obj_files())
-def test_any_obj_parses_to_what_was_written(written: Written) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        obj = parse(Path(folder), written.text)
-    np.testing.assert_array_equal(obj.vertices, written.vertices)
-    np.testing.assert_array_equal(obj.uvs, written.uvs)
-    np.testing.assert_array_equal(obj.normals, written.normals)
-    np.testing.assert_array_equal(obj.corners, np.array(written.corners, np.int64).reshape(-1, 3, 3))

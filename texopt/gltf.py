@@ -196,14 +196,19 @@ class GltfFile:
     def add_image(self, data: bytes, name: str) -> int:
         """A new image, PNG; its index."""
         images = self.document.setdefault("images", [])
-        images.append({"name": name, "mimeType": "image/png", "bufferView": self.add_view(data)})
+        images.append({"name": written_name(name), "mimeType": "image/png", "bufferView": self.add_view(data)})
         return len(images) - 1
 
 
 def name_of(entry: dict[str, Any], default: str = "") -> str:
     """An object's name, as text that can be written."""
     name = entry.get("name")
-    return name.encode("utf-8", "replace").decode() if name and isinstance(name, str) else default
+    return written_name(name) if name and isinstance(name, str) else default
+
+
+def written_name(name: str) -> str:
+    """A name without what is no character: lone surrogates, which stand for bytes of files that are not UTF-8."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def numbers(item: dict[str, Any], key: str, default: Sequence[float]) -> np.ndarray:

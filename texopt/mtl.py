@@ -24,7 +24,8 @@ class MtlMaterial:
 
 
 # texture options such as `-s 2 2 1 -clamp on`; what follows them is the file name, which may contain spaces
-_OPTION = r"-[a-zA-Z]+(?:\s+(?:on|off|[rgbmlz]|[-+.\d][-+.\deE]*)){1,3}\s+|-type\s+(?:sphere|cube_[a-z]+)\s+"
+_VALUES = r"(?:on|off|[rgbmlz]|[-+.\d][-+.\deE]*(?:\s+[-+.\d][-+.\deE]*){0,2})"  # a word, or up to three numbers
+_OPTION = rf"-[a-zA-Z]+\s+{_VALUES}\s+|-type\s+(?:sphere|cube_[a-z]+)\s+"
 _OPTIONS_AND_FILE = re.compile(rf"(?:{_OPTION})*(.+)")
 
 

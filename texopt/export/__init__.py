@@ -10,7 +10,7 @@ from torch import Tensor
 
 from texopt.errors import OptionError, OutputError
 from texopt.export.gltf import glb_bytes
-from texopt.export.names import texture_files
+from texopt.export.names import library_file, texture_files
 from texopt.export.obj import obj_files
 from texopt.files import write_file
 from texopt.images import png_bytes
@@ -31,7 +31,7 @@ def check_target(mesh: Mesh, path: str | os.PathLike[str]) -> Path:
     check_ending(path)
     written = {path} if path.suffix.lower() == ".glb" else set(_textures(mesh, path).values())
     if path.suffix.lower() == ".obj":
-        written |= {path, path.with_suffix(".mtl")}
+        written |= {path, library_file(path)}
     _check_sources(mesh, path, written)
     return path
 

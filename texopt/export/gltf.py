@@ -20,7 +20,7 @@ from texopt.export.gltf_parts import (
     mark_unlit,
     smallest,
 )  # fmt: skip
-from texopt.gltf import GltfFile
+from texopt.gltf import GltfFile, written_name
 from texopt.images import png_bytes, to_tensor
 from texopt.indexed import indexed_part
 from texopt.mesh import Mesh
@@ -69,7 +69,7 @@ def _document(mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> GltfFile:
             pbr["baseColorTexture"] = {"index": textures.of(shown)}
         else:
             pbr["baseColorFactor"] = [*srgb_to_linear(texture.original[0, 0] / 255.0).tolist(), 1.0]
-        material: dict[str, Any] = {"name": name or mesh.name, "pbrMetallicRoughness": pbr}
+        material: dict[str, Any] = {"name": written_name(name or mesh.name), "pbrMetallicRoughness": pbr}
         if not solid:  # as renderings have it: leaves and cloths have two sides
             material["doubleSided"] = True
         if texture.alpha is not None:
@@ -87,7 +87,7 @@ def _document(mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> GltfFile:
     for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
         item, index = groups[start].tolist()
         if item not in node_of:
-            name = mesh.objects[item] or mesh.name
+            name = written_name(mesh.objects[item] or mesh.name)
             place = _place(mesh.vertices[mesh.faces[mesh.face_object == item]])
             node: dict[str, Any] = {"name": name, "mesh": len(document["meshes"])}
             document["nodes"].append(node | ({"translation": place.tolist()} if place.any() else {}))

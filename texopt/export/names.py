@@ -15,13 +15,31 @@ def safe_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._")[:LONGEST] or "material"
 
 
+def line_name(name: str) -> str:
+    """A name as lines of OBJ and MTL can have it: no line ends, no backslash at its end, which would join the next."""
+    return " ".join(name.split()).rstrip("\\ ")
+
+
+def stem_beside(path: Path) -> str:
+    """The stem of the files beside an OBJ: its own, so that a line can name them.
+
+    A backslash would be a folder's, a dash at the beginning an option's, <UDIM> a set's, and double spaces get lost.
+    """
+    return " ".join(re.sub(r"[\\<>]", "_", path.stem).split()).lstrip("- ") or "textured"
+
+
+def library_file(path: Path) -> Path:
+    """The MTL beside an OBJ."""
+    return path.with_name(f"{stem_beside(path)}.mtl")
+
+
 def texture_files(mesh: Mesh, path: Path) -> dict[int, Path]:
     """The texture beside `path` of every map that is optimised: NAME.png if it is one, else NAME_MATERIAL.png.
 
     UDIM tiles are NAME_MATERIAL.1001.png and so on, as other tiles of theirs may be kept.
     """
     if len(mesh.optimized) == 1 and mesh.maps[mesh.optimized[0]].tile is None:
-        return {mesh.optimized[0]: path.with_suffix(".png")}
+        return {mesh.optimized[0]: path.with_name(f"{stem_beside(path)}.png")}
     sets: dict[tuple[str, int], dict[int, str]] = {}  # what one name stands for: the ending of every map
     for index in mesh.optimized:
         name, number = mesh.maps[index].tile or (mesh.maps[index].name, 0)
@@ -30,7 +48,7 @@ def texture_files(mesh: Mesh, path: Path) -> dict[int, Path]:
     taken: set[str] = set()
     files: dict[int, Path] = {}
     for (name, _), endings in sets.items():
-        chosen = stem = f"{path.stem}_{safe_name(name or 'textured')}"
+        chosen = stem = f"{stem_beside(path)}_{safe_name(name or 'textured')}"
         number = 1
         while any((chosen + ending).lower() in taken for ending in endings.values()):
             number += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from texopt.export.mtl import MtlWriter
-from texopt.export.names import safe_name
+from texopt.export.names import library_file, line_name, safe_name, stem_beside
 from texopt.export.objtext import face_lines, normal_lines, uv_lines, vertex_lines
 from texopt.images import png_bytes
 from texopt.maps import TextureMap
@@ -29,6 +30,7 @@ def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
     new = ~np.array([texture.own_uvs for texture in mesh.maps])[mesh.face_map]
     anew = bool(new.any())
     rewritten: dict[int, list[str]] = defaultdict(list)
+    shown = {*obj.triangle_line.tolist()}
     if anew:
         # lines with relative indices count what stands before them, and that changes
         relative = [line for line in np.unique(obj.triangle_line[~new]).tolist() if "-" in obj.lines[line]]
@@ -48,12 +50,14 @@ def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
             if anew:
                 out += uv_lines(mesh.uvs)
             out += [] if first_has_material else [f"usemtl {unnamed}"]
-        if key == "mtllib" or (key == "vt" and anew):
-            continue
+        if key == "mtllib" or (anew and (key == "vt" or (key == "f" and number not in shown))):
+            continue  # an f of less than three corners is no face, and may refer to UVs that are gone
         if key == "usemtl" and line.split() == ["usemtl"]:
             out.append(f"usemtl {unnamed}")
         elif number in rewritten:
             out += rewritten[number]
+        elif key == "l" and anew:
+            out.append(re.sub(r"/\S*", "", line))
         else:
             out.append(line)
     return out
@@ -93,7 +97,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
     """Names of materials as a line of an OBJ can have them: not empty, without line ends, each one only once."""
     out: list[str] = []
     for name in names:
-        chosen = cleaned = " ".join(name.split()) or MATERIAL
+        chosen = cleaned = line_name(name) or MATERIAL
         number = 1
         while chosen in out:
             number += 1
@@ -114,7 +118,7 @@ def _from_arrays(mesh: Mesh, library: str) -> list[str]:
     for start, end in zip(starts, [*starts[1:], len(texts)], strict=True):
         item, material = pairs[start].tolist()
         if item != shown:
-            out.append(f"o {' '.join(mesh.objects[item].split()) or mesh.name}")
+            out.append(f"o {line_name(mesh.objects[item]) or line_name(mesh.name)}")
             shown = item
         out += [f"usemtl {materials[material]}", *texts[start:end]]
     return out
@@ -152,7 +156,8 @@ def _write_made(mesh: Mesh, path: Path, textures: dict[int, Path], writer: MtlWr
         texture = mesh.maps[shown]
         file = textures[shown].name if shown in textures else None
         if file is None and texture.original.size > 3:  # it is kept
-            file = writer.bring(f"{path.stem}_{safe_name(texture.name)}", {".png": _original_png(texture)}) + ".png"
+            stem = f"{stem_beside(path)}_{safe_name(texture.name)}"
+            file = f"{writer.bring(stem, {'.png': _original_png(texture)})}.png"
         writer.add_plain(name, file, tuple(float(x) for x in texture.original[0, 0] / 255.0))
 
 
@@ -165,7 +170,7 @@ def obj_files(mesh: Mesh, path: Path, textures: dict[int, Path]) -> dict[Path, b
 
     The OBJ is the last, so that it never names what is not there.
     """
-    library = path.with_suffix(".mtl")
+    library = library_file(path)
     folder = mesh.files[0].parent if mesh.files else path.parent
     writer = MtlWriter(path.parent, folder, {file.name for file in textures.values()})
     if isinstance(mesh.source, ObjFile):

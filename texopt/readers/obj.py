@@ -151,7 +151,7 @@ def _tiles_of(mtl: MtlMaterial, known: dict[str, MtlMaterial], folder: Path, use
     """The files of a material's UDIM tiles, of which faces use some; None where its texture is a single one.
 
     That is one of <UDIM> in its name, or one of several numbered files. A texture that repeats may have a number, too:
-    such files stand for tiles only where UVs reach them and no other material names them.
+    such files stand for tiles only where there are several, UVs reach them, and no other material names them.
     """
     if mtl.texture is None:
         return None
@@ -159,8 +159,8 @@ def _tiles_of(mtl: MtlMaterial, known: dict[str, MtlMaterial], folder: Path, use
     if "<UDIM>" in mtl.texture:
         return found
     others = {_bare(other.texture) for other in known.values() if other.texture != mtl.texture}
-    numbered = (used & found.keys()) - {1001} and not others & {path.name.lower() for path in found.values()}
-    return found if numbered else None
+    several = len(found) > 1 and not others & {path.name.lower() for path in found.values()}
+    return found if several and (used & found.keys()) - {1001} else None
 
 
 def read(path: Path) -> RawMesh:

@@ -49,7 +49,7 @@ def _vertex_colors(part: Any) -> np.ndarray | None:
         rgb = np.column_stack([stored[name] for name in ("red", "green", "blue")])
     except (KeyError, IndexError, ValueError):
         return None
-    if len(rgb) != len(part.vertices):
+    if len(rgb) != len(part.vertices) or rgb.dtype.kind not in "uif":
         return None
     return np.asarray((rgb / np.iinfo(rgb.dtype).max if rgb.dtype.kind in "ui" else rgb).astype(np.float64).clip(0, 1))
 
