@@ -39,7 +39,8 @@ FAKE = """
 import json, os, sys, time
 from pathlib import Path
 import yaml
-from texopt.batch.child import INPUTS, _end_with_parent, states
+from texopt.batch.child import INPUTS, _end_with_parent
+from texopt.inputs import states
 
 folder = Path(sys.argv[2])
 _end_with_parent(folder)

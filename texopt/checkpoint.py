@@ -100,7 +100,7 @@ def _save(tensors: Mapping[str, Tensor], text: str, path: Path) -> None:
     with path.open("wb") as file:
         file.write(len(encoded).to_bytes(8, "little") + encoded)
         for tensor in tensors.values():
-            file.write(tensor.reshape(-1).view(torch.uint8).numpy())
+            file.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
 
 
 def _flattened(tree: Tree, tensors: dict[str, Tensor]) -> Tree:

@@ -20,6 +20,7 @@ USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through rend
   texopt custom MESH FILE.py:FUNCTION  optimise for an objective of your own
   texopt batch JOBS.csv|JOBS.yaml      run a table of such jobs, here or on a cluster
 
+  texopt resume DIR                    go on with a run that was stopped
   texopt evaluate DIR                  how good a result is, in numbers
   texopt info MESH                     what is in a mesh file
   texopt unwrap MESH                   new UVs, with the textures carried over

@@ -74,6 +74,8 @@ class RunConfig:
     """Address that the live page listens on; the default is for this machine only."""
     seed: int = 0
     """Of everything random; the same seed on the same machine gives the same texture."""
+    checkpoint_seconds: float = 30.0
+    """Seconds between checkpoints, from which `texopt resume DIR` goes on; 0: after every step."""
     threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Processor threads. Default: one a core."""
     device: str = "auto"
@@ -136,6 +138,18 @@ class CustomConfig(RunConfig):
 
     function: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE.py:FUNCTION")]
     """FILE.py:FUNCTION, a function of a View that returns a scalar tensor to minimise, or an Objective."""
+
+
+@dataclass(kw_only=True)
+class ResumeConfig:
+    """Go on with a run that was stopped, or ended with its process: with the same result as if it had not."""
+
+    dir: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """The folder of the run."""
+    threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Processor threads. Default: as the run had."""
+    device: str = ""
+    """Where to compute. Default: as the run did."""
 
 
 @dataclass(kw_only=True)
@@ -245,8 +259,8 @@ class BatchConfig:
 
 RUNS: dict[str, type[RunConfig]] = {"style": StyleConfig, "feature": FeatureConfig, "custom": CustomConfig}
 CONFIGS: dict[str, type] = {
-    **RUNS, "evaluate": EvaluateConfig, "unwrap": UnwrapConfig, "render": RenderConfig, "info": InfoConfig,
-    "view": ViewConfig, "batch": BatchConfig,
+    **RUNS, "resume": ResumeConfig, "batch": BatchConfig, "evaluate": EvaluateConfig, "info": InfoConfig,
+    "unwrap": UnwrapConfig, "render": RenderConfig, "view": ViewConfig,
 }  # fmt: skip
 
 

@@ -6,14 +6,14 @@ ends, the process that started it is gone, however it went, and so is whoever wo
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterable
 from pathlib import Path
+
+from texopt.inputs import states
 
 INPUTS = "inputs.json"
 
@@ -26,25 +26,6 @@ def _end_with_parent(folder: Path) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
-
-
-def states(paths: Iterable[Path]) -> dict[str, list[int | str]]:
-    """[size in bytes, time of change in ns, SHA-256] of files, by absolute path. Those that are gone are left out."""
-    found: dict[str, list[int | str]] = {}
-    for path in sorted({path.resolve() for path in paths}):
-        if path.is_file():
-            about = path.stat()
-            found[str(path)] = [about.st_size, about.st_mtime_ns, digest(path)]
-    return found
 
 
 def _mesh_files(mesh: Path) -> tuple[Path, ...]:

@@ -13,18 +13,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from texopt.batch.child import INPUTS, digest
+from texopt.batch.child import INPUTS
 from texopt.batch.jobs import Job
 from texopt.config import saved
 from texopt.errors import OutputError
 from texopt.files import write_file
+from texopt.inputs import changed
 
 RECORD, LOG, FAILED = "job.json", "log.txt", "failed"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a job's folder was made from: job.json. inputs: as texopt.batch.child.states."""
+    """What a job's folder was made from: job.json. inputs: as texopt.inputs.states."""
 
     command: str
     options: dict[str, Any]
@@ -65,16 +66,7 @@ def recorded(out: Path, job: Job) -> Record | None:
     except (OSError, ValueError, TypeError):
         return None
     same = (record.command, record.options) == (job.command, json.loads(json.dumps(job.options)))
-    return record if same and all(_unchanged(Path(path), *state) for path, state in record.inputs.items()) else None
-
-
-def _unchanged(path: Path, size: int, changed: int, content: str) -> bool:
-    """Whether a file is as it was: the time tells quickly, and where it is another (a copy, a checkout) the content."""
-    try:
-        about = path.stat()
-        return about.st_size == size and (about.st_mtime_ns == changed or digest(path) == content)
-    except OSError:
-        return False
+    return record if same and not changed(record.inputs) else None
 
 
 def settle(out: Path, job: Job, seconds: float, attempts: int) -> bool:

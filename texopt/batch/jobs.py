@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from texopt.batch.table import from_text, option_name, read_rows
-from texopt.config import RUNS, CustomConfig, RunConfig, StyleConfig, field_values, masks, plain_values, run_name
+from texopt.config import RUNS, RunConfig, field_values, plain_values, run_name
 from texopt.errors import OptionError
+from texopt.inputs import named
 from texopt.presets import preset_values
 
 OF_THE_BATCH = {"out": "name", "live": "`texopt view`, after it"}  # options that no job has, and what is there instead
-NOT_THE_RESULT = {"out", "live", "port", "host", "threads"}  # which the same textures come out with
+NOT_THE_RESULT = {  # options that the same textures come out with
+    "out", "live", "port", "host", "threads", "checkpoint_seconds",
+}  # fmt: skip
 RESERVED = {"report.csv", "report.html", "failed"}  # in the batch's folder
 LONGEST = 240  # bytes of a name; file systems take 255, and some are for what is put around it
 _NO_NAME = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # characters that files cannot have in their names somewhere
@@ -118,27 +121,8 @@ def _job(where: str, row: dict[str, Any], convert: Callable[[Any, Any], Any], ov
 
 def _inputs(where: str, config: RunConfig) -> Iterator[Path]:
     """The files that a job names. OptionError where one is missing."""
-    masked = masks(config.mask)
-    files: dict[str, list[Path]] = {
-        "mesh": [config.mesh],
-        "style": list(config.style) if isinstance(config, StyleConfig) else [],
-        "function": [Path(config.function.rpartition(":")[0])] if isinstance(config, CustomConfig) else [],
-        "weights": [config.weights] if config.weights else [],
-        "mask": list(masked.values()) if isinstance(masked, dict) else [masked] if masked else [],
-        "where": _painted(config.where) if isinstance(config, StyleConfig) else [],
-    }
-    for option, paths in files.items():
+    for option, paths in named(config).items():
         for path in paths:
             if not os.path.isfile(path):  # which says no, where Path would raise, for what can be no name
                 raise OptionError(f"{where}: {option} {path} is not there; paths are relative to the table")
             yield path
-
-
-def _painted(parts: Sequence[str]) -> list[Path]:
-    """The images among the parts of a mesh."""
-    if not parts:
-        return []
-    from texopt.regions import PAINTED
-
-    names = [name.rpartition("=")[2].strip() for part in parts for name in part.removeprefix("not ").split(",")]
-    return [Path(name) for name in names if Path(name).suffix.lower() in PAINTED]

@@ -14,6 +14,10 @@ def run(command: str, config: Any) -> int:
         from texopt.commands import optimization
 
         optimization.run(command, config)
+    elif command == "resume":
+        from texopt.commands import optimization
+
+        optimization.resume(config)
     elif command == "evaluate":
         from texopt.commands import evaluation
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -23,25 +21,11 @@ from texopt.batch.schedule import Backend, Outcome, work_off
 from texopt.config import BatchConfig
 from texopt.errors import OptionError
 from texopt.files import claimed
+from texopt.signals import stoppable
 
 log = logging.getLogger("texopt")
 
 OFTEN = 10.0  # seconds between reports while jobs run
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise KeyboardInterrupt, in background jobs and below Ray too, which both take them away."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Line(Progress):
@@ -117,7 +101,7 @@ def run(config: BatchConfig) -> int:
 
 
 def _run(config: BatchConfig, out: Path, todo: Sequence[Job], backend: Backend, report: Report) -> None:
-    with _stoppable(), _Line(len(report.rows), len(report.rows) - len(todo)) as line:
+    with stoppable(), _Line(len(report.rows), len(report.rows) - len(todo)) as line:
         written = time.monotonic()
         with closing(work_off(out, todo, backend, config.retries)) as outcomes:
             for outcome in outcomes:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +18,29 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from texopt import distributed
 from texopt.cameras import sample_sphere
+from texopt.checkpoint import NAME, Checkpoint, read
 from texopt.commands.meshes import described, load
-from texopt.config import CustomConfig, FeatureConfig, RunConfig, StyleConfig, listed, run_name, to_yaml
+from texopt.config import (
+    RUNS,
+    CustomConfig,
+    FeatureConfig,
+    ResumeConfig,
+    RunConfig,
+    StyleConfig,
+    field_values,
+    listed,
+    plain_values,
+    run_name,
+    to_yaml,
+)
 from texopt.errors import OptionError, OutputError, TexoptError
 from texopt.export import FORMATS, check_target
 from texopt.export.names import texture_files
 from texopt.features.backbones import class_index, load_backbone
-from texopt.files import write_file
+from texopt.files import claimed, write_file
 from texopt.images import to_image
 from texopt.indexed import map_parts
+from texopt.inputs import changed, named, states
 from texopt.loop import check_options, optimize, resolve_device
 from texopt.mesh import Mesh
 from texopt.objectives import Objective, as_objective, channel, logit
@@ -37,6 +50,7 @@ from texopt.recipe import BACKGROUNDS, check_style, make_cameras, make_textures,
 from texopt.render import Scene
 from texopt.result import Result
 from texopt.run import Step
+from texopt.signals import stoppable
 from texopt.texture import Texture, TextureSet
 from texopt.texture.image import check_size
 from texopt.texture.maps import Surface, with_kept
@@ -107,16 +121,6 @@ def _objective(config: RunConfig, mesh: Mesh, paintings: list[Image.Image]) -> O
     return load_function(config.function)
 
 
-def _check_folder(folder: Path) -> None:
-    """Make the folder and write to it now, not after the run."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror or error}; choose another --out") from None
-
-
 class _Bar(Progress):
     """A progress bar that shows speed, time left and every term."""
 
@@ -184,8 +188,11 @@ def _divided(config: RunConfig) -> None:
         log.info("views of a step: %d, as %d ranks divide them", config.views_per_step, count)
 
 
-def run(command: str, config: RunConfig) -> None:
-    """Run `texopt style`, `feature` or `custom` and write DIR: model, pictures, history and configuration."""
+def run(command: str, config: RunConfig, resume: bool = False) -> None:
+    """Run `texopt style`, `feature` or `custom` and write DIR: model, pictures, history and configuration.
+
+    resume: go on from the checkpoint in DIR.
+    """
     if config.threads is not None:
         if not 1 <= config.threads <= 1024:
             raise OptionError(f"threads has to be between 1 and 1024, not {config.threads}")
@@ -193,12 +200,47 @@ def run(command: str, config: RunConfig) -> None:
     elif distributed.launched():
         torch.set_num_threads(distributed.local_threads())
     device = resolve_device(distributed.local_device(config.device))
-    with distributed.joined(device):
+    with stoppable(), distributed.joined(device):
         _divided(config)
-        _run(command, config, device)
+        _run(command, config, device, resume)
 
 
-def _run(command: str, config: RunConfig, device: torch.device) -> None:
+def resume(config: ResumeConfig) -> None:
+    """Go on with the run in a folder. OptionError where there is none, or what it read has changed."""
+    path = config.dir / NAME
+    if not path.is_file():
+        what = "has no run that was stopped" if config.dir.is_dir() else "does not exist"
+        raise OptionError(f"{config.dir} {what}; there would be a {NAME} in it")
+    about = read(path, tensors=False)["about"]
+    if about.get("command") not in RUNS:
+        raise OptionError(f"{path} is not of a run of texopt's command; go on with it as it was started")
+    if gone := changed(about["inputs"]):
+        raise OptionError(f"{gone[0]} has changed or gone since the run was started; put it back, or start anew")
+    run_config = RUNS[about["command"]](**field_values(about["command"], about["config"], str(path)))
+    run_config.out = config.dir
+    run_config.threads = config.threads or run_config.threads
+    run_config.device = config.device or run_config.device
+    run(about["command"], run_config, resume=True)
+
+
+def _checkpoint(command: str, config: RunConfig, mesh: Mesh, resume: bool) -> Checkpoint:
+    assert config.out
+    files = [*mesh.files, *(path for paths in named(config).values() for path in paths)]
+    about = {"command": command, "config": plain_values(config), "inputs": states(files)}
+    return Checkpoint(config.out / NAME, config.checkpoint_seconds, resume, about)
+
+
+def _tell_of_earlier(folder: Path) -> None:
+    """A run that was stopped in this folder is replaced; the one who may have forgotten it hears of it in time."""
+    with suppress(OptionError):
+        state = read(folder / NAME, tensors=False)
+        log.warning(
+            "%s has a run that stopped at step %d of %d, which this one replaces; `texopt resume %s` goes on with it",
+            folder, state["step"], state["settings"]["steps"], folder,
+        )  # fmt: skip
+
+
+def _run(command: str, config: RunConfig, device: torch.device, resume: bool) -> None:
     started, writes = time.perf_counter(), distributed.rank() == 0
     check_options(config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed)
     check_outputs(config)
@@ -218,51 +260,47 @@ def _run(command: str, config: RunConfig, device: torch.device) -> None:
     config.out = config.out or Path("outputs") / f"{mesh.name}_{run_name(config)}"
     for ending in listed(config.format):
         check_target(mesh, config.out / f"{mesh.name}.{ending}")
-    page = _live_page(config, mesh, textures) if config.live and writes else None
-    if writes:
-        _check_folder(config.out)
-    precision = "bfloat16" if extractor.half_precision else "float32"
-    log.info(
-        "%s: %s triangles; %s; %s on %s, %s; drawing on %s", mesh.name, f"{len(mesh.faces):,}",
-        described(mesh, sizes), config.backbone, device.type, precision, drawing,
-    )  # fmt: skip
-    timelapse = _timelapse(config, mesh, textures, device) if config.timelapse and writes else None
-    if timelapse is not None:
-        timelapse.take()  # what the run starts from
-    with _Bar(config.steps, writes) as bar:
-        watchers: list[Callable[[Step], None]] = [
-            bar.show,
-            *([timelapse] if timelapse else []),
-            *([page.on_step] if page else []),
-        ]
+    with claimed(config.out) if writes else nullcontext():
+        page = _live_page(config, mesh, textures) if config.live and writes else None
+        precision = "bfloat16" if extractor.half_precision else "float32"
+        log.info(
+            "%s: %s triangles; %s; %s on %s, %s; drawing on %s", mesh.name, f"{len(mesh.faces):,}",
+            described(mesh, sizes), config.backbone, device.type, precision, drawing,
+        )  # fmt: skip
+        checkpoint = _checkpoint(command, config, mesh, resume)
+        if writes and not resume:
+            _tell_of_earlier(config.out)
+        timelapse = _timelapse(config, mesh, textures, device) if config.timelapse and writes else None
+        if timelapse is not None:
+            timelapse.take()  # what the run starts from
+        with _Bar(config.steps, writes) as bar:
+            watchers: list[Callable[[Step], None]] = [
+                bar.show,
+                *([timelapse] if timelapse else []),
+                *([page.on_step] if page else []),
+            ]
 
-        def on_step(step: Step) -> None:
-            for watch in watchers:
-                watch(step)
+            def on_step(step: Step) -> None:
+                for watch in watchers:
+                    watch(step)
 
-        try:
-            result = optimize(
-                mesh, textures, objective, steps=config.steps, view_size=config.view_size,
-                views_per_step=config.views_per_step, learning_rate=max(rate, 1e-6), cameras=cameras,
-                background=BACKGROUNDS[config.background],
-                transform=robust() if isinstance(config, FeatureConfig) else None,
-                backbone=extractor, seed=config.seed, device=str(device), raster=config.raster, on_step=on_step,
-            )  # fmt: skip
-        except Exception as error:
-            if writes:
-                with suppress(OSError):  # which was made for nothing; it stays if there is something in it
-                    config.out.rmdir()
-            own = Path(config.function.rpartition(":")[0]) if isinstance(config, CustomConfig) else None
-            if own is not None and not isinstance(error, TexoptError) and lines_in(own, error):
-                raise own_error(error, own) from None
-            raise
-    if not writes:
-        return
-    if result.interrupted:
-        log.warning("stopped at step %d of %d; writing what there is", len(result.history), config.steps)
-    result.save(config.out, listed(config.format), config.bits, config.unlit)
-    write_file(config.out / "config.yaml", to_yaml(command, config).encode())
-    _write_videos(config, config.out, result, timelapse)
+            try:
+                result = optimize(
+                    mesh, textures, objective, steps=config.steps, view_size=config.view_size,
+                    views_per_step=config.views_per_step, learning_rate=max(rate, 1e-6), cameras=cameras,
+                    background=BACKGROUNDS[config.background],
+                    transform=robust() if isinstance(config, FeatureConfig) else None,
+                    backbone=extractor, seed=config.seed, device=str(device), raster=config.raster, on_step=on_step,
+                    checkpoint=checkpoint,
+                )  # fmt: skip
+            except Exception as error:
+                own = Path(config.function.rpartition(":")[0]) if isinstance(config, CustomConfig) else None
+                if own is not None and not isinstance(error, TexoptError) and lines_in(own, error):
+                    raise own_error(error, own) from None
+                raise
+        if not writes:
+            return
+        _write(command, config, result, timelapse, checkpoint)
     seconds = time.perf_counter() - started
     models = [config.out / f"{mesh.name}.{ending}" for ending in ("obj", "glb") if ending in listed(config.format)]
     models += texture_files(mesh, config.out / f"{mesh.name}.png").values()
@@ -275,3 +313,27 @@ def _run(command: str, config: RunConfig, device: torch.device) -> None:
                 page.wait()
         finally:
             page.close()
+
+
+def _write(
+    command: str, config: RunConfig, result: Result, timelapse: Timelapse | None, checkpoint: Checkpoint
+) -> None:
+    """Write the results of a run. Its checkpoint goes when all of them are there, if it came to its end."""
+    assert config.out
+    goes_on = f"`texopt resume {config.out}` goes on with it" if checkpoint.path.exists() else ""
+    if result.skipped:
+        log.warning("%d steps were left out, as their loss or gradient was not finite", result.skipped)
+    if result.interrupted:
+        log.warning("stopped at step %d of %d; writing what there is", len(result.history), config.steps)
+    try:
+        result.save(config.out, listed(config.format), config.bits, config.unlit)
+        write_file(config.out / "config.yaml", to_yaml(command, config).encode())
+        _write_videos(config, config.out, result, timelapse)
+    except (KeyboardInterrupt, OutputError):
+        if goes_on:
+            log.warning("the run is kept; %s", goes_on)
+        raise
+    if not result.interrupted:
+        checkpoint.path.unlink(missing_ok=True)
+    elif goes_on:
+        log.info(goes_on)
