@@ -94,9 +94,10 @@ def png_bytes(values: Tensor, alpha: np.ndarray | None = None, bits: int = 8) ->
     size = (values.shape[2], values.shape[1])
     opacity = None if alpha is None else Image.fromarray(alpha).resize(size, Image.Resampling.BILINEAR)
     if bits == 16:
-        array = (values.detach().double().cpu().clamp(0, 1) * 65535.0).round().permute(1, 2, 0).numpy()
-        channels = [array] if opacity is None else [array, 257.0 * np.asarray(opacity)[..., None]]
-        return _png16(np.concatenate(channels, 2).astype(">u2"))
+        numbers = ((one.detach().double().cpu().clamp(0, 1) * 65535.0).round_() for one in values)  # one at a time
+        channels = [channel.numpy().astype(np.uint16) for channel in numbers]
+        channels += [] if opacity is None else [257 * np.asarray(opacity, np.uint16)]
+        return _png16(np.stack(channels, 2).astype(">u2"))
     picture = to_image(values)
     if opacity is not None:
         picture.putalpha(opacity)

@@ -19,6 +19,7 @@ from texopt.cameras import Cameras, Sampler, sample_sphere
 from texopt.errors import DependencyError, OptionError, RankError
 from texopt.features.backbones import DEFAULT, load_backbone
 from texopt.features.extractor import Activations, FeatureExtractor
+from texopt.memory import give_back
 from texopt.mesh import Mesh
 from texopt.objectives.objective import Loss, Objective, as_objective
 from texopt.regions import Regions
@@ -186,6 +187,7 @@ def optimize(
     history: list[Step] = []
     interrupted = False
     stop, start = distributed.Stop(), time.perf_counter()
+    give_back()  # what loading took
     try:
         for number in range(steps):
             if stop.agreed():
