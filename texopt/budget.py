@@ -138,7 +138,7 @@ class Shape:
                     seen += times * (1 - density[here] * size / scale / 2).clip(min=0)
                 pages = size * size * TEXEL / PAGE
                 faces = pages * min(float((plane[here] * -np.expm1(-seen)).sum()), 1.0)
-                border = min(2 * size * self._borders[index] + 1e-9, pages)
+                border = min(1.2 * size * self._borders[index] + 1e-9, pages)
                 seams = border * -math.expm1(-points / border)
                 total += PAGE * min(faces + seams, pages)
                 size //= 2
