@@ -73,7 +73,7 @@ def test_what_views_touch_is_at_most_all_there_is(config: StyleConfig) -> None:
 
 def test_the_parts_of_the_largest_phase_add_up_to_the_total() -> None:
     found = estimate(StyleConfig(mesh=Path("a.obj"), style=(Path("a.jpg"),)), SHAPE, NETWORK, PROCESS)
-    assert found.process + found.code + found.texture + sum(found.phases[found.phase].values()) == found.total
+    assert found.process + found.texture + sum(found.phases[found.phase].values()) == found.total
     assert replace(found, loaded=50 * GB).total == 50 * GB  # it has been taken already
 
 

@@ -37,11 +37,12 @@ log = logging.getLogger("texopt")
 MB, GB = 10**6, 10**9
 PAGE = 4096  # bytes
 TEXEL = 12  # bytes of three float32
-CODE = 200 * MB  # kernels and libraries that are loaded when they are first used
+CODE, MORE_CODE = 40 * MB, 240 * MB  # kernels and libraries that are loaded for steps, and for export after them
 SMALL = 25 * MB  # of a step: cameras, seams, Gram matrices
 
-# bytes a texel of a texture that is decoded whole: parameters; a step, with decoding, mip levels, gradients and Adam
-PARAMETERS = {"pyramid": 16, "fourier": 16, "pixel": 12}
+# bytes a texel of a texture that is decoded whole: parameters, their gradients and what transforms keep; a step, with
+# decoding, mip levels and Adam
+PARAMETERS = {"pyramid": 32, "fourier": 45, "pixel": 24}
 DENSE_STEP = {"pyramid": 110, "fourier": 98, "pixel": 98}
 BAKE = {"pyramid": 12, "fourier": 55, "pixel": 12}
 DETAIL_ROWS = 0.9  # bytes a texel: counters of Adam, and the index of a gradient's rows
@@ -150,12 +151,11 @@ class Budget:
     """Bytes by what takes them.
 
     process: what the process has now. loaded: what it had at most until now. The others are what comes on top of it:
-    code, that is loaded later, and the textures' parameters stay; one of `phases` at a time, each with its parts.
+    the parameters of textures, which stay, and one of `phases` at a time, each with its parts.
     """
 
     process: int
     loaded: int
-    code: int
     texture: int
     phases: dict[str, dict[str, int]]
 
@@ -163,7 +163,7 @@ class Budget:
     def total(self) -> int:
         """The most resident memory of the whole command."""
         phase = max(sum(parts.values()) for parts in self.phases.values())
-        return max(self.loaded, self.process + self.code + self.texture + phase)
+        return max(self.loaded, self.process + self.texture + phase)
 
     @property
     def phase(self) -> str:
@@ -208,8 +208,10 @@ def estimate(config: RunConfig, shape: Shape, network: Activations, process: int
             "files": PNG[bits] * largest + FILES[bits] * texels + WRITING * triangles + ORIGINAL * shape.originals,
         },
     }  # fmt: skip
+    for name, parts in phases.items():
+        parts["code"] = CODE if name in ("starting", "stepping") else MORE_CODE
     rounded = {name: {part: int(size) for part, size in parts.items()} for name, parts in phases.items()}
-    return Budget(process, loaded, CODE, int(PARAMETERS[kind] * whole + touched), rounded)
+    return Budget(process, loaded, int(PARAMETERS[kind] * whole + touched), rounded)
 
 
 def starts_fine(config: RunConfig) -> bool:
