@@ -180,7 +180,8 @@ def estimate(config: RunConfig, shape: Shape, network: Activations, process: int
     if kind == "pyramid":
         whole = sum(min(size, BASE) ** 2 for size in sizes)
         detail = sum(TEXEL * (square - min(square, BASE**2)) * 4 / 3 for square in squares)
-    fine = starts_fine(config)
+    noisy = not isinstance(config, StyleConfig) or config.start == "noise"
+    fine = not isinstance(config, StyleConfig) or starts_fine(config)
     if detail:
         touched = detail if fine else min(shape.touched(config), detail)
     pixels = config.view_size**2 * config.views_per_step
@@ -188,7 +189,7 @@ def estimate(config: RunConfig, shape: Shape, network: Activations, process: int
     image = TEXEL * texels
     masked = MASKED * texels if shape.masked else 0
     phases: dict[str, dict[str, float]] = {
-        "starting": {"seams": SEAMS * triangles, "start": (TEXEL * 3 * texels + FIT * largest) if fine else 0},
+        "starting": {"seams": SEAMS * triangles, "start": (TEXEL * 3 * texels + FIT * largest) if fine and not noisy else 0},
         "stepping": {
             "originals": ORIGINAL * shape.originals,
             "optimiser": DENSE_STEP[kind] * whole + 2 * touched + DETAIL_ROWS * detail / TEXEL,
@@ -214,10 +215,8 @@ def estimate(config: RunConfig, shape: Shape, network: Activations, process: int
     return Budget(process, loaded, int(PARAMETERS[kind] * whole + touched), rounded)
 
 
-def starts_fine(config: RunConfig) -> bool:
+def starts_fine(config: StyleConfig) -> bool:
     """Whether textures start from something as fine as they are."""
-    if not isinstance(config, StyleConfig):
-        return True  # noise
     return config.start != "repainted" or config.keep_colors or config.strength < 0.5
 
 
