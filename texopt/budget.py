@@ -187,9 +187,10 @@ def estimate(config: RunConfig, shape: Shape, network: Activations, process: int
     pixels = config.view_size**2 * config.views_per_step
     bits = config.bits if listed(config.format) != ("glb",) else 8
     image = TEXEL * texels
+    start = TEXEL * 3 * texels + FIT * largest if fine and not noisy else 0
     masked = MASKED * texels if shape.masked else 0
     phases: dict[str, dict[str, float]] = {
-        "starting": {"seams": SEAMS * triangles, "start": (TEXEL * 3 * texels + FIT * largest) if fine and not noisy else 0},
+        "starting": {"seams": SEAMS * triangles, "start": start},
         "stepping": {
             "originals": ORIGINAL * shape.originals,
             "optimiser": DENSE_STEP[kind] * whole + 2 * touched + DETAIL_ROWS * detail / TEXEL,
