@@ -78,6 +78,9 @@ class RunConfig:
     """Seconds between checkpoints, from which `texopt resume DIR` goes on; 0: after every step."""
     threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Processor threads. Default: one a core."""
+    max_memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = ""
+    """Refuse to start what would need more, and say which sizes would not: 6GB, 512MB. Default: a warning where the
+    machine has too little. On the CPU."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, mps."""
     raster: Literal["auto", "cpu", "nvdiffrast"] = "auto"

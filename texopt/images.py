@@ -93,9 +93,13 @@ def png_bytes(values: Tensor, alpha: np.ndarray | None = None, bits: int = 8) ->
     size = (values.shape[2], values.shape[1])
     opacity = None if alpha is None else Image.fromarray(alpha).resize(size, Image.Resampling.BILINEAR)
     if bits == 16:
-        array = (values.detach().double().cpu().clamp(0, 1) * 65535.0).round().permute(1, 2, 0).numpy()
-        channels = [array] if opacity is None else [array, 257.0 * np.asarray(opacity)[..., None]]
-        return _png16(np.concatenate(channels, 2).astype(">u2"))
+        array = np.empty((*values.shape[1:], 3 if opacity is None else 4), ">u2")
+        for channel, one in enumerate(values):  # one at a time, as float64 is large
+            numbers = one.detach().cpu().to(torch.float64, copy=True)
+            array[..., channel] = numbers.clamp_(0, 1).mul_(65535.0).round_().numpy()
+        if opacity is not None:
+            array[..., 3] = 257 * np.asarray(opacity, np.uint16)
+        return _png16(array)
     picture = to_image(values)
     if opacity is not None:
         picture.putalpha(opacity)
@@ -108,13 +112,13 @@ def _png16(array: np.ndarray) -> bytes:
     """A PNG of big-endian uint16 [H,W,3 or 4], which Pillow does not write (W3C, PNG specification, 2003, 5 and 9)."""
     height, width, channels = array.shape
     rows = np.ascontiguousarray(array).view(np.uint8).reshape(height, width * 2 * channels)
-    up = rows.copy()
-    up[1:] -= rows[:-1]  # filter 2: the difference to the row above
-    lines = np.concatenate([np.full((height, 1), 2, np.uint8), up], 1)
+    lines = np.full((height, 1 + rows.shape[1]), 2, np.uint8)  # filter 2: the difference to the row above
+    lines[:, 1:] = rows
+    lines[1:, 1:] -= rows[:-1]
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
-    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines.tobytes(), 6)), chunk(b"IEND", b"")
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines.data, 6)), chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)

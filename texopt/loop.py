@@ -18,6 +18,7 @@ from texopt.checkpoint import Checkpoint
 from texopt.errors import DependencyError, OptionError, RankError
 from texopt.features.backbones import DEFAULT, load_backbone
 from texopt.features.extractor import Activations, FeatureExtractor
+from texopt.memory import give_back
 from texopt.mesh import Mesh
 from texopt.objectives.objective import Loss, Objective, as_objective
 from texopt.regions import Regions
@@ -149,6 +150,7 @@ def optimize(
     parameters = list(surface.textures.parameters())
     interrupted = False
     stop = distributed.Stop()
+    give_back()  # what loading took
     try:
         for number in range(run.step, steps):
             if stop.agreed():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import math
 import mmap
 from contextlib import suppress
@@ -19,10 +21,19 @@ def empty_zeros(*shape: int) -> Tensor:
     size = 4 * math.prod(shape)
     if not size:
         return torch.zeros(shape)
-    pages = mmap.mmap(-1, size)
+    # private, as reading a shared page that was never written takes memory too
+    private = [mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS] if hasattr(mmap, "MAP_PRIVATE") else []
+    pages = mmap.mmap(-1, size, *private)
     with suppress(AttributeError, OSError):  # systems that have none
         pages.madvise(mmap.MADV_NOHUGEPAGE)
     return torch.from_numpy(np.frombuffer(pages, np.float32).reshape(shape))
+
+
+def give_back() -> None:
+    """Give the system back what is no longer used: glibc keeps freed blocks of up to 32 MB for later ones."""
+    gc.collect()
+    with suppress(AttributeError, OSError, TypeError):  # other C libraries, other systems
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def bands(height: int, width: int, texels: int = 1 << 20) -> list[slice]:

@@ -79,13 +79,19 @@ class Mesh:
         """Whether all UVs are the file's own, not made by texopt."""
         return all(texture.own_uvs for texture in self.maps)
 
+    def used_vertices(self, optimized: bool = False) -> np.ndarray:
+        """int64 [N]: the vertices that faces have, ascending. optimized: faces of maps that are optimised alone."""
+        some = optimized and len(self.optimized) < len(self.maps)
+        used = np.zeros(len(self.vertices), bool)
+        used[self.faces[np.isin(self.face_map, self.optimized)] if some else self.faces] = True
+        return np.flatnonzero(used)
+
     def normalization(self, optimized: bool = False) -> tuple[np.ndarray, float]:
         """(centre of the bounding box [3], radius): x -> (x - centre) / radius puts the mesh into the unit sphere.
 
         optimized: the part of it that is optimised, if there is other.
         """
-        faces = self.faces[np.isin(self.face_map, self.optimized)] if optimized else self.faces
-        used = self.vertices[np.unique(faces)]
+        used = self.vertices[self.used_vertices(optimized)]
         center = (used.min(0) + used.max(0)) / 2
         return center, float(np.linalg.norm(used - center, axis=1).max())
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from texopt.cameras import Cameras, fit_distance, orbit, sphere_points
 from texopt.images import to_image
 from texopt.mesh import Mesh
-from texopt.render import Fragments, Scene, composite, look_up
+from texopt.render import Fragments, Mipmapped, Picture, Scene, composite, look_up
 
 if TYPE_CHECKING:
     from texopt.run import Step
@@ -36,7 +36,8 @@ def _outermost(points: Tensor) -> Tensor:
     if len(points) <= MANY:
         return points
     directions = sphere_points(1024).float()
-    farthest = [(points @ some.T).argmax(0) for some in directions.split(8)]
+    columns = points.T.contiguous()
+    farthest = [(some @ columns).argmax(1) for some in directions.split(8)]
     return points[torch.cat(farthest).unique()]
 
 
@@ -47,7 +48,7 @@ def framed(mesh: Mesh, azimuth: Sequence[float] | Tensor, elevation: Sequence[fl
     """
     angles = torch.as_tensor(azimuth).double(), torch.as_tensor(elevation).double()
     cameras = orbit(*angles)
-    corners = _outermost(mesh.unit_vertices()[torch.from_numpy(mesh.faces).unique().long()]).double()
+    corners = _outermost(mesh.unit_vertices()[torch.from_numpy(mesh.used_vertices())]).double()
     eye = corners @ cameras.view[:, :3, :3].transpose(1, 2)  # [B,V,3], from the centre; +Z is towards the camera
     x, z = eye[..., :2] * cameras.projection[0, 1, 1], eye[..., 2:]
     distance = fit_distance(10.0)
@@ -61,7 +62,7 @@ def framed(mesh: Mesh, azimuth: Sequence[float] | Tensor, elevation: Sequence[fl
     return cameras
 
 
-Look = Tensor | Sequence[Tensor]  # a texture [3,H,W] in [0,1], or a list of them, one a map of the mesh
+Look = Picture | Sequence[Picture]  # a texture [3,H,W] in [0,1], or a list of them, one a map of the mesh
 
 
 def draw(scene: Scene, cameras: Cameras, size: int, *looks: Look) -> list[Tensor]:
@@ -75,11 +76,17 @@ def developed(colors: Tensor, fragments: Fragments) -> Tensor:
     return F.avg_pool2d(composite(colors, fragments.mask[:, None], BACKGROUND), SUPERSAMPLE)
 
 
-def contact_sheet(mesh: Mesh, *looks: Look) -> Image.Image:
+def contact_sheet(mesh: Mesh, *looks: Tensor | Sequence[Tensor]) -> Image.Image:
     """Eight views of a mesh, a row for each look."""
     azimuth, elevation = zip(*VIEWS, strict=True)
-    rows = draw(Scene(mesh), framed(mesh, azimuth, elevation), CELL, *looks)
-    return to_image(torch.cat([torch.cat(list(row), 2) for row in rows], 1))
+    scene, cameras = Scene(mesh), framed(mesh, azimuth, elevation)
+    ready = [
+        [Mipmapped.of(image, scene.backend) for image in ([look] if isinstance(look, Tensor) else look)]
+        for look in looks
+    ]
+    views = range(len(cameras))  # one after the other, as a large mesh takes memory in each
+    columns = [torch.cat(draw(scene, cameras[view : view + 1], CELL, *ready), 2)[0] for view in views]
+    return to_image(torch.cat(columns, 2))
 
 
 def still(render: Render, mesh: Mesh, azimuth: float = 30.0, elevation: float = 15.0) -> Image.Image:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import avg_pool2d
 
 from texopt.cameras import fixed_views
 from texopt.errors import OptionError
@@ -24,6 +24,7 @@ from texopt.export.atlas import fill
 from texopt.files import write_file
 from texopt.images import to_image
 from texopt.indexed import map_parts
+from texopt.memory import give_back
 from texopt.mesh import Mesh
 from texopt.preview import contact_sheet, loss_plot
 from texopt.render import Fragments, Scene, look_up
@@ -75,6 +76,17 @@ def _enlarged(image: Tensor, size: tuple[int, int]) -> Tensor:
     return image.repeat_interleave(down, 0).repeat_interleave(across, 1)
 
 
+def _widened(there: Tensor) -> Tensor:
+    """bool [H,W]: what is there, and what is beside it: a bilinear look-up at a chart's edge reaches a texel out."""
+    for axis in (0, 1):
+        before, after = there.narrow(axis, 1, there.shape[axis] - 1), there.narrow(axis, 0, there.shape[axis] - 1)
+        wider = there.clone()
+        wider.narrow(axis, 0, before.shape[axis]).logical_or_(before)
+        wider.narrow(axis, 1, after.shape[axis]).logical_or_(after)
+        there = wider
+    return there
+
+
 class Result:
     """A textured mesh.
 
@@ -95,13 +107,14 @@ class Result:
 
         Texels that no face uses or no view sees are filled from those around them. What is kept is the original.
         """
+        give_back()  # what the steps took
         mesh, textures = self.mesh, TextureSet(self.mesh, self.texture)
         baked = [image.cpu() for image in textures.bake()]
         filled, sizes = [], [(image.shape[1], image.shape[2]) for image in baked]
         for index, reached in zip(mesh.optimized, reached_texels(mesh, sizes), strict=True):
-            used = covered(mesh.uvs, mesh.face_uvs[mesh.face_map == index], *reached.shape)[None].half()
-            used = max_pool2d(used, 3, 1, 1)[0] > 0  # a bilinear look-up at a chart's edge reaches one texel out of it
+            used = _widened(covered(mesh.uvs, mesh.face_uvs[mesh.face_map == index], *reached.shape))
             filled.append(fill(baked.pop(0), used & reached))
+        give_back()
         return with_kept(mesh, filled)
 
     @property

@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from texopt import distributed
+from texopt import budget, distributed
 from texopt.cameras import sample_sphere
 from texopt.checkpoint import NAME, Checkpoint, read
 from texopt.commands.meshes import described, load
@@ -245,6 +245,8 @@ def _run(command: str, config: RunConfig, device: torch.device, resume: bool) ->
     check_options(config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed)
     check_outputs(config)
     check_size(config.texture_size)
+    if config.max_memory:
+        budget.parse_limit(config.max_memory)
     paintings = check_style(config) if isinstance(config, StyleConfig) else []
     if isinstance(config, FeatureConfig):
         parse_target(config.target)
@@ -253,6 +255,8 @@ def _run(command: str, config: RunConfig, device: torch.device, resume: bool) ->
     sample_sphere(distance=config.distance, elevation=config.elevation)  # says what cannot be
     extractor = load_backbone(config.backbone, config.weights, device)
     mesh = load(config)
+    if device.type == "cpu":
+        budget.check(config, mesh, extractor)
     sizes = mesh.map_sizes(config.texture_size)
     objective, cameras = _objective(config, mesh, paintings), make_cameras(config, mesh)
     textures = make_textures(config, mesh, paintings, generator)
