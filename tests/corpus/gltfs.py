@@ -7,6 +7,7 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,9 +179,9 @@ def cases() -> Iterator[Case]:
         return Case(f"glTF/{name}", "mesh", make, ends)
 
     for name, content in _values():
-        yield gltf(name, file_of("a.glb", glb(content)))
+        yield gltf(name, file_of("a.glb", partial(glb, content)))
     for name, content, ends in _scenes():
-        yield gltf(name, file_of("a.glb", glb(content)), ends)
+        yield gltf(name, file_of("a.glb", partial(glb, content)), ends)
     for name, text in _texts():
         yield gltf(name, file_of("a.gltf", text), ANY)
     for name, kind, uri in _uris():

@@ -113,11 +113,16 @@ def _weights() -> Iterator[tuple[str, Callable[[Path], Path]]]:
     yield "a pickle of laughs", file_of("a.pth", pickle.dumps(_laughs(), 2))
     yield "safetensors that is a pickle", file_of("a.safetensors", pickle.dumps(Runs()))
     yield "pth that is text", file_of("a.pth", "hello\n" * 100)
+    yield "pth that is a zip bomb", file_of("a.pth", lambda: _inflated(good))
+
+
+def _inflated(good: bytes) -> bytes:
+    """A state dict whose data is compressed, and is much more than it says."""
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(good)) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
         for entry in old.namelist():
-            new.writestr(entry, bytes(3_000_000_000 // 8) if entry.endswith("data/0") else old.read(entry))
-    yield "pth that is a zip bomb", file_of("a.pth", packed.getvalue())
+            new.writestr(entry, bytes(300_000_000) if entry.endswith("data/0") else old.read(entry))
+    return packed.getvalue()
 
 
 def _laughs() -> Any:

@@ -128,7 +128,7 @@ def _archives() -> Iterator[tuple[str, bytes]]:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.obj", PLAIN)
-        archive.writestr("b.stl", bytes(200_000_000))
+        archive.writestr("b.stl", bytes(10_000_000))
     yield "a.zip", packed.getvalue()
     for mode, name in (("w:gz", "a.tar.gz"), ("w:bz2", "a.tar.bz2")):
         packed = io.BytesIO()

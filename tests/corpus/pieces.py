@@ -34,12 +34,16 @@ class Case:
         return self.name.partition("/")[0]
 
 
-def file_of(name: str, data: bytes | str, **beside: bytes | str) -> Callable[[Path], Path]:
+Content = bytes | str | Callable[[], bytes]  # of a file; large ones are made when they are needed
+
+
+def file_of(name: str, data: Content, **beside: Content) -> Callable[[Path], Path]:
     """A maker of one file; `beside` are others, by names with _ for the dot."""
 
     def make(folder: Path) -> Path:
         for other, content in {name: data, **{key.replace("_", "."): value for key, value in beside.items()}}.items():
-            (folder / other).write_bytes(content if isinstance(content, bytes) else content.encode())
+            written = content if isinstance(content, bytes | str) else content()
+            (folder / other).write_bytes(written if isinstance(written, bytes) else written.encode())
         return folder / name
 
     return make

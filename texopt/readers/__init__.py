@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from texopt.errors import MeshError
@@ -15,10 +16,11 @@ READERS = {".obj": obj.read, ".gltf": gltf.read, ".glb": gltf.read}
 
 def read(path: Path) -> RawMesh:
     """Read any mesh file. MeshError where that cannot be done."""
-    if not path.exists():
-        raise MeshError(f"mesh {path} does not exist; check the path")
-    if path.is_dir():
-        raise MeshError(f"{path} is a directory; give the path of a mesh file")
+    if not os.path.isfile(path):  # pipes and devices have no end
+        if os.path.isdir(path):
+            raise MeshError(f"{path} is a directory; give the path of a mesh file")
+        what = "is no regular file" if os.path.exists(path) else "does not exist"
+        raise MeshError(f"mesh {path} {what}; check the path")
     try:
         return READERS.get(path.suffix.lower(), other.read)(path)
     except OSError as error:

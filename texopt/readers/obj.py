@@ -14,9 +14,12 @@ from texopt.errors import ImageError, MeshError
 from texopt.images import inside
 from texopt.mtl import MtlMaterial, read_mtl
 from texopt.obj import read_obj
-from texopt.readers.raw import GREY, Material, RawMesh, textured
+from texopt.readers.raw import GREY, Material, RawMesh, check_materials, textured
 
 log = logging.getLogger("texopt")
+
+MOST_LIBRARIES = 256  # each is looked for in several folders
+LONGEST_NAME = 4096  # characters of a path, as on Linux
 
 UDIM = re.compile(r"<UDIM>|(?<![0-9])1[0-9]{3}(?=\.[A-Za-z0-9]+$)")  # in a texture's name; tiles are 1001 to 1999
 _PLACED = re.compile(r"\s-([sot])((?:\s+[-+]?[0-9]+\.?[0-9]*)+)")  # options that scale and move a texture
@@ -35,6 +38,8 @@ def find(name: str, *folders: Path) -> Path | None:
 
     Nothing outside of the last folder is found, whatever links there are.
     """
+    if len(name) > LONGEST_NAME:
+        return None
     try:
         bare = PurePosixPath(name.replace("\\", "/")).name
         exact = (place / bare for place in _places(name, folders))
@@ -55,6 +60,8 @@ def _found(name: str, *folders: Path) -> Path | None:
 
 def udim_tiles(name: str, *folders: Path) -> dict[int, Path]:
     """The files of a UDIM texture by tile; none where its name has no place for the tile's number."""
+    if len(name) > LONGEST_NAME:
+        return {}
     around = UDIM.split(PurePosixPath(name.replace("\\", "/")).name)
     if len(around) != 2:
         return {}
@@ -124,9 +131,14 @@ class _Materials:
 def _libraries(names: list[str], path: Path, files: list[Path]) -> dict[str, MtlMaterial]:
     """The materials of all libraries; the files are added to `files`."""
     known: dict[str, MtlMaterial] = {}
-    for library in names:
+    named = 0
+    for library in dict.fromkeys(names):
         # a name may contain spaces, and a line may name several libraries: as a whole first, then word by word
-        for name in [library] if find(library, path.parent) else library.split():
+        words = [library] if find(library, path.parent) else [*dict.fromkeys(library.split())]
+        for name in words:
+            named += 1
+            if named > MOST_LIBRARIES:
+                raise MeshError(f"{path} names more than {MOST_LIBRARIES} material libraries; mend the file")
             if found := _found(name, path.parent):
                 known |= read_mtl(found)
                 files.append(found)
@@ -156,6 +168,8 @@ def _tiles_of(mtl: MtlMaterial, known: dict[str, MtlMaterial], folder: Path, use
     if mtl.texture is None:
         return None
     found = udim_tiles(mtl.texture, mtl.folder or folder, folder)
+    if not found and "<UDIM>" not in mtl.texture:
+        return None
     if "<UDIM>" in mtl.texture:
         return found
     others = {_bare(other.texture) for other in known.values() if other.texture != mtl.texture}
@@ -166,6 +180,7 @@ def _tiles_of(mtl: MtlMaterial, known: dict[str, MtlMaterial], folder: Path, use
 def read(path: Path) -> RawMesh:
     """An OBJ file. A material with UDIM tiles becomes one a tile, named NAME.1001 and so on."""
     obj = read_obj(path)
+    check_materials(path, len(obj.material_names))
     files = [path]
     obj.materials = _libraries(obj.libraries, path, files)
     colored = obj.colors is not None and bool((obj.colors[obj.corners[:, :, 0]] < 1).any())
