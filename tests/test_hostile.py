@@ -40,3 +40,52 @@ def ended(folder: Path, names: list[str]) -> Iterator[dict[str, Any]]:
         names = names[names.index(last) + 1 :]
         if not names:
             return
+
+
+def _wrong(result: dict[str, Any]) -> str:
+    """What is against the rules in how a case ended; '' where nothing is."""
+    case, message = CASES[result["name"]], result["message"]
+    if result["ended"] == "defect":
+        return f"no TexoptError: {message}"
+    if case.ends not in ("any", result["ended"]) or case.says not in message:
+        return f"ended in {result['ended']}: {message}"
+    if result["ended"] == "error" and not (message.isprintable() and ("; " in message or " " in message)):
+        return f"no message of one line: {message!r}"
+    if len(message) > 1000 or "allocate" in message or "MemoryError" in message:
+        return f"a message that does not say what is wrong: {message[:200]}"
+    if result["seconds"] > SECONDS or result["bytes"] > GIGABYTES * 2**30:
+        return f"took {result['seconds']} s and {result['bytes'] >> 20} MB"
+    return ", ".join(result["seen"])
+
+
+def _told(folder: Path, part: int) -> list[str]:
+    return [f"{result['name']}: {why}" for result in ended(folder, [*CASES][part::WORKERS]) if (why := _wrong(result))]
+
+
+def test_there_are_many_and_all_kinds() -> None:
+    assert len(CASES) == len([*cases()]) > 1000
+    assert {case.entry for case in CASES.values()} == {"mesh", "image", "info", "config", "table", "weights"}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits address space, reads /proc")
+@pytest.mark.parametrize("part", range(WORKERS))
+def test_every_file_ends_in_an_error_of_one_line_or_in_success(tmp_path: Path, part: int) -> None:
+    assert _told(tmp_path, part) == []
+
+
+def test_the_files_that_are_spoilt_are_good(tmp_path: Path) -> None:
+    """What is cut and mutated loads as it is, so that each case has one thing wrong."""
+    from corpus import gltfs, others, pieces
+
+    from texopt import load_mesh
+    from texopt.images import load_image
+
+    for make in (
+        pieces.file_of("a.obj", pieces.OBJ, a_mtl=pieces.MTL, skin_png=pieces.PNG),
+        pieces.file_of("a.glb", gltfs.glb(gltfs.document())), pieces.file_of("b.ply", others.binary_ply()),
+        pieces.file_of("a.ply", others.PLY), pieces.file_of("a.stl", others.binary_stl()),
+        pieces.file_of("b.stl", others.ASCII_STL), pieces.file_of("a.off", others.OFF),
+    ):  # fmt: skip
+        assert len(load_mesh(make(tmp_path)).faces) > 0
+    for kind in ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"):
+        assert load_image(pieces.file_of("a", pieces.encoded(kind))(tmp_path)).size == (24, 24)

@@ -22,6 +22,7 @@ log = logging.getLogger("texopt")
 LONG = 200_000  # triangles from which on it takes minutes
 SECONDS = 0.0004  # a triangle; the Stanford bunny takes 0.0002, and 0.0003 with each of its triangles in four
 MANY_LAYERS = 100  # textures that UVs may cover before only their areas are looked at
+PATIENCE = 120  # seconds, and 0.01 a triangle, after which xatlas is given up
 OVERLAP = ((512, 0.01), (2048, 0.02))  # texels a side, and the share of the UV area that may be their rounding
 
 
@@ -71,7 +72,13 @@ def unwrap_faces(vertices: np.ndarray, faces: np.ndarray, size: int = 1024) -> t
             console = Console(stderr=True)
             with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
                 bar.add_task("unwrap", total=None, count=len(faces))
+                patience = time.monotonic() + PATIENCE + 0.01 * len(faces)
                 while worker.poll() is None:
+                    if time.monotonic() > patience:  # faces that lie on each other may take it hours
+                        raise MeshError(
+                            f"xatlas has not unwrapped {len(faces):,} triangles in {PATIENCE + 0.01 * len(faces):.0f} s; "
+                            "give the mesh UVs in a mesh editor"
+                        )
                     time.sleep(0.05)
         finally:
             worker.kill()

@@ -92,15 +92,23 @@ def _scenes() -> Iterator[tuple[str, dict[str, Any], str]]:
     many = [{"mesh": 0, "translation": [index, 0, 0]} for index in range(200_000)]
     yield "200,000 nodes with a mesh", changed(nodes=many, scenes=[{"nodes": list(range(len(many)))}]), ANY
     yield "nodes without end", changed(nodes=[{}] * 1_000_000, scenes=[{"nodes": list(range(1_000_000))}]), ANY
-    yield "nodes that scale to infinity", changed(
-        nodes=[*({"scale": [1e30] * 3, "children": [index + 1]} for index in range(20)), {"mesh": 0}]), ERROR
+    yield (
+        "nodes that scale to infinity",
+        changed(nodes=[*({"scale": [1e30] * 3, "children": [index + 1]} for index in range(20)), {"mesh": 0}]),
+        ERROR,
+    )
     primitive = document()["meshes"][0]["primitives"][0]
     yield "100,000 primitives", changed(meshes=[{"primitives": [primitive] * 100_000}]), ANY
     targets = primitive | {"targets": [{"POSITION": 0}] * 100_000}
     yield "100,000 morph targets", changed(meshes=[{"primitives": [targets], "weights": [0.0001] * 100_000}]), ANY
     empty = {"componentType": 5126, "count": 4_000_000, "type": "VEC3"}
-    spread = empty | {"sparse": {
-        "count": 3, "indices": {"bufferView": 2, "componentType": 5123, "byteOffset": 0}, "values": {"bufferView": 0}}}
+    spread = empty | {
+        "sparse": {
+            "count": 3,
+            "indices": {"bufferView": 2, "componentType": 5123, "byteOffset": 0},
+            "values": {"bufferView": 0},
+        }
+    }
     accessors = document()["accessors"]
     alone = [{"attributes": {"POSITION": 3}}]
     yield "four million points of nothing", changed(accessors=[*accessors, spread], meshes=[{"primitives": alone}]), ANY
@@ -110,15 +118,25 @@ def _scenes() -> Iterator[tuple[str, dict[str, Any], str]]:
     matrices = spread | {"type": "MAT4", "componentType": 5126}
     yield "many sparse accessors", changed(accessors=[*accessors, *[matrices] * 500]), ANY
     yield "many accessors of nothing", changed(accessors=[*accessors, *[empty] * 10_000]), ANY
-    sets = {f"{kind}_{index}": accessor for index in range(20_000) for kind, accessor in (("JOINTS", 4), ("WEIGHTS", 5))}
+    sets = {
+        f"{kind}_{index}": accessor for index in range(20_000) for kind, accessor in (("JOINTS", 4), ("WEIGHTS", 5))
+    }
     skinned = changed(
-        accessors=[*accessors, spread, *(
-            {"componentType": kind, "count": 4, "type": "VEC4"} for kind in (5121, 5126))],
-        meshes=[{"primitives": [{"attributes": {"POSITION": 0} | sets}]}], skins=[{"joints": [0]}],
-        nodes=[{"mesh": 0, "skin": 0}])
+        accessors=[*accessors, spread, *({"componentType": kind, "count": 4, "type": "VEC4"} for kind in (5121, 5126))],
+        meshes=[{"primitives": [{"attributes": {"POSITION": 0} | sets}]}],
+        skins=[{"joints": [0]}],
+        nodes=[{"mesh": 0, "skin": 0}],
+    )
     yield "20,000 joints a vertex", skinned, ANY
-    joints = changed(accessors=[*accessors, {"componentType": 5123, "count": 4, "type": "VEC4"}, {
-        "componentType": 5126, "count": 4, "type": "VEC4"}], skins=[{"joints": [0]}], nodes=[{"mesh": 0, "skin": 0}])
+    joints = changed(
+        accessors=[
+            *accessors,
+            {"componentType": 5123, "count": 4, "type": "VEC4"},
+            {"componentType": 5126, "count": 4, "type": "VEC4"},
+        ],
+        skins=[{"joints": [0]}],
+        nodes=[{"mesh": 0, "skin": 0}],
+    )
     joints["meshes"][0]["primitives"][0]["attributes"] |= {"JOINTS_0": 3, "WEIGHTS_0": 4}
     yield "joints without weight", joints, ANY
     yield "materials without end", changed(materials=document()["materials"] * 200_000), ANY
@@ -195,4 +213,7 @@ def cases() -> Iterator[Case]:
     primitive = pictures["meshes"][0]["primitives"][0]
     pictures["meshes"][0]["primitives"] = [primitive | {"material": index} for index in range(2000)]
     yield gltf("2000 pictures of one view", file_of("a.glb", glb(pictures)))
-    yield gltf("60 MB of lists", streamed("a.gltf", (b'{"asset": {"version": "2.0"}, "extras": [', 1), (b"[],", 20_000_000), (b"0]}", 1)))
+    yield gltf(
+        "60 MB of lists",
+        streamed("a.gltf", (b'{"asset": {"version": "2.0"}, "extras": [', 1), (b"[],", 20_000_000), (b"0]}", 1)),
+    )

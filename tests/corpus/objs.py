@@ -75,7 +75,9 @@ def cases() -> Iterator[Case]:
         for what in (b"1 ", b"x"):
             make = streamed("a.obj", (f"{key} ".encode(), 1), (what, long // len(what)), (b"\n" + PLAIN.encode(), 1))
             yield Case(f"OBJ/100 MB of {key or 'blank'} {what.decode()}", "mesh", make)
-    yield Case("OBJ/100 MB of corners", "mesh", streamed("a.obj", (PLAIN.encode() + b"f ", 1), (b"1/1 2/2 3/3 ", 8_000_000)))
+    yield Case(
+        "OBJ/100 MB of corners", "mesh", streamed("a.obj", (PLAIN.encode() + b"f ", 1), (b"1/1 2/2 3/3 ", 8_000_000))
+    )
     for name, text in MATERIALS.items():
         yield Case(f"MTL/{name}", "mesh", file_of("a.obj", OBJ, a_mtl=text, skin_png=PNG))
     named = "".join(f"usemtl m{i}\n{FACE}" for i in range(3000))

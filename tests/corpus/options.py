@@ -82,7 +82,10 @@ def _weights() -> Iterator[tuple[str, Callable[[Path], Path]]]:
     for length, start in cuts(whole, [0, 4, 8, 9, 20, len(header), 8 + len(header), len(whole) - 1]):
         yield f"safetensors cut at {length}", file_of("a.safetensors", start)
     for size in (2**63, 2**64 - 1, 0, 10**8):
-        yield f"safetensors with a header of {size}", file_of("a.safetensors", struct.pack("<Q", size) + header + bytes(64))
+        yield (
+            f"safetensors with a header of {size}",
+            file_of("a.safetensors", struct.pack("<Q", size) + header + bytes(64)),
+        )
     for name, entry in {
         "shape": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 64]}, "offsets": {"dtype": "F32", "shape": [4, 4], "data_offsets": [0, 2**60]},
         "type": {"dtype": "F999", "shape": [4, 4], "data_offsets": [0, 64]}, "negative": {"dtype": "F32", "shape": [-4, 4], "data_offsets": [-64, 0]},
@@ -144,5 +147,3 @@ def cases() -> Iterator[Case]:
     for name, make in _weights():
         yield Case(f"weights/{name}", "weights", make, ERROR)
     yield Case("weights/of a name that is none", "weights", lambda folder: folder / "a\0.pth", ERROR)
-
-

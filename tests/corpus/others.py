@@ -32,8 +32,24 @@ end_header
 3 0 2 3
 """
 OFF = "OFF\n4 2 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n3 0 1 2\n3 0 2 3\n"
-ASCII_STL = "solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid a\n"
-COUNTS = ["-1", "0", "1", "5", "999999999", "99999999999999999999", "1.5", "nan", "x", "", "1e9", "9" * 5000, "2147483648"]
+ASCII_STL = (
+    "solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\nendsolid a\n"
+)
+COUNTS = [
+    "-1",
+    "0",
+    "1",
+    "5",
+    "999999999",
+    "99999999999999999999",
+    "1.5",
+    "nan",
+    "x",
+    "",
+    "1e9",
+    "9" * 5000,
+    "2147483648",
+]
 NUMBERS = ["nan", "inf", "1e400", "1e308", "9" * 5000, "x", "\0", "-"]
 
 
@@ -45,7 +61,11 @@ def binary_ply() -> bytes:
 
 def binary_stl(count: int | None = None) -> bytes:
     corners = np.float32([[[0, 0, 1], [0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 1, 0], [0, 1, 0], [1, 0, 0]]])
-    return bytes(80) + struct.pack("<I", 2 if count is None else count) + b"".join(one.tobytes() + b"\0\0" for one in corners)
+    return (
+        bytes(80)
+        + struct.pack("<I", 2 if count is None else count)
+        + b"".join(one.tobytes() + b"\0\0" for one in corners)
+    )
 
 
 def _ply() -> Iterator[tuple[str, str | bytes]]:
@@ -66,7 +86,7 @@ def _ply() -> Iterator[tuple[str, str | bytes]]:
         yield f"UV {number}", PLY.replace("1 1 0 1 1", f"1 1 0 {text} 1")
         yield f"index {number}", PLY.replace("3 0 2 3", f"3 0 2 {text}")
     for index in (4, -1, 2**31 - 1, -(2**31)):
-        yield f"index {index}", PLY.replace("3 0 2 3", f"3 0 2 {index}")
+        yield f"index of {index}", PLY.replace("3 0 2 3", f"3 0 2 {index}")
         yield f"binary index {index}", binary[:-4] + struct.pack("<i", index)
     yield "binary face of 255", binary[:-13] + b"\xff" + binary[-12:]
     yield "list of int counts", binary.replace(b"uchar int", b"uint int").replace(b"\3", b"\3\0\0\x7f")
@@ -78,7 +98,12 @@ def _ply() -> Iterator[tuple[str, str | bytes]]:
     }.items():  # fmt: skip
         yield f"{old!r} as {new!r}", PLY.replace(old, new)
     yield "many properties", PLY.replace("property float s\n", "".join(f"property float p{i}\n" for i in range(50_000)))
-    yield "many elements", PLY.replace("element face", "".join(f"element e{i} 0\nproperty int a\n" for i in range(20_000)) + "element face")
+    yield (
+        "many elements",
+        PLY.replace(
+            "element face", "".join(f"element e{i} 0\nproperty int a\n" for i in range(20_000)) + "element face"
+        ),
+    )
     yield "a long comment", PLY.replace("element face", "comment " + "x" * 10_000_000 + "\nelement face")
     yield "elements of nothing", PLY.replace("element face", "element nothing 999999999\nelement face")
     for name in ("../outside/secret.png", "/etc/hostname", "a.png\0", "x" * 5000, "http://localhost/a.png"):
@@ -97,7 +122,7 @@ def _stl() -> Iterator[tuple[str, str | bytes]]:
         yield f"cut at {length}", start
     for number, text in enumerate(NUMBERS):
         yield f"coordinate {number}", ASCII_STL.replace("vertex 1 0 0", f"vertex 1 {text} 0")
-    yield "many solids", ASCII_STL * 3000
+    yield "many solids", ASCII_STL * 300
     yield "solids in solids", "solid a\n" * 100_000 + ASCII_STL
     yield "vertices without end", ASCII_STL.replace("endloop", "vertex 1 1 1\n" * 1000)
     yield "binary that begins with solid", b"solid" + binary_stl()[5:]

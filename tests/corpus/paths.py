@@ -18,7 +18,18 @@ OUTSIDE = [
     "http://127.0.0.1:9/secret{0}", "https://localhost/secret{0}", "ftp://localhost/secret{0}", "//localhost/secret{0}", "C:\\secret{0}",
     "chain{0}",
 ]  # fmt: skip
-SPECIAL = ("a directory", "a FIFO", "a link to /dev/zero", "a link to nothing", "a loop of links", "a link to a directory", "nothing", "a socket", "empty", "a long name")
+SPECIAL = (
+    "a directory",
+    "a FIFO",
+    "a link to /dev/zero",
+    "a link to nothing",
+    "a loop of links",
+    "a link to a directory",
+    "nothing",
+    "a socket",
+    "empty",
+    "a long name",
+)
 
 
 def _traps(folder: Path, ending: str) -> None:
@@ -105,11 +116,25 @@ def cases() -> Iterator[Case]:
             ends = SUCCESS if kind in ("mtllib", "ply") else ERROR
             yield Case(f"outside/{kind} {name.format('', '')}", "mesh", _named(kind, name), ends)
     for what in SPECIAL:
-        for ending, entry in ((".obj", "mesh"), (".glb", "mesh"), (".ply", "mesh"), (".png", "image"), (".yaml", "config"), (".csv", "table"), (".pth", "weights"), (".safetensors", "weights"), (".obj", "info")):
+        for ending, entry in (
+            (".obj", "mesh"),
+            (".glb", "mesh"),
+            (".ply", "mesh"),
+            (".png", "image"),
+            (".yaml", "config"),
+            (".csv", "table"),
+            (".pth", "weights"),
+            (".safetensors", "weights"),
+            (".obj", "info"),
+        ):
             yield Case(f"special/{what} as {ending} {entry}", entry, _special(what, ending), ERROR)
     yield Case("special/a link to a mesh", "mesh", _linked, SUCCESS)
     yield Case("special/a link to a texture below", "mesh", _inner, SUCCESS)
     yield Case("special/many folders", "mesh", _crowded, ERROR)
     for entry in ("info", "mesh"):
-        yield Case(f"info/no texture {entry}", entry, file_of("a.obj", OBJ, a_mtl=MTL), SUCCESS if entry == "info" else ERROR)
-    yield Case("info/bad UTF-8", "info", file_of("a.obj", OBJ.encode().replace(b"skin", b"\xff\x1b[2J"), a_mtl=MTL), SUCCESS)
+        yield Case(
+            f"info/no texture {entry}", entry, file_of("a.obj", OBJ, a_mtl=MTL), SUCCESS if entry == "info" else ERROR
+        )
+    yield Case(
+        "info/bad UTF-8", "info", file_of("a.obj", OBJ.encode().replace(b"skin", b"\xff\x1b[2J"), a_mtl=MTL), SUCCESS
+    )

@@ -12,7 +12,24 @@ import numpy as np
 from PIL import Image
 
 from corpus.gltfs import BINARY, document, glb
-from corpus.pieces import ANY, ERROR, MTL, OBJ, PNG, SUCCESS, Case, chunk, cuts, encoded, file_of, flips, noise, png, shares, zeros
+from corpus.pieces import (
+    ANY,
+    ERROR,
+    MTL,
+    OBJ,
+    PNG,
+    SUCCESS,
+    Case,
+    chunk,
+    cuts,
+    encoded,
+    file_of,
+    flips,
+    noise,
+    png,
+    shares,
+    zeros,
+)
 
 KINDS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP")
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><image href="/etc/hostname"/></svg>'
@@ -21,15 +38,29 @@ POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(executed) (w) f
 
 def _structures(kind: str, data: bytes) -> list[int]:
     """Where the parts of a file begin."""
-    marks = {"PNG": [b"IHDR", b"IDAT", b"IEND"], "JPEG": [b"\xff\xdb", b"\xff\xc0", b"\xff\xc4", b"\xff\xda"], "GIF": [b"\x2c"],
-             "WEBP": [b"WEBP", b"VP8"], "TIFF": [], "BMP": []}[kind]
+    marks = {
+        "PNG": [b"IHDR", b"IDAT", b"IEND"],
+        "JPEG": [b"\xff\xdb", b"\xff\xc0", b"\xff\xc4", b"\xff\xda"],
+        "GIF": [b"\x2c"],
+        "WEBP": [b"WEBP", b"VP8"],
+        "TIFF": [],
+        "BMP": [],
+    }[kind]
     places = [data.find(mark) + step for mark in marks for step in (-4, 0, 2, 4, 8)]
     return [0, 1, 4, 8, 12, 20, 26, 40, len(data) - 1, *places, *shares(data, 6)]
 
 
 def _headers() -> Iterator[tuple[str, bytes, str]]:
     """Sizes that the files do not have."""
-    for width, height in ((60000, 60000), (2**31 - 1, 1), (1, 2**31 - 1), (2**32 - 1, 2**32 - 1), (0, 0), (0, 5), (2**31, 2)):
+    for width, height in (
+        (60000, 60000),
+        (2**31 - 1, 1),
+        (1, 2**31 - 1),
+        (2**32 - 1, 2**32 - 1),
+        (0, 0),
+        (0, 5),
+        (2**31, 2),
+    ):
         yield f"PNG of {width}x{height}", png(width, height, zeros(1000)), ERROR
     jpeg, at = bytearray(encoded("JPEG")), encoded("JPEG").index(b"\xff\xc0")
     for width, height in ((60000, 60000), (65535, 65535), (0, 0), (65500, 1)):
@@ -51,9 +82,29 @@ def _headers() -> Iterator[tuple[str, bytes, str]]:
     webp[21:25] = b"\xff\xff\xff\x0f"
     yield "WebP of 16384x16384", bytes(webp), ANY
     for width, height in ((60000, 60000), (2**32 - 1, 1), (0, 0)):
-        entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8), (278, 4, 1, height), (279, 4, 1, 2**31)]
-        yield f"TIFF of {width}x{height}", b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4), ANY
-    yield "TIFF that goes round", b"II*\0\x08\0\0\0\1\0" + struct.pack("<HHII", 256, 4, 1, 9) + struct.pack("<I", 8), ERROR
+        entries = [
+            (256, 4, 1, width),
+            (257, 4, 1, height),
+            (258, 3, 1, 8),
+            (259, 3, 1, 1),
+            (262, 3, 1, 1),
+            (273, 4, 1, 8),
+            (278, 4, 1, height),
+            (279, 4, 1, 2**31),
+        ]
+        yield (
+            f"TIFF of {width}x{height}",
+            b"II*\0\x08\0\0\0"
+            + struct.pack("<H", len(entries))
+            + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+            + bytes(4),
+            ANY,
+        )
+    yield (
+        "TIFF that goes round",
+        b"II*\0\x08\0\0\0\1\0" + struct.pack("<HHII", 256, 4, 1, 9) + struct.pack("<I", 8),
+        ERROR,
+    )
     yield "TIFF of many entries", b"II*\0\x08\0\0\0\xff\xff" + struct.pack("<HHII", 256, 4, 2**31, 8) * 65535, ERROR
 
 
@@ -110,9 +161,17 @@ def _turned() -> bytes:
 
 def _others() -> Iterator[tuple[str, bytes, str]]:
     for name, data in {
-        "an SVG": SVG, "an SVG with a prolog": b'<?xml version="1.0"?>' + SVG, "HTML": b"<!doctype html><script>alert(1)</script>",
-        "nothing": b"", "NULs": bytes(5000), "text": b"hello\n" * 100, "PDF": b"%PDF-1.4\n%%EOF", "an OBJ": OBJ.encode(),
-        "PostScript": POSTSCRIPT, "ZIP": b"PK\x05\x06" + bytes(18), "only a signature": b"\x89PNG\r\n\x1a\n",
+        "an SVG": SVG,
+        "an SVG with a prolog": b'<?xml version="1.0"?>' + SVG,
+        "HTML": b"<!doctype html><script>alert(1)</script>",
+        "nothing": b"",
+        "NULs": bytes(5000),
+        "text": b"hello\n" * 100,
+        "PDF": b"%PDF-1.4\n%%EOF",
+        "an OBJ": OBJ.encode(),
+        "PostScript": POSTSCRIPT,
+        "ZIP": b"PK\x05\x06" + bytes(18),
+        "only a signature": b"\x89PNG\r\n\x1a\n",
         "a Windows metafile": struct.pack("<IHhhhhHIH", 0x9AC6CDD7, 0, 0, 0, 99, 99, 96, 0, 0) + bytes(18),
         "a gzipped FITS": b"SIMPLE  =                    T" + bytes(2880),
     }.items():
@@ -151,4 +210,3 @@ def cases() -> Iterator[Case]:
         content["bufferViews"][3]["byteLength"] = len(data)
         whole = glb(content, BINARY[:92] + data + bytes(-len(data) % 4))
         yield Case(f"texture/{name} in a GLB", "mesh", file_of("a.glb", whole), ERROR)
-

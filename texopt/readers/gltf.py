@@ -55,7 +55,11 @@ def _check_size(file: GltfFile, nodes: list[int]) -> None:
         attributes = [primitive["attributes"], *primitive.get("targets", [])]
         return sum(counts[index] for names in attributes for index in names.values())
 
-    for most, measure, what in ((MOST_PRIMITIVES, lambda _: 1, "primitives"), (MOST, size, "vertices"), (MOST_VALUES, values, "values")):
+    for most, measure, what in (
+        (MOST_PRIMITIVES, lambda _: 1, "primitives"),
+        (MOST, size, "vertices"),
+        (MOST_VALUES, values, "values"),
+    ):
         sizes = [sum(map(measure, mesh["primitives"])) for mesh in file.get("meshes")]
         if sum(sizes[file.document["nodes"][node]["mesh"]] for node in nodes) > most:
             raise MeshError(f"{file.path} shows more than {most:,} {what}; take a part of it")

@@ -85,8 +85,8 @@ def tile_of(uvs: np.ndarray) -> np.ndarray:
 class _Materials:
     """The materials of an OBJ file, one after another; those with one texture file share it."""
 
-    def __init__(self, folder: Path, white: bool) -> None:
-        self.folder, self.white = folder, white
+    def __init__(self, folder: Path, white: bool, lenient: bool = False) -> None:
+        self.folder, self.white, self.lenient = folder, white, lenient
         self.materials: list[Material] = []
         self.names: list[str] = []
         self.files: list[Path] = []
@@ -98,10 +98,15 @@ class _Materials:
         if mtl.texture is None:
             self._append(name, Material((1.0, 1.0, 1.0) if self.white else mtl.color))
             return
-        found = _found(mtl.texture, mtl.folder or self.folder, self.folder)
-        if found is None:
-            raise self._missing(name, mtl.texture)
-        self._append(name, self._load(found))
+        try:
+            found = _found(mtl.texture, mtl.folder or self.folder, self.folder)
+            if found is None:
+                raise self._missing(name, mtl.texture)
+            self._append(name, self._load(found))
+        except ImageError as error:
+            if not self.lenient:
+                raise
+            self._append(name, Material(mtl.color, problem=str(error)))
 
     def add_tile(self, name: str, mtl: MtlMaterial, files: dict[int, Path], tile: int) -> None:
         """One tile of one with UDIM tiles."""
@@ -177,14 +182,17 @@ def _tiles_of(mtl: MtlMaterial, known: dict[str, MtlMaterial], folder: Path, use
     return found if numbered else None
 
 
-def read(path: Path) -> RawMesh:
-    """An OBJ file. A material with UDIM tiles becomes one a tile, named NAME.1001 and so on."""
+def read(path: Path, lenient: bool = False) -> RawMesh:
+    """An OBJ file. A material with UDIM tiles becomes one a tile, named NAME.1001 and so on.
+
+    ImageError where a texture cannot be read, unless `lenient`: then its material has that as its problem.
+    """
     obj = read_obj(path)
     check_materials(path, len(obj.material_names))
     files = [path]
     obj.materials = _libraries(obj.libraries, path, files)
     colored = obj.colors is not None and bool((obj.colors[obj.corners[:, :, 0]] < 1).any())
-    made = _Materials(path.parent, colored)
+    made = _Materials(path.parent, colored, lenient)
     face_material = np.zeros(len(obj.corners), np.int64)
     for index, name in enumerate(obj.material_names):
         faces = np.flatnonzero(obj.triangle_material == index)

@@ -21,6 +21,7 @@ class Material:
     texture: np.ndarray | None = None  # uint8 [H,W,3]
     alpha: np.ndarray | None = None  # uint8 [H,W], the texture's opacity where it is not opaque
     tile: tuple[str, int] | None = None  # of a UDIM tile: the material that its set is named after, and its number
+    problem: str = ""  # why its texture is not here, where that was let pass
 
     def image(self) -> np.ndarray:
         """uint8 [H,W,3]; one texel for a plain colour."""
