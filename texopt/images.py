@@ -18,7 +18,6 @@ from torch import Tensor
 
 from texopt.errors import ImageError, OutputError
 
-
 # Pillow reads some more, of which some start other programs (PostScript's) or are seldom looked after
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "TGA", "PPM", "DDS", "JPEG2000", "AVIF", "ICO", "PSD")
 MOST_PIXELS = 100_000_000  # takes 1.5 GB while it is decoded

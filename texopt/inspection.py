@@ -58,7 +58,10 @@ def _uv_state(raw: RawMesh, faces: np.ndarray) -> str:
 
 
 def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:
-    """Tables of text by title. MeshError or ImageError where the file is none that load_mesh takes; an OBJ's missing textures are said."""
+    """Tables of text by title; they say which textures of an OBJ are missing.
+
+    MeshError or ImageError where the file is otherwise none that load_mesh takes.
+    """
     path = Path(path)
     raw = read(path, lenient=True)
     check_geometry(raw, path)

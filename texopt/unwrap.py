@@ -72,11 +72,12 @@ def unwrap_faces(vertices: np.ndarray, faces: np.ndarray, size: int = 1024) -> t
             console = Console(stderr=True)
             with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
                 bar.add_task("unwrap", total=None, count=len(faces))
-                patience = time.monotonic() + PATIENCE + 0.01 * len(faces)
+                seconds = PATIENCE + 0.01 * len(faces)
+                end = time.monotonic() + seconds
                 while worker.poll() is None:
-                    if time.monotonic() > patience:  # faces that lie on each other may take it hours
+                    if time.monotonic() > end:  # faces that lie on each other may take it hours
                         raise MeshError(
-                            f"xatlas has not unwrapped {len(faces):,} triangles in {PATIENCE + 0.01 * len(faces):.0f} s; "
+                            f"xatlas has not unwrapped {len(faces):,} triangles in {seconds:.0f} s; "
                             "give the mesh UVs in a mesh editor"
                         )
                     time.sleep(0.05)

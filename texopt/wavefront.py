@@ -29,7 +29,10 @@ def key_and_rest(line: str) -> tuple[str, str]:
 
 
 def lines_by_key(lines: list[str], keys: tuple[str, ...], errors: Errors) -> dict[str, np.ndarray]:
-    """For each of the keys the lines that begin with it: int64 indices, ascending. Too long ones are put into `errors`."""
+    """For each of the keys the lines that begin with it: int64 indices, ascending.
+
+    Those that are too long are put into `errors`.
+    """
     found: dict[str, list[int]] = {key: [] for key in keys}
     for number, line in enumerate(lines):
         key = line.partition(" ")[0]

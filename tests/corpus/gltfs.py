@@ -23,10 +23,14 @@ HUGE = [-1, 5, 2**31 - 1, 2**31, 2**32, 2**40, 2**63, 2**70, 1e308, 1.5, "4", No
 
 def document() -> dict[str, Any]:
     return {
-        "asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}],
+        "asset": {"version": "2.0"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
         "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "TEXCOORD_0": 1}, "indices": 2, "material": 0}]}],
         "materials": [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}],
-        "textures": [{"source": 0}], "images": [{"bufferView": 3, "mimeType": "image/png"}],
+        "textures": [{"source": 0}],
+        "images": [{"bufferView": 3, "mimeType": "image/png"}],
         "accessors": [
             {"bufferView": 0, "componentType": 5126, "count": 4, "type": "VEC3"},
             {"bufferView": 1, "componentType": 5126, "count": 4, "type": "VEC2"},
@@ -34,7 +38,7 @@ def document() -> dict[str, Any]:
         ],
         "bufferViews": [{"buffer": 0, "byteOffset": start, "byteLength": size} for start, size in VIEWS],
         "buffers": [{"byteLength": len(BINARY)}],
-    }  # fmt: skip
+    }
 
 
 def glb(content: dict[str, Any] | bytes, binary: bytes = BINARY) -> bytes:
@@ -148,18 +152,33 @@ def _texts() -> Iterator[tuple[str, bytes]]:
     text = json.dumps(document()).encode()
     deep = 1_000_000
     for name, extras in {
-        "lists in lists": b"[" * deep, "closed lists in lists": b"[" * deep + b"]" * deep,
-        "objects in objects": b'{"a":' * deep, "1e400": b"1e400", "NaN": b"NaN", "a long number": b"9" * 1_000_000,
-        "lists side by side": b"[" + b"[]," * 3_000_000 + b"[]]", "a long string": b'"' + b"x" * 50_000_000 + b'"',
-        "numbers side by side": b"[" + b"1.5," * 3_000_000 + b"1]", "a lone surrogate": b'"\\ud800"',
-        "a NUL": b'"\0"', "bad UTF-8": b'"\xff"', "the same key twice": b'1, "asset": 7',
-    }.items():  # fmt: skip
+        "lists in lists": b"[" * deep,
+        "closed lists in lists": b"[" * deep + b"]" * deep,
+        "objects in objects": b'{"a":' * deep,
+        "1e400": b"1e400",
+        "NaN": b"NaN",
+        "a long number": b"9" * 1_000_000,
+        "lists side by side": b"[" + b"[]," * 3_000_000 + b"[]]",
+        "a long string": b'"' + b"x" * 50_000_000 + b'"',
+        "numbers side by side": b"[" + b"1.5," * 3_000_000 + b"1]",
+        "a lone surrogate": b'"\\ud800"',
+        "a NUL": b'"\0"',
+        "bad UTF-8": b'"\xff"',
+        "the same key twice": b'1, "asset": 7',
+    }.items():
         yield name, text[:-1] + b', "extras": ' + extras + b"}"
     for name, content in {
-        "nothing": b"", "a list": b"[]", "a number": b"7", "null": b"null", "UTF-16": text.decode().encode("utf-16"),
-        "NULs": bytes(1000), "an empty object": b"{}", "only an asset": b'{"asset": {"version": "2.0"}}',
-        "version 1": text.replace(b'"2.0"', b'"1.0"'), "version 2 as a list": text.replace(b'"2.0"', b"[2]"),
-    }.items():  # fmt: skip
+        "nothing": b"",
+        "a list": b"[]",
+        "a number": b"7",
+        "null": b"null",
+        "UTF-16": text.decode().encode("utf-16"),
+        "NULs": bytes(1000),
+        "an empty object": b"{}",
+        "only an asset": b'{"asset": {"version": "2.0"}}',
+        "version 1": text.replace(b'"2.0"', b'"1.0"'),
+        "version 2 as a list": text.replace(b'"2.0"', b"[2]"),
+    }.items():
         yield name, content
 
 
@@ -185,10 +204,31 @@ def _binaries() -> Iterator[tuple[str, bytes]]:
 def _uris() -> Iterator[tuple[str, str, Any]]:
     for kind in ("images", "buffers"):
         for uri in (
-            "data:", "data:,", "data:;base64,", "data:;base64,AAA", "data:;base64,!!!!", "data:image/png;base64,%00",
-            "data:;base64", "a%00b", "", ".", "..", "x" * 5000, "%ff%fe", "//host/a.png", "\\\\host\\a.png", 7, None, {},
-            "a.gltf", "javascript:alert(1)", "file:a.png", "\ud800", "a/" * 3000 + "b", "data:;base64," + "A" * 5_000_000,
-        ):  # fmt: skip
+            "data:",
+            "data:,",
+            "data:;base64,",
+            "data:;base64,AAA",
+            "data:;base64,!!!!",
+            "data:image/png;base64,%00",
+            "data:;base64",
+            "a%00b",
+            "",
+            ".",
+            "..",
+            "x" * 5000,
+            "%ff%fe",
+            "//host/a.png",
+            "\\\\host\\a.png",
+            7,
+            None,
+            {},
+            "a.gltf",
+            "javascript:alert(1)",
+            "file:a.png",
+            "\ud800",
+            "a/" * 3000 + "b",
+            "data:;base64," + "A" * 5_000_000,
+        ):
             yield f"{kind} {str(uri)[:40]!r}", kind, uri
 
 

@@ -22,15 +22,38 @@ MERGES = "a: &a {k: 1}\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} {{<<: [{', '.join([f'*{chr(97 + i)}'] * 10)}]}}\n" for i in range(9)
 )
 VALUES = {
-    "an object": "!!python/object/apply:os.system ['touch executed']", "a name": "!!python/name:os.system",
-    "a module": "!!python/module:os", "new": "!!python/object/new:os.system [touch executed]", "a long number": "9" * 5000,
-    "a date": "2001-99-99", "a bad date": "!!timestamp x", "a bad integer": "!!int ''", "binary": "!!binary '%'", "a set": "!!set {a, b}",
-    "an unknown alias": "*nobody", "itself": "&a [*a]", "itself as a key": "&a {? *a : 1}", "a list as a key": "{[1]: 2}",
-    "a surrogate": '"\\ud800"', "a NUL": '"\\0"', "sixty": "1:60:60:" + "60:" * 5000 + "60", "a float": "!!float x", "pairs": "!!pairs [1]",
-    "deep lists": "[" * 100_000, "deep closed lists": "[" * 100_000 + "]" * 100_000, "very deep lists": "[" * 3_000_000, "deep maps": "{a: " * 50_000,
-    "infinity": ".inf", "not a number": ".nan", "a tab": "\t\t", "two documents": "1\n---\nb: 2", "a long string": "x" * 20_000_000,
-    "a bool": "!!bool maybe", "omap": "!!omap [1]", "a merge": "{<<: 3}",
-}  # fmt: skip
+    "an object": "!!python/object/apply:os.system ['touch executed']",
+    "a name": "!!python/name:os.system",
+    "a module": "!!python/module:os",
+    "new": "!!python/object/new:os.system [touch executed]",
+    "a long number": "9" * 5000,
+    "a date": "2001-99-99",
+    "a bad date": "!!timestamp x",
+    "a bad integer": "!!int ''",
+    "binary": "!!binary '%'",
+    "a set": "!!set {a, b}",
+    "an unknown alias": "*nobody",
+    "itself": "&a [*a]",
+    "itself as a key": "&a {? *a : 1}",
+    "a list as a key": "{[1]: 2}",
+    "a surrogate": '"\\ud800"',
+    "a NUL": '"\\0"',
+    "sixty": "1:60:60:" + "60:" * 5000 + "60",
+    "a float": "!!float x",
+    "pairs": "!!pairs [1]",
+    "deep lists": "[" * 100_000,
+    "deep closed lists": "[" * 100_000 + "]" * 100_000,
+    "very deep lists": "[" * 3_000_000,
+    "deep maps": "{a: " * 50_000,
+    "infinity": ".inf",
+    "not a number": ".nan",
+    "a tab": "\t\t",
+    "two documents": "1\n---\nb: 2",
+    "a long string": "x" * 20_000_000,
+    "a bool": "!!bool maybe",
+    "omap": "!!omap [1]",
+    "a merge": "{<<: 3}",
+}
 
 
 class Runs:
@@ -67,12 +90,22 @@ def _yaml() -> Iterator[tuple[str, bytes | str]]:
 
 
 TABLES = {
-    "no rows": "mesh,style\n", "nothing": "", "NULs": "mesh,style\na\0,b\n", "a long cell": "mesh,style\n" + "x" * 1_000_000 + ",b\n",
-    "an open quote": 'mesh,style\n"a,b\n', "too many cells": "mesh\na,b,c\n", "many columns": ",".join(f"c{i}" for i in range(20_000)) + "\n1\n",
-    "two of a name": "mesh,mesh\na,b\n", "a long number": "mesh,style,steps\na.obj,a.png," + "9" * 5000 + "\n", "nan": "mesh,style,distance\na.obj,a.png,nan nan\n",
-    "an open quote in a cell": "mesh,style\na.obj,'a\n", "a formula": "mesh,style\n=cmd|calc,b\n", "no header": "\n\n\n", "a path out": "mesh,style,name\na.obj,a.png,../../x\n",
+    "no rows": "mesh,style\n",
+    "nothing": "",
+    "NULs": "mesh,style\na\0,b\n",
+    "a long cell": "mesh,style\n" + "x" * 1_000_000 + ",b\n",
+    "an open quote": 'mesh,style\n"a,b\n',
+    "too many cells": "mesh\na,b,c\n",
+    "many columns": ",".join(f"c{i}" for i in range(20_000)) + "\n1\n",
+    "two of a name": "mesh,mesh\na,b\n",
+    "a long number": "mesh,style,steps\na.obj,a.png," + "9" * 5000 + "\n",
+    "nan": "mesh,style,distance\na.obj,a.png,nan nan\n",
+    "an open quote in a cell": "mesh,style\na.obj,'a\n",
+    "a formula": "mesh,style\n=cmd|calc,b\n",
+    "no header": "\n\n\n",
+    "a path out": "mesh,style,name\na.obj,a.png,../../x\n",
     "a device": "mesh,style\n/dev/zero,/dev/zero\n",
-}  # fmt: skip
+}
 
 
 def _weights() -> Iterator[tuple[str, Callable[[Path], Path]]]:
@@ -87,10 +120,13 @@ def _weights() -> Iterator[tuple[str, Callable[[Path], Path]]]:
             file_of("a.safetensors", struct.pack("<Q", size) + header + bytes(64)),
         )
     for name, entry in {
-        "shape": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 64]}, "offsets": {"dtype": "F32", "shape": [4, 4], "data_offsets": [0, 2**60]},
-        "type": {"dtype": "F999", "shape": [4, 4], "data_offsets": [0, 64]}, "negative": {"dtype": "F32", "shape": [-4, 4], "data_offsets": [-64, 0]},
-        "backwards": {"dtype": "F32", "shape": [4, 4], "data_offsets": [64, 0]}, "text": "x",
-    }.items():  # fmt: skip
+        "shape": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 64]},
+        "offsets": {"dtype": "F32", "shape": [4, 4], "data_offsets": [0, 2**60]},
+        "type": {"dtype": "F999", "shape": [4, 4], "data_offsets": [0, 64]},
+        "negative": {"dtype": "F32", "shape": [-4, 4], "data_offsets": [-64, 0]},
+        "backwards": {"dtype": "F32", "shape": [4, 4], "data_offsets": [64, 0]},
+        "text": "x",
+    }.items():
         text = json.dumps({"a": entry}).encode()
         yield f"safetensors with odd {name}", file_of("a.safetensors", struct.pack("<Q", len(text)) + text + bytes(64))
     text = b'{"a":' * 100_000
@@ -105,11 +141,21 @@ def _weights() -> Iterator[tuple[str, Callable[[Path], Path]]]:
     for length, start in cuts(good, [*shares(good, 8), len(good) - 1, len(good) - 30]):
         yield f"pth cut at {length}", file_of("a.pth", start)
     for name, value in {
-        "code": {"a": Runs()}, "a list": [tensor], "no tensors": {"a": 1}, "nothing": {}, "a tensor": tensor, "None": None,
-        "names that are numbers": {1: tensor}, "a huge view": {"a": torch.zeros(1).expand(2**40)}, "a module": torch.nn.Linear(2, 2),
-        "state_dict of code": {"state_dict": {"a": Runs()}}, "state_dict of a list": {"state_dict": [tensor]},
-        "complex": {"a": tensor.to(torch.complex64)}, "sparse": {"a": tensor.to_sparse()}, "meta": {"a": torch.zeros(2**20, 2**20, device="meta")},
-    }.items():  # fmt: skip
+        "code": {"a": Runs()},
+        "a list": [tensor],
+        "no tensors": {"a": 1},
+        "nothing": {},
+        "a tensor": tensor,
+        "None": None,
+        "names that are numbers": {1: tensor},
+        "a huge view": {"a": torch.zeros(1).expand(2**40)},
+        "a module": torch.nn.Linear(2, 2),
+        "state_dict of code": {"state_dict": {"a": Runs()}},
+        "state_dict of a list": {"state_dict": [tensor]},
+        "complex": {"a": tensor.to(torch.complex64)},
+        "sparse": {"a": tensor.to_sparse()},
+        "meta": {"a": torch.zeros(2**20, 2**20, device="meta")},
+    }.items():
         yield f"pth of {name}", file_of("a.pth", saved(value))
         yield f"old pth of {name}", file_of("a.pth", saved(value, _use_new_zipfile_serialization=False))
     yield "a pickle that runs code", file_of("a.pth", pickle.dumps(Runs()))

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from corpus.gltfs import separate
 from corpus.others import PLY
-from corpus.pieces import ANY, ERROR, MTL, OBJ, PNG, SUCCESS, Case, file_of
+from corpus.pieces import ERROR, MTL, OBJ, PNG, SUCCESS, Case, file_of
 
 OUTSIDE = [
-    "../outside/secret{0}", "../../x/../outside/secret{0}", "{1}/secret{0}", "./../outside/secret{0}", "sub/../../outside/secret{0}",
-    "..\\outside\\secret{0}", "link{0}", "links/secret{0}", "loop{0}", "/etc/hostname", "/dev/zero", "/dev/stdin", "fifo{0}", "zero{0}",
-    "/proc/self/environ", "folder{0}", "~/secret{0}", "$HOME/secret{0}", "file:///etc/hostname", "file://{1}/secret{0}",
-    "http://127.0.0.1:9/secret{0}", "https://localhost/secret{0}", "ftp://localhost/secret{0}", "//localhost/secret{0}", "C:\\secret{0}",
+    "../outside/secret{0}",
+    "../../x/../outside/secret{0}",
+    "{1}/secret{0}",
+    "./../outside/secret{0}",
+    "sub/../../outside/secret{0}",
+    "..\\outside\\secret{0}",
+    "link{0}",
+    "links/secret{0}",
+    "loop{0}",
+    "/etc/hostname",
+    "/dev/zero",
+    "/dev/stdin",
+    "fifo{0}",
+    "zero{0}",
+    "/proc/self/environ",
+    "folder{0}",
+    "~/secret{0}",
+    "$HOME/secret{0}",
+    "file:///etc/hostname",
+    "file://{1}/secret{0}",
+    "http://127.0.0.1:9/secret{0}",
+    "https://localhost/secret{0}",
+    "ftp://localhost/secret{0}",
+    "//localhost/secret{0}",
+    "C:\\secret{0}",
     "chain{0}",
-]  # fmt: skip
+]
 SPECIAL = (
     "a directory",
     "a FIFO",

@@ -1,7 +1,7 @@
 """Loads cases one after another, and says how each ended: a line of JSON before it and one after it.
 
-`python -m corpus.worker FOLDER`, with the names of cases on stdin. It dies where a case takes SECONDS of the processor or
-STUCK of the clock, with the stack on stderr, and has GIGABYTES more of address space than before the first case.
+`python -m corpus.worker FOLDER`, with the names of cases on stdin. It dies where a case takes SECONDS of the processor
+or STUCK of the clock, with the stack on stderr, and has GIGABYTES more of address space than before the first case.
 """
 
 from __future__ import annotations
