@@ -45,10 +45,14 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return image.convert(mode)
 
 
-def _check_size(image: Image.Image, data: bytes) -> None:
+def _check_size(image: Image.Image, source: bytes | Path) -> None:
     """DecompressionBombError where the file stands for too many pixels; before any is decoded."""
-    if image.width * image.height > MOST_PIXELS or (image.format == "JPEG" and data.count(b"\xff\xda") > MOST_SCANS):
+    if image.width * image.height > MOST_PIXELS:
         raise Image.DecompressionBombError
+    if image.format in ("JPEG", "MPO"):
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        if data.count(b"\xff\xda") > MOST_SCANS:
+            raise Image.DecompressionBombError
 
 
 @cache
@@ -82,7 +86,7 @@ def load_rgba(source: str | os.PathLike[str] | bytes, name: str = "") -> Image.I
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(file, formats=_formats()) as image:
-                _check_size(image, source if isinstance(source, bytes) else path.read_bytes())
+                _check_size(image, source if isinstance(source, bytes) else path)
                 return _to_8_bits(image)
     except UnidentifiedImageError:
         raise ImageError(f"{path} is not an image that Pillow can read; convert it to PNG or JPEG") from None

@@ -105,7 +105,7 @@ def _corner(text: str, counts: list[int]) -> list[int]:
                 break
             indices[kind] = number - 1 if number > 0 else counts[kind] + number
             if number == 0 or indices[kind] < 0 or number >= 2**31:
-                raise ValueError(f"index {part[:20]} refers to nothing; mend the file")
+                raise ValueError(f"index {part[:40]} refers to nothing; mend the file")
     else:
         if indices[0] >= 0 and len(parts) <= 3:
             return indices
