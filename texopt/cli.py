@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from texopt import __version__
-from texopt.errors import OptionError, TexoptError
+from texopt.errors import OptionError, TexoptError, printable
 from texopt.process import tune_process
 
 USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through renderings of it.
@@ -35,7 +35,7 @@ USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through rend
 class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         prefix = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
-        return prefix + record.getMessage()
+        return prefix + printable(record.getMessage())
 
 
 def _configure_log() -> None:

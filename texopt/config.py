@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -364,20 +365,16 @@ def field_values(
             converted[name] = convert(kinds[name], value)
         except ValueError:
             raise OptionError(
-                f"{source}: {name} cannot be {value!r}; `texopt {command} --help` says what it can"
+                f"{source}: {name} cannot be {reprlib.repr(value)}; `texopt {command} --help` says what it can"
             ) from None
     return converted
 
 
 def from_yaml(command: str, path: Path) -> dict[str, Any]:
     """The options in a file that to_yaml wrote, as field values; OptionError where it is none."""
-    import yaml
+    from texopt.yamlfile import read_yaml
 
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = str(error).split("\n")[0]
-        raise OptionError(f"config {path} cannot be read ({reason})") from None
+    values = read_yaml(path, f"config {path}")
     if not isinstance(values, dict) or values.pop("command", command) != command:
         raise OptionError(f"config {path} is not one of `texopt {command}`")
     return field_values(command, values, f"config {path}")

@@ -15,9 +15,23 @@ Anything else that escapes texopt is a defect of texopt.
 
 from __future__ import annotations
 
+import re
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_LONGEST = 1000  # characters of a message
+
+
+def printable(text: str) -> str:
+    """A text from outside as one line that does nothing to a terminal: controls and what is no Unicode escaped."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
 
 class TexoptError(Exception):
     """Base of all errors that a user can cause and mend."""
+
+    def __str__(self) -> str:
+        text = super().__str__()  # which may quote any file
+        return printable(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 120]} ... {text[-100:]}")
 
 
 class MeshError(TexoptError):

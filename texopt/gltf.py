@@ -221,6 +221,8 @@ def numbers(item: dict[str, Any], key: str, default: Sequence[float]) -> np.ndar
 
 def node_matrix(node: dict[str, Any]) -> np.ndarray:
     """The local matrix [4,4] of a node: its own, or of translation, rotation (a quaternion) and scale."""
+    if not node.keys() & {"matrix", "rotation", "scale", "translation"}:
+        return np.eye(4)
     if "matrix" in node:
         return numbers(node, "matrix", (0.0,) * 16).reshape(4, 4).T
     x, y, z, w = numbers(node, "rotation", (0.0, 0.0, 0.0, 1.0))

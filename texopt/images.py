@@ -1,4 +1,4 @@
-"""Read and write images: whatever Pillow opens, as sRGB values in [0,1]."""
+"""Read and write images: what Pillow opens of FORMATS, as sRGB values in [0,1]."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import struct
 import warnings
 import zlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +17,47 @@ from torch import Tensor
 
 from texopt.errors import ImageError
 
+# Pillow reads some more, of which some start other programs (PostScript's) or are seldom looked after
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "TGA", "PPM", "DDS", "JPEG2000", "AVIF", "ICO", "PSD")
+MOST_PIXELS = 100_000_000  # takes 1.5 GB while it is decoded
+MOST_SCANS = 100  # of a progressive JPEG, which has about ten; each takes as long as the whole picture
+
+
+def _scaled(image: Image.Image) -> Image.Image:
+    """Greys of more than 8 bits as 8 bits, by rows."""
+    values = np.asarray(image)
+    top = np.nanmax(values)
+    factor = 255.0 if image.mode == "F" and top <= 1 else 1 / 257.0 if image.mode != "F" and top > 255 else 1.0
+    grey = np.empty(values.shape, np.uint8)
+    for row, scaled in zip(values, grey, strict=True):
+        scaled[:] = np.nan_to_num(row * factor).clip(0, 255)
+    return Image.fromarray(grey)
+
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """8-bit RGB or RGBA, upright; 16-bit greys are scaled and not clipped."""
-    image = ImageOps.exif_transpose(image)
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I"):
-        values = np.asarray(image).astype(np.float64)
-        image = Image.fromarray((values / 257.0 if values.max() > 255 else values).clip(0, 255).astype(np.uint8))
-    elif image.mode == "F":
-        values = np.asarray(image).astype(np.float64)
-        image = Image.fromarray((values * (255.0 if values.max() <= 1 else 1.0)).clip(0, 255).astype(np.uint8))
-    return image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
+    image.load()
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
+        image = _scaled(image)
+    mode = "RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB"
+    return image.convert(mode)
+
+
+def _check_size(image: Image.Image, source: bytes | Path) -> None:
+    """DecompressionBombError where the file stands for too many pixels; before any is decoded."""
+    if image.width * image.height > MOST_PIXELS:
+        raise Image.DecompressionBombError
+    if image.format in ("JPEG", "MPO"):
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        if data.count(b"\xff\xda") > MOST_SCANS:
+            raise Image.DecompressionBombError
+
+
+@cache
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]  # some are left out of some builds of Pillow
 
 
 def inside(path: Path, folder: Path) -> bool:
@@ -41,24 +72,25 @@ def load_rgba(source: str | os.PathLike[str] | bytes, name: str = "") -> Image.I
         source: a path, or the bytes of a file.
         name: for messages, where `source` is bytes.
 
-    Raises ImageError where the file is missing, is no image, is truncated, or has more pixels than Pillow decodes.
+    Raises ImageError where the file is missing, is no image, is truncated, or has more than MOST_PIXELS.
     """
     if isinstance(source, bytes):
         path, file = Path(name or "image"), io.BytesIO(source)
     else:
         path = file = Path(source)  # type: ignore[assignment]
-        if not path.is_file():
-            what = "is a directory" if path.is_dir() else "does not exist"
+        if not os.path.isfile(path):
+            what = "is a directory" if os.path.isdir(path) else "does not exist or is no regular file"
             raise ImageError(f"image {path} {what}; give the path of an image file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(file) as image:
+            with Image.open(file, formats=_formats()) as image:
+                _check_size(image, source if isinstance(source, bytes) else path)
                 return _to_8_bits(image)
     except UnidentifiedImageError:
         raise ImageError(f"{path} is not an image that Pillow can read; convert it to PNG or JPEG") from None
     except Image.DecompressionBombError:
-        raise ImageError(f"image {path} is too large; scale it down to 13000 pixels a side or less") from None
+        raise ImageError(f"image {path} is too large; scale it down to 10000 pixels a side or less") from None
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them run into
         raise ImageError(f"image {path} cannot be read ({error}); convert it to PNG or JPEG") from None
 

@@ -58,9 +58,12 @@ def _uv_state(raw: RawMesh, faces: np.ndarray) -> str:
 
 
 def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:
-    """Tables of text by title. MeshError or ImageError where the file is none that load_mesh takes."""
+    """Tables of text by title; they say which textures of an OBJ are missing.
+
+    MeshError or ImageError where the file is otherwise none that load_mesh takes.
+    """
     path = Path(path)
-    raw = read(path)
+    raw = read(path, lenient=True)
     check_geometry(raw, path)
     materials: Rows = []
     for index in raw.used_materials():
@@ -71,7 +74,9 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:
             if material.texture is not None
             else "plain #{:02x}{:02x}{:02x}".format(*material.image()[0, 0])
         )
-        if raw.colors is not None:
+        if material.problem:
+            look = material.problem
+        elif raw.colors is not None:
             look = "vertex colours" if material.texture is None else f"{look} times vertex colours"
         look += ", with alpha" if material.alpha is not None else ""
         materials.append((raw.label(index), f"{len(faces):,}", look, _uv_state(raw, faces)))

@@ -163,7 +163,7 @@ def load_mesh(
     path: str | os.PathLike[str], unwrap: bool = False, *, only: Sequence[str] = (), skip: Sequence[str] = (),
     mask: Mask | Mapping[str, Mask] | None = None, texture_size: int = 1024,
 ) -> Mesh:  # fmt: skip
-    """Read a mesh: OBJ, glTF/GLB, PLY, STL, OFF and what else trimesh reads.
+    """Read a mesh: OBJ, glTF/GLB, PLY, STL or OFF.
 
     UVs are kept, and every material keeps its own texture. Materials whose faces have none get new UVs, made with
     xatlas, in one atlas, and their looks are carried over: textures, vertex colours, plain colours. Each such decision,

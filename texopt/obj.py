@@ -62,8 +62,10 @@ def _colors(lines: list[str], which: np.ndarray, used: np.ndarray) -> np.ndarray
 def read_obj(path: Path) -> ObjFile:
     """Parse an OBJ file. MeshError where it is malformed, naming the line."""
     lines = read_lines(path)
-    at = lines_by_key(lines, ("v", "vt", "vn", "f", "o", "usemtl", "mtllib"))
     errors: Errors = {}
+    at = lines_by_key(lines, ("v", "vt", "vn", "f", "o", "usemtl", "mtllib"), errors)
+    if errors:
+        raise MeshError(f"{path}, line {min(errors) + 1}: {errors[min(errors)]}")
     vertices = number_rows(lines, at["v"], 3, 3, errors)
     uvs = number_rows(lines, at["vt"], 2, 1, errors)
     normals = number_rows(lines, at["vn"], 3, 3, errors)

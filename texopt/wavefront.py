@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+LONGEST = 1 << 20  # characters of a line that is parsed; polygons of 100,000 corners have as many
 BLOCK = 1 << 12  # lines: enough for C's speed, few enough for the cache
 
 Errors = dict[int, str]  # what is wrong, by line of the file from 0
@@ -27,8 +28,11 @@ def key_and_rest(line: str) -> tuple[str, str]:
     return key, rest.strip()
 
 
-def lines_by_key(lines: list[str], keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """For each of the keys the lines that begin with it: int64 indices, ascending."""
+def lines_by_key(lines: list[str], keys: tuple[str, ...], errors: Errors) -> dict[str, np.ndarray]:
+    """For each of the keys the lines that begin with it: int64 indices, ascending.
+
+    Those that are too long are put into `errors`.
+    """
     found: dict[str, list[int]] = {key: [] for key in keys}
     for number, line in enumerate(lines):
         key = line.partition(" ")[0]
@@ -36,6 +40,9 @@ def lines_by_key(lines: list[str], keys: tuple[str, ...]) -> dict[str, np.ndarra
             key, _ = key_and_rest(line)
         if key in found:
             found[key].append(number)
+    if max(map(len, lines)) > LONGEST:
+        for number in (number for numbers in found.values() for number in numbers if len(lines[number]) > LONGEST):
+            errors[number] = f"it has {len(lines[number]):,} characters, more than {LONGEST:,}; mend the file"
     return {key: np.array(numbers, np.int64) for key, numbers in found.items()}
 
 
@@ -98,11 +105,11 @@ def _corner(text: str, counts: list[int]) -> list[int]:
                 break
             indices[kind] = number - 1 if number > 0 else counts[kind] + number
             if number == 0 or indices[kind] < 0 or number >= 2**31:
-                raise ValueError(f"index {number} refers to nothing; mend the file")
+                raise ValueError(f"index {part[:40]} refers to nothing; mend the file")
     else:
         if indices[0] >= 0 and len(parts) <= 3:
             return indices
-    raise ValueError(f"{text!r} is not a face corner (v, v/vt, v//vn or v/vt/vn)")
+    raise ValueError(f"{text[:60]!r} is not a face corner (v, v/vt, v//vn or v/vt/vn)")
 
 
 _SPACES = b"f\t\r\v\f\x1c\x1d\x1e\x1f"  # what separates words in ASCII, and the key

@@ -54,14 +54,16 @@ def option_name(text: Any) -> str:
 
 def read_rows(path: Path) -> Iterator[tuple[str, dict[str, Any], Callable[[Any, Any], Any]]]:
     """(what to call it in messages, its values, how they are converted) of every job."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise OptionError(f"{path} cannot be read ({reason}); give a table of jobs, .csv or .yaml") from None
     ending = path.suffix.lower()
     if ending in (".yaml", ".yml"):
-        return ((f"{path}, job {number}", row, from_value) for number, row in _yaml_rows(path, text))
+        return ((f"{path}, job {number}", row, from_value) for number, row in _yaml_rows(path))
+    try:
+        if not os.path.isfile(path):
+            raise OSError("it does not exist or is no regular file")
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror or error
+        raise OptionError(f"{path} cannot be read ({reason}); give a table of jobs, .csv or .yaml") from None
     if ending == ".csv":
         return ((f"{path}, row {number}", row, from_text) for number, row in _csv_rows(path, text))
     raise OptionError(f"{path} is no table of jobs; its ending has to be .csv or .yaml")
@@ -85,13 +87,10 @@ def _csv_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         raise OptionError(f"{path}, row {lines.line_num} cannot be read ({error}); save the table again") from None
 
 
-def _yaml_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    import yaml
+def _yaml_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    from texopt.yamlfile import read_yaml
 
-    try:
-        table = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise OptionError(f"{path} cannot be read ({' '.join(str(error).split())}); mend it") from None
+    table = read_yaml(path, str(path))
     defaults: Any = {}
     if isinstance(table, dict):
         if unknown := set(table) - {"defaults", "jobs"}:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from texopt.cameras import zoomed
 from texopt.config import InfoConfig, RenderConfig, RunConfig, UnwrapConfig, ViewConfig, listed, masks
-from texopt.errors import OptionError, OutputError
+from texopt.errors import OptionError, OutputError, printable
 from texopt.export import check_ending, check_target, export
 from texopt.files import write_file
 from texopt.images import to_image
@@ -122,11 +122,11 @@ def info(config: InfoConfig) -> None:
     report = inspect(config.mesh)
     console = Console()
     for title, (head, rows) in report.items():
-        table = Table(title=Text(title), title_justify="left", show_header=any(head), box=None)
+        table = Table(title=Text(printable(title)), title_justify="left", show_header=any(head), box=None)
         for name in head:
             table.add_column(name, overflow="fold")
         for row in rows:
-            table.add_row(*map(Text, row))  # names are no markup
+            table.add_row(*(Text(printable(cell)) for cell in row))  # names are no markup
         console.print(table)
         console.print()
 

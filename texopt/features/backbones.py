@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -177,13 +178,17 @@ def get_backbone(name: str) -> Backbone:
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """A state dict from .safetensors, or from a .pth that holds nothing but tensors (it is not unpickled)."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise WeightsError(f"weights file {path} does not exist; give a .safetensors or .pth file")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
+        if zipfile.is_zipfile(path):  # torch compresses nothing: what is compressed may be any number of times as large
+            with zipfile.ZipFile(path) as archive:
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                    raise ValueError("it is a compressed archive")
         values = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each format's reader has errors of its own
         reason = str(error).strip().split("\n")[0][:120]
@@ -238,7 +243,12 @@ def load_backbone(
     backbone = get_backbone(name)
     model = backbone.build()
     values = read_weights(Path(weights)) if weights else backbone.pretrained()
-    model.load_state_dict(_fitted(values, model, str(weights) if weights else f"the weights of {name}"))
+    source = str(weights) if weights else f"the weights of {name}"
+    try:
+        model.load_state_dict(_fitted(values, model, source))
+    except (RuntimeError, NotImplementedError, TypeError) as error:  # tensors that are sparse, complex or elsewhere
+        reason = " ".join(str(error).split())[:160]
+        raise WeightsError(f"{source} cannot be loaded ({reason}); it has to hold plain tensors") from None
     device = torch.device(device)
     extractor = FeatureExtractor(
         model, (), backbone.mean, backbone.std, backbone.style_layers, backbone.content_layer, has_fast_bfloat16(device)

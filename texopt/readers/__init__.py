@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from texopt.errors import MeshError
@@ -10,16 +11,21 @@ from texopt.readers.raw import Material, RawMesh
 
 __all__ = ["Material", "RawMesh", "read"]
 
-READERS = {".obj": obj.read, ".gltf": gltf.read, ".glb": gltf.read}
+READERS = {".gltf": gltf.read, ".glb": gltf.read}
 
 
-def read(path: Path) -> RawMesh:
-    """Read any mesh file. MeshError where that cannot be done."""
-    if not path.exists():
-        raise MeshError(f"mesh {path} does not exist; check the path")
-    if path.is_dir():
-        raise MeshError(f"{path} is a directory; give the path of a mesh file")
+def read(path: Path, lenient: bool = False) -> RawMesh:
+    """Read any mesh file. MeshError where that cannot be done.
+
+    lenient: have materials of an OBJ whose texture cannot be read as plain ones with a `problem`.
+    """
+    if not os.path.isfile(path):  # pipes and devices have no end
+        if os.path.isdir(path):
+            raise MeshError(f"{path} is a directory; give the path of a mesh file")
+        what = "is no regular file" if os.path.exists(path) else "does not exist"
+        raise MeshError(f"mesh {path} {what}; check the path")
     try:
-        return READERS.get(path.suffix.lower(), other.read)(path)
+        ending = path.suffix.lower()
+        return obj.read(path, lenient) if ending == ".obj" else READERS.get(ending, other.read)(path)
     except OSError as error:
         raise MeshError(f"mesh {path} cannot be read: {error.strerror or error}") from None

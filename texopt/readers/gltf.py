@@ -17,11 +17,13 @@ from texopt.gltf_links import uv_set
 from texopt.readers.gltf_file import parsing, read_gltf
 from texopt.readers.gltf_material import Materials, base_color, vertex_colors
 from texopt.readers.gltf_pose import Pose, Skins
-from texopt.readers.raw import TURNED, Material, RawMesh, stacked
+from texopt.readers.raw import TURNED, Material, RawMesh, check_materials, stacked
 
 log = logging.getLogger("texopt")
 
-MOST = 20_000_000  # vertices or indices, against files that show a mesh so often that memory ends
+MOST = 10_000_000  # vertices or indices, against files that show a mesh so often that memory ends
+MOST_VALUES = 100_000_000  # of all attributes, joints and morph targets
+MOST_PRIMITIVES = 10_000  # shown, each by itself
 LARGEST_UV = 1e9  # beyond it UVs are no better than those that are not finite
 REPEAT = 10497
 
@@ -49,9 +51,18 @@ def _check_size(file: GltfFile, nodes: list[int]) -> None:
         used = [*primitive["attributes"].values(), *([primitive["indices"]] if "indices" in primitive else [])]
         return max((counts[index] for index in used), default=0)
 
-    sizes = [sum(map(size, mesh["primitives"])) for mesh in file.get("meshes")]
-    if sum(sizes[file.document["nodes"][node]["mesh"]] for node in nodes) > MOST:
-        raise MeshError(f"{file.path} shows more than {MOST:,} vertices; take a part of it")
+    def values(primitive: dict[str, Any]) -> int:
+        attributes = [primitive["attributes"], *primitive.get("targets", [])]
+        return sum(counts[index] for names in attributes for index in names.values())
+
+    for most, measure, what in (
+        (MOST_PRIMITIVES, lambda _: 1, "primitives"),
+        (MOST, size, "vertices"),
+        (MOST_VALUES, values, "values"),
+    ):
+        sizes = [sum(map(measure, mesh["primitives"])) for mesh in file.get("meshes")]
+        if sum(sizes[file.document["nodes"][node]["mesh"]] for node in nodes) > most:
+            raise MeshError(f"{file.path} shows more than {most:,} {what}; take a part of it")
 
 
 def _transformed(uvs: np.ndarray, reference: dict[str, Any] | None) -> np.ndarray:
@@ -183,6 +194,7 @@ class _Scene:
 
         face_material = joined(self.face_material)
         used, white = set(face_material.tolist()), Material((1.0, 1.0, 1.0))
+        check_materials(file.path, len(used))
         shown = Materials(file)
         materials = [shown.load(entry) if index in used else white for index, entry in enumerate(self.materials)]
         return RawMesh(

@@ -12,8 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
+import numpy as np
+
 from texopt.errors import ImageError, MeshError
-from texopt.gltf import GltfFile
+from texopt.gltf import COMPONENTS, SHAPES, GltfFile
 from texopt.gltf_links import links, texture_infos, uv_set
 from texopt.images import inside
 
@@ -27,6 +29,9 @@ LISTS = (
     "accessors", "animations", "buffers", "bufferViews", "cameras", "images", "materials", "meshes", "nodes",
     "samplers", "scenes", "skins", "textures",
 )  # fmt: skip
+MOST_VALUES = 1_000_000  # of the JSON, against text that takes many times its size in memory
+MOST_ENTRIES = 100_000  # of a list of the document
+CLAIMS = 16, 1 << 24  # bytes that accessors may stand for: so many times those that are there, and so many more
 DEEPEST = 64  # levels of nesting; files have about a dozen
 BROKEN = (
     KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RuntimeError, struct.error,
@@ -57,7 +62,7 @@ def read_gltf(path: Path) -> GltfFile:
     with parsing(path):
         data = path.read_bytes()
         text, binary = _chunks(data) if data[:4] == b"glTF" else (data, None)
-        document = json.loads(text.decode("utf-8-sig"))
+        document = decoded(text)
         _check_values(document)
         if not str(document.get("asset", {}).get("version", "")).startswith("2"):
             raise ValueError("no glTF of version 2")
@@ -67,6 +72,13 @@ def read_gltf(path: Path) -> GltfFile:
         _forget_compression(file)
         _check_links(file)
     return file
+
+
+def decoded(text: bytes) -> Any:
+    """JSON. ValueError or RecursionError where it is none, or so much that it takes long to look at."""
+    if sum(map(text.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise ValueError(f"its JSON has more than {MOST_VALUES:,} values")
+    return json.loads(text.decode("utf-8-sig"))
 
 
 def _chunks(data: bytes) -> tuple[bytes, bytes | None]:
@@ -103,6 +115,8 @@ def _check_values(document: Any) -> None:
         entries = document.get(kind, [])
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise ValueError(f"{kind} is no list of objects")
+        if len(entries) > MOST_ENTRIES:
+            raise ValueError(f"it has more than {MOST_ENTRIES:,} {kind}")
     for kind in ("extensionsUsed", "extensionsRequired"):
         names = document.get(kind, [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -180,6 +194,20 @@ def _forget_compression(file: GltfFile) -> None:
             del document["extensionsUsed"]
 
 
+def _check_claims(file: GltfFile) -> None:
+    """ValueError where accessors stand for much more data than there is: together, as each may be read."""
+    times, more = CLAIMS
+    claimed = 0
+    for entry in file.get("accessors"):
+        columns, rows = SHAPES[entry["type"]]
+        for count in (entry["count"], entry.get("sparse", {}).get("count", 0)):
+            if type(count) is not int or count < 0:
+                raise ValueError(f"an accessor of {count!r} elements"[:100])
+            claimed += count * columns * rows * np.dtype(COMPONENTS[entry["componentType"]]).itemsize
+    if claimed > times * sum(map(len, file.buffers)) + more:
+        raise ValueError(f"its accessors stand for {claimed:,} bytes, which are not there")
+
+
 def _check_links(file: GltfFile) -> None:
     """ValueError where an index is none, where data is missing, or where nodes are no forest."""
     document = file.document
@@ -195,6 +223,7 @@ def _check_links(file: GltfFile) -> None:
         raise ValueError("a node has two parents")
     for index in range(len(file.get("bufferViews"))):
         file.view(index)
+    _check_claims(file)
     counts = [len(file.accessor(index, raw=True)) for index in range(len(file.get("accessors")))]
     for mesh in file.get("meshes"):
         for primitive in mesh["primitives"]:

@@ -14,9 +14,12 @@ from texopt.errors import ImageError, MeshError
 from texopt.images import inside
 from texopt.mtl import MtlMaterial, read_mtl
 from texopt.obj import read_obj
-from texopt.readers.raw import GREY, Material, RawMesh, textured
+from texopt.readers.raw import GREY, Material, RawMesh, check_materials, textured
 
 log = logging.getLogger("texopt")
+
+MOST_LIBRARIES = 256  # each is looked for in several folders
+LONGEST_NAME = 4096  # characters of a path, as on Linux
 
 UDIM = re.compile(r"<UDIM>|(?<![0-9])1[0-9]{3}(?=\.[A-Za-z0-9]+$)")  # in a texture's name; tiles are 1001 to 1999
 _PLACED = re.compile(r"\s-([sot])((?:\s+[-+]?[0-9]+\.?[0-9]*)+)")  # options that scale and move a texture
@@ -35,6 +38,8 @@ def find(name: str, *folders: Path) -> Path | None:
 
     Nothing outside of the last folder is found, whatever links there are.
     """
+    if len(name) > LONGEST_NAME:
+        return None
     try:
         bare = PurePosixPath(name.replace("\\", "/")).name
         exact = (place / bare for place in _places(name, folders))
@@ -55,6 +60,8 @@ def _found(name: str, *folders: Path) -> Path | None:
 
 def udim_tiles(name: str, *folders: Path) -> dict[int, Path]:
     """The files of a UDIM texture by tile; none where its name has no place for the tile's number."""
+    if len(name) > LONGEST_NAME:
+        return {}
     around = UDIM.split(PurePosixPath(name.replace("\\", "/")).name)
     if len(around) != 2:
         return {}
@@ -78,8 +85,8 @@ def tile_of(uvs: np.ndarray) -> np.ndarray:
 class _Materials:
     """The materials of an OBJ file, one after another; those with one texture file share it."""
 
-    def __init__(self, folder: Path, white: bool) -> None:
-        self.folder, self.white = folder, white
+    def __init__(self, folder: Path, white: bool, lenient: bool = False) -> None:
+        self.folder, self.white, self.lenient = folder, white, lenient
         self.materials: list[Material] = []
         self.names: list[str] = []
         self.files: list[Path] = []
@@ -91,10 +98,15 @@ class _Materials:
         if mtl.texture is None:
             self._append(name, Material((1.0, 1.0, 1.0) if self.white else mtl.color))
             return
-        found = _found(mtl.texture, mtl.folder or self.folder, self.folder)
-        if found is None:
-            raise self._missing(name, mtl.texture)
-        self._append(name, self._load(found))
+        try:
+            found = _found(mtl.texture, mtl.folder or self.folder, self.folder)
+            if found is None:
+                raise self._missing(name, mtl.texture)
+            self._append(name, self._load(found))
+        except ImageError as error:
+            if not self.lenient:
+                raise
+            self._append(name, Material(mtl.color, problem=str(error)))
 
     def add_tile(self, name: str, mtl: MtlMaterial, files: dict[int, Path], tile: int) -> None:
         """One tile of one with UDIM tiles."""
@@ -124,9 +136,14 @@ class _Materials:
 def _libraries(names: list[str], path: Path, files: list[Path]) -> dict[str, MtlMaterial]:
     """The materials of all libraries; the files are added to `files`."""
     known: dict[str, MtlMaterial] = {}
-    for library in names:
+    named = 0
+    for library in dict.fromkeys(names):
         # a name may contain spaces, and a line may name several libraries: as a whole first, then word by word
-        for name in [library] if find(library, path.parent) else library.split():
+        words = [library] if find(library, path.parent) else [*dict.fromkeys(library.split())]
+        for name in words:
+            named += 1
+            if named > MOST_LIBRARIES:
+                raise MeshError(f"{path} names more than {MOST_LIBRARIES} material libraries; mend the file")
             if found := _found(name, path.parent):
                 known |= read_mtl(found)
                 files.append(found)
@@ -156,6 +173,8 @@ def _tiles_of(mtl: MtlMaterial, known: dict[str, MtlMaterial], folder: Path, use
     if mtl.texture is None:
         return None
     found = udim_tiles(mtl.texture, mtl.folder or folder, folder)
+    if not found and "<UDIM>" not in mtl.texture:
+        return None
     if "<UDIM>" in mtl.texture:
         return found
     others = {_bare(other.texture) for other in known.values() if other.texture != mtl.texture}
@@ -163,13 +182,17 @@ def _tiles_of(mtl: MtlMaterial, known: dict[str, MtlMaterial], folder: Path, use
     return found if several and (used & found.keys()) - {1001} else None
 
 
-def read(path: Path) -> RawMesh:
-    """An OBJ file. A material with UDIM tiles becomes one a tile, named NAME.1001 and so on."""
+def read(path: Path, lenient: bool = False) -> RawMesh:
+    """An OBJ file. A material with UDIM tiles becomes one a tile, named NAME.1001 and so on.
+
+    ImageError where a texture cannot be read, unless `lenient`: then its material has that as its problem.
+    """
     obj = read_obj(path)
+    check_materials(path, len(obj.material_names))
     files = [path]
     obj.materials = _libraries(obj.libraries, path, files)
     colored = obj.colors is not None and bool((obj.colors[obj.corners[:, :, 0]] < 1).any())
-    made = _Materials(path.parent, colored)
+    made = _Materials(path.parent, colored, lenient)
     face_material = np.zeros(len(obj.corners), np.int64)
     for index, name in enumerate(obj.material_names):
         faces = np.flatnonzero(obj.triangle_material == index)

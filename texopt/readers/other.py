@@ -1,4 +1,4 @@
-"""PLY, STL, OFF and what else trimesh reads."""
+"""PLY, STL and OFF, by trimesh."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from texopt.readers.obj import find
 from texopt.readers.raw import GREY, Material, RawMesh, stacked, textured
 
 log = logging.getLogger("texopt")
+
+FORMATS = (".ply", ".stl", ".off")  # no archives and nothing that names other models, which trimesh would open
 
 
 def _material(visual: Any) -> Material:
@@ -65,7 +67,7 @@ def _parts(path: Path, **options: Any) -> list[Any]:
     """The file's surfaces as trimesh.Trimesh, in the order of the file, in world coordinates."""
     import trimesh
 
-    if path.suffix.lower().lstrip(".") not in trimesh.available_formats():
+    if path.suffix.lower() not in FORMATS:
         raise MeshError(f"{path} is not a mesh format that texopt reads (OBJ, glTF, GLB, PLY, STL, OFF)")
     try:
         scene = trimesh.load_scene(path, process=False, **options)
@@ -87,7 +89,7 @@ def _parts(path: Path, **options: Any) -> list[Any]:
 
 
 def read(path: Path) -> RawMesh:
-    """Any file that trimesh reads."""
+    """A .ply, .stl or .off."""
     vertices, faces, uvs, face_uvs, normals, face_normals, face_material, colors = ([] for _ in range(8))  # type: ignore[var-annotated]
     vertex_count = uv_count = normal_count = 0
     files = [path]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from texopt.errors import MeshError
 from texopt.gltf import GltfFile
 from texopt.images import load_rgba
 from texopt.obj import ObjFile
@@ -20,6 +21,7 @@ class Material:
     texture: np.ndarray | None = None  # uint8 [H,W,3]
     alpha: np.ndarray | None = None  # uint8 [H,W], the texture's opacity where it is not opaque
     tile: tuple[str, int] | None = None  # of a UDIM tile: the material that its set is named after, and its number
+    problem: str = ""  # why its texture is not here, where that was let pass
 
     def image(self) -> np.ndarray:
         """uint8 [H,W,3]; one texel for a plain colour."""
@@ -29,6 +31,7 @@ class Material:
 
 
 GREY = (0.8, 0.8, 0.8)
+MOST_MATERIALS = 1024  # each of which may have a texture to be optimised
 TURNED = [0, 2, 1]  # corners of a triangle the other way round
 
 
@@ -93,6 +96,12 @@ class RawMesh:
     def label(self, material: int) -> str:
         """What the user calls a material."""
         return self.names[material] or "textured"
+
+
+def check_materials(path: Path, count: int) -> None:
+    """MeshError where faces have more materials than can be handled one by one."""
+    if count > MOST_MATERIALS:
+        raise MeshError(f"{path} has {count:,} materials, more than {MOST_MATERIALS:,}; join some in a mesh editor")
 
 
 def stacked(arrays: list[np.ndarray], width: int, kind: type = np.float64) -> np.ndarray:
