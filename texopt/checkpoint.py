@@ -6,9 +6,11 @@ The file is a safetensors one: tensors, and JSON that says where they belong. No
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,7 @@ class Checkpoint:
     def write(self, state: Mapping[str, Tree]) -> None:
         """Replace the file, whole or not at all. OutputError where it cannot be written; the old one stays."""
         start = time.perf_counter()
-        tensors: dict[str, Tensor] = {}
+        tensors: dict[str, Rows] = {}
         tree = _flattened({"texopt": __version__, "about": self.about, **state}, tensors)
         with replacing(self.path) as new:
             _save(tensors, json.dumps(tree), new)
@@ -87,23 +89,43 @@ def read(path: Path, tensors: bool = True) -> dict[str, Tree]:
     return found
 
 
-def _save(tensors: Mapping[str, Tensor], text: str, path: Path) -> None:
+@dataclass(frozen=True)
+class Rows:
+    """A tensor, or some of its rows."""
+
+    tensor: Tensor
+    rows: Tensor | None = None
+
+    @property
+    def shape(self) -> list[int]:
+        return list(self.tensor.shape) if self.rows is None else [len(self.rows), *self.tensor.shape[1:]]
+
+    def parts(self) -> Iterator[Tensor]:
+        """The values, in pieces, as they may take as much memory as all else."""
+        if self.rows is None:
+            yield self.tensor.contiguous()
+            return
+        for rows in self.rows.split(1 << 16):
+            yield self.tensor[rows]
+
+
+def _save(tensors: Mapping[str, Rows], text: str, path: Path) -> None:
     """Write a safetensors file without a copy of it in memory, as the library's own functions make; or, those that
     write to a path, a file beside it. The format: github.com/huggingface/safetensors, README."""
     header: dict[str, Any] = {"__metadata__": {"texopt": text}}
     end = 0
     for name, tensor in tensors.items():
-        start, end = end, end + tensor.nbytes
-        header[name] = {"dtype": DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+        start, end = end, end + math.prod(tensor.shape) * tensor.tensor.element_size()
+        header[name] = {"dtype": DTYPES[tensor.tensor.dtype], "shape": tensor.shape, "data_offsets": [start, end]}
     encoded = json.dumps(header).encode()
     encoded += b" " * (-len(encoded) % 8)
     with path.open("wb") as file:
         file.write(len(encoded).to_bytes(8, "little") + encoded)
-        for tensor in tensors.values():
-            file.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        for part in (part for tensor in tensors.values() for part in tensor.parts()):
+            file.write(part.reshape(-1).view(torch.uint8).numpy().data)
 
 
-def _flattened(tree: Tree, tensors: dict[str, Tensor]) -> Tree:
+def _flattened(tree: Tree, tensors: dict[str, Rows]) -> Tree:
     """The tree as JSON has it; its tensors, on the CPU, are added to `tensors` and referred to by their names."""
     if isinstance(tree, Tensor):
         return _stored(tree.detach().cpu(), tensors)
@@ -114,15 +136,15 @@ def _flattened(tree: Tree, tensors: dict[str, Tensor]) -> Tree:
     return tree
 
 
-def _stored(tensor: Tensor, tensors: dict[str, Tensor]) -> dict[str, Any]:
+def _stored(tensor: Tensor, tensors: dict[str, Rows]) -> dict[str, Any]:
     name = str(len(tensors))
     if tensor.numel() >= SPARSE and tensor.ndim > 1 and tensor.dtype is torch.float32 and tensor.is_contiguous():
         bits = tensor.flatten(1).view(torch.int32)  # minus zero is something, too
         rows = torch.cat([part.start + bits[part].any(1).nonzero()[:, 0] for part in bands(*bits.shape)])
         if 2 * len(rows) < len(tensor):
-            tensors[name], tensors[name + ".rows"] = tensor[rows], rows
+            tensors[name], tensors[name + ".rows"] = Rows(tensor, rows), Rows(rows)
             return {"rows": name, "shape": list(tensor.shape)}
-    tensors[name] = tensor.contiguous()
+    tensors[name] = Rows(tensor)
     return {"tensor": name}
 
 
