@@ -176,3 +176,27 @@ def test_an_objective_can_be_used_again(cube: Mesh, extractor: FeatureExtractor)
     images = [run(cube, extractor, objective, steps=3, view_size=64).images[0] for _ in range(2)]
     assert torch.equal(*images)
     assert not torch.equal(images[0], run(cube, extractor, texopt.style(picture), steps=3, view_size=64).images[0])
+
+
+def test_where_memory_ends_there_are_fewer_views(
+    cube: Mesh, extractor: FeatureExtractor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As if four views did not fit from the third step on: it and the others have two."""
+    counts: list[int] = []
+
+    def hungry(view: View) -> Tensor:
+        counts.append(len(view.image))
+        if view.step >= 2 and len(view.image) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return red(view)
+
+    result = run(cube, extractor, hungry, views_per_step=4, steps=5)
+    assert counts == [4, 4, 4, 2, 2, 2]
+    assert len(result.history) == 5
+    assert "too little memory for 4 views a step; going on with 2" in caplog.text
+
+    def insatiable(_: View) -> Tensor:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(OptionError, match="has too little memory for a step; take a smaller view or texture size"):
+        run(cube, extractor, insatiable, views_per_step=4)

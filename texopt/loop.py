@@ -93,6 +93,14 @@ def _region(regions: Regions, fragments: Fragments, move: Callable[[Tensor], Ten
     return move(regions(fragments, where)).round()
 
 
+def _fewer(count: int, device: torch.device) -> int:
+    """Half as many views a step, where so many do not fit; OptionError where there are no fewer."""
+    if count == 1 or distributed.ranks() > 1:
+        raise OptionError(f"{device} has too little memory for a step; take a smaller view or texture size") from None
+    log.warning("%s has too little memory for %d views a step; going on with %d", device, count, count // 2)
+    return count // 2
+
+
 def optimize(
     mesh: Mesh, texture: Texture | Sequence[Texture], objective: Objective | Loss, *, steps: int = 300,
     view_size: int = 384, views_per_step: int = 1, learning_rate: float = 0.05, cameras: Sampler | None = None,
@@ -130,7 +138,7 @@ def optimize(
         TexoptError: an option that cannot be, weights that are missing, an objective that is no scalar or never finite.
     """
     check_options(steps, view_size, views_per_step, learning_rate, seed)
-    views = distributed.own(views_per_step)
+    distributed.own(views_per_step)  # says what cannot be
     objective = as_objective(objective)
     objective.reset()
     target = resolve_device(device)
@@ -148,46 +156,57 @@ def optimize(
         surface.textures, objective, generator, mean_scales(sample_cameras), checkpoint,
     )  # fmt: skip
     parameters = list(surface.textures.parameters())
-    interrupted = False
+
+    def look(number: int, count: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of new views, `count` over all ranks, and its terms."""
+        views = distributed.own(count)
+        shot = sample_cameras(generator, count, number * count)[views]
+        fragments = scene.rasterize(shot, view_size)
+        behind = to_device(make_background(generator, count, view_size)[views], target)
+        colors, before, amount = surface.sample(seams.extend(fragments, generator, views, count))
+        colors, points = seams.split(colors, view_size)
+        there = fragments.mask[:, None]
+        image = composite(colors, there, behind)
+        before = composite(before[:, :, :view_size], there, behind)
+        mask = there.float() if amount is None else (there & (amount[:, :, :view_size] > 0.5)).float()
+        move = _repeatable(transform, generator)
+        if transform is not None:
+            image, before, mask = move(torch.cat([image, before, mask], 1)).split((3, 3, 1), 1)
+            before, mask = before.detach(), mask.detach()
+        loss, values = objective(
+            View(
+                image, mask, before, Activations(extractor, image, run.layers),
+                Activations(extractor, before, run.original_layers, False), extractor, points,
+                view_size * run.scales.setdefault(shot.zoom, mean_scale([shot])),
+                number, steps, shot.zoom, partial(_region, regions, fragments, move),
+            )
+        )  # fmt: skip
+        if not loss.requires_grad:
+            raise OptionError("the objective does not depend on the texture; make it of view.image or view.features")
+        return loss, values | {"loss": loss}
+
+    count, interrupted = views_per_step, False
     stop = distributed.Stop()
     give_back()  # what loading took
     try:
-        for number in range(run.step, steps):
+        while (number := run.step) < steps:
             if stop.agreed():
                 raise KeyboardInterrupt
             if run.guard.hopeless:
                 log.warning("the loss or its gradient stays infinite or NaN; the run ends with what it has")
                 raise KeyboardInterrupt
-            shot = sample_cameras(generator, views_per_step, number * views_per_step)[views]
-            fragments = scene.rasterize(shot, view_size)
-            behind = to_device(make_background(generator, views_per_step, view_size)[views], target)
-            colors, before, amount = surface.sample(seams.extend(fragments, generator, views, views_per_step))
-            colors, points = seams.split(colors, view_size)
-            there = fragments.mask[:, None]
-            image = composite(colors, there, behind)
-            before = composite(before[:, :, :view_size], there, behind)
-            mask = there.float() if amount is None else (there & (amount[:, :, :view_size] > 0.5)).float()
-            move = _repeatable(transform, generator)
-            if transform is not None:
-                image, before, mask = move(torch.cat([image, before, mask], 1)).split((3, 3, 1), 1)
-                before, mask = before.detach(), mask.detach()
-            view = View(
-                image, mask, before, Activations(extractor, image, run.layers),
-                Activations(extractor, before, run.original_layers, False), extractor, points,
-                view_size * run.scales.setdefault(shot.zoom, mean_scale([shot])),
-                number, steps, shot.zoom, partial(_region, regions, fragments, move),
-            )  # fmt: skip
-            loss, values = objective(view)
-            if not loss.requires_grad:
-                raise OptionError(
-                    "the objective does not depend on the texture; make it of view.image or view.features"
-                )
             run.adam.zero_grad(set_to_none=True)
-            loss.backward()
+            try:
+                loss, terms = look(number, count)
+                loss.backward()
+            except torch.OutOfMemoryError:
+                count = _fewer(count, target)
+                run.rewind()
+                continue
             distributed.average_gradients(parameters)
             with run.changing():
                 run.guard.step(number + 1, learning_rate * learning_rate_at(number, steps), loss, parameters)
-                run.history.append(Step(number + 1, steps, run.seconds(), Terms(values | {"loss": loss})))
+                run.history.append(Step(number + 1, steps, run.seconds(), Terms(terms)))
             if on_step is not None:
                 on_step(run.history[-1])
             run.save_in_time()

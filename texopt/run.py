@@ -99,6 +99,11 @@ class Run:
         self._between = self._now()
         self._whole = True
 
+    def rewind(self) -> None:
+        """Take back what a step that failed has changed."""
+        self.generator.set_state(self._between["generator"])
+        self.objective.load_state_dict(self._between["objective"])
+
     def save_in_time(self) -> None:
         """Write a checkpoint if one is due."""
         if self.checkpoint and self.checkpoint.due():

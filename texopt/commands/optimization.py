@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("texopt")
 
 VIDEO = 512  # pixels a side
+WHOLE = 1024  # texels a side, up to which all parameterisations take about the same time
 
 
 def parse_target(text: str) -> Objective:
@@ -269,8 +270,13 @@ def _run(command: str, config: RunConfig, device: torch.device, resume: bool) ->
         precision = "bfloat16" if extractor.half_precision else "float32"
         log.info(
             "%s: %s triangles; %s; %s on %s, %s; drawing on %s", mesh.name, f"{len(mesh.faces):,}",
-            described(mesh, sizes), config.backbone, device.type, precision, drawing,
+            f"{config.texture} {described(mesh, sizes)}", config.backbone, device.type, precision, drawing,
         )  # fmt: skip
+        if config.texture != "pyramid" and max(sizes) > WHOLE:
+            log.info(
+                "a %s texture is decoded whole in every step; --texture pyramid computes what a view sees",
+                config.texture,
+            )  # fmt: skip
         checkpoint = _checkpoint(command, config, mesh, resume)
         if writes and not resume:
             _tell_of_earlier(config.out)
