@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import math
 import mmap
 from contextlib import suppress
@@ -31,7 +30,6 @@ def empty_zeros(*shape: int) -> Tensor:
 
 def give_back() -> None:
     """Give the system back what is no longer used: glibc keeps freed blocks of up to 32 MB for later ones."""
-    gc.collect()
     with suppress(AttributeError, OSError, TypeError):  # other C libraries, other systems
         ctypes.CDLL(None).malloc_trim(0)
 
