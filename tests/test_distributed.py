@@ -42,18 +42,23 @@ with distributed.joined(torch.device("cpu")):
     objective = texopt.style(picture) + texopt.content().below(0.3) + 10 * texopt.seam()
     result = texopt.optimize(
         mesh, texture, objective, steps=6, view_size=64, views_per_step=2, learning_rate=0.01,
-        backbone=extractor, on_step=last_words)
+        backbone=extractor, on_step=last_words, checkpoint=texopt.Checkpoint(sys.argv[2], seconds=0))
     if distributed.rank() == 0:
         rows = [list(step.terms.values()) for step in result.history]
         torch.save((texture.bake(), torch.tensor(rows), result.interrupted), sys.argv[1])
 """
 
 
-def work(folder: Path, count: int, dies: bool = False, stops: bool = False) -> tuple[Tensor, Tensor, bool]:
-    """(the texture, the losses, whether it was interrupted) of a run of two views a step on some ranks."""
+def work(
+    folder: Path, count: int, dies: bool = False, stops: bool = False, checkpoint: str = ""
+) -> tuple[Tensor, Tensor, bool]:
+    """(the texture, the losses, whether it was interrupted) of a run of two views a step on some ranks.
+
+    checkpoint: its name; by default another one for each number of ranks.
+    """
     script, out = folder / "work.py", folder / f"{count}.pt"
     script.write_text(WORKER.format(tests=str(Path(__file__).parent), dies=dies, stops=stops))
-    done = torchrun(count, str(script), str(out))
+    done = torchrun(count, str(script), str(out), str(folder / f"{checkpoint or count}.safetensors"))
     assert (done.returncode == 0) == (not dies), done.stderr[-3000:]
     found: tuple[Tensor, Tensor, bool] = torch.load(out)
     return found
@@ -78,6 +83,17 @@ def test_a_rank_that_dies_ends_the_run_and_the_first_keeps_what_there_is(tmp_pat
     assert interrupted
     assert 2 <= len(losses) <= 3
     assert texture.isfinite().all()
+
+
+def test_what_a_dead_rank_has_ended_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
+    whole, losses, _ = work(tmp_path, 1, checkpoint="whole")
+    _, before, _ = work(tmp_path, 2, dies=True, checkpoint="run")
+    resumed, their_losses, interrupted = work(tmp_path, 1, checkpoint="run")
+    assert not interrupted
+    assert torch.equal(their_losses[: len(before)], before)
+    torch.testing.assert_close(their_losses, losses, atol=1e-4, rtol=1e-4)
+    changed = (whole - torch.tensor([0.4, 0.5, 0.6])[:, None, None]).abs().mean()
+    assert (whole - resumed).abs().mean() < 1e-3 * changed
 
 
 def test_a_signal_to_one_rank_stops_all_after_the_same_step(tmp_path: Path) -> None:
