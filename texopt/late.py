@@ -12,15 +12,17 @@ class Late:
     """The values of a tensor [N]. Those on a CUDA device are copied from there in the background."""
 
     def __init__(self, values: Tensor) -> None:
-        on_cuda = values.device.type == "cuda"
-        self._values, self._copied = values.detach().reshape(-1).to("cpu", non_blocking=on_cuda), None
-        if on_cuda:
-            self._copied = torch.cuda.Event()
-            self._copied.record()
+        values = values.detach().reshape(-1)
+        self._coming: tuple[Tensor, torch.cuda.Event] | None = None
+        if values.device.type == "cuda":
+            self._coming = values.to("cpu", non_blocking=True), torch.cuda.Event()
+            self._coming[1].record()
+        else:
+            self._values: list[float] = values.tolist()
 
     def values(self) -> list[float]:
         """The values, waited for."""
-        if self._copied is not None:
-            self._copied.synchronize()
-        found: list[float] = self._values.tolist()
-        return found
+        if self._coming:
+            self._coming[1].synchronize()
+            self._values, self._coming = self._coming[0].tolist(), None
+        return self._values

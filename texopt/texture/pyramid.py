@@ -42,16 +42,17 @@ class PyramidTexture(ImageTexture):
         generator = generator or Generator().manual_seed(0)
         rows = sum(height * width for height, width in self.detail_sizes) // ROW
         if start is None:
-            levels = [0.1 * noise(1, 3, *size, generator=generator) for size in base]
+            levels = [0.1 * noise(3, *size, generator=generator) for size in base]
             details = noise(rows, ROW, 3, generator=generator).mul_(0.1)
         else:
             values = self.start_values(start, fill=False)
-            images = [resized(values, *size)[None] for size in base]
+            images = [resized(values, *size) for size in base]
             levels = [images[0]] + [
-                fine - F.interpolate(coarse, fine.shape[2:], mode="bilinear") for coarse, fine in pairwise(images)
+                fine - F.interpolate(coarse[None], scale_factor=2.0, mode="bilinear")[0]
+                for coarse, fine in pairwise(images)
             ]
             details = empty_zeros(rows, ROW, 3)
-        self.levels = nn.ParameterList([nn.Parameter(level) for level in levels])
+        self.levels = nn.ParameterList([nn.Parameter(level.permute(1, 2, 0).contiguous()) for level in levels])
         self.details = nn.Parameter(details) if self.detail_sizes else None
         if start is not None:
             self._fit(values)
@@ -72,10 +73,7 @@ class PyramidTexture(ImageTexture):
 
     def _values(self, fragments: Fragments) -> Tensor:
         """[B,3,H,W], before colours are made of them."""
-        total = self.levels[0]
-        for level in self.levels[1:]:
-            total = F.interpolate(total, level.shape[2:], mode="bilinear") + level
-        values = look_up(total[0], fragments)
+        values = look_up(fragments.backend.add_levels(list(self.levels)).permute(2, 0, 1), fragments)
         if self.details is None:
             return values
         return values + look_up_details(self.details, self.detail_sizes, fragments)
