@@ -12,6 +12,11 @@ from texopt.render import View
 FLAT = 1e-5  # variance of a channel in [0,1]; that of neighbouring 8-bit values is 1.5e-5
 
 
+def _summed(values: Tensor) -> Tensor:
+    """[B,C,H,W] -> [B]. By channel first: how torch divides the sum of a single number depends on its threads."""
+    return values.sum((2, 3)).sum(1)
+
+
 def centered_cosine(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
     """Cosine similarity of two feature maps about their own means over the weighted positions.
 
@@ -21,8 +26,8 @@ def centered_cosine(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
     total = weights.sum((2, 3), keepdim=True).clamp(min=1e-6)
     a = (a - (a * weights).sum((2, 3), keepdim=True) / total) * weights
     b = (b - (b * weights).sum((2, 3), keepdim=True) / total) * weights
-    squares = a.square().sum((1, 2, 3)) * b.square().sum((1, 2, 3))
-    return (a * b).sum((1, 2, 3)) / squares.clamp(min=1e-24).sqrt()  # the root's slope at 0 is infinite
+    squares = _summed(a.square()) * _summed(b.square())
+    return _summed(a * b) / squares.clamp(min=1e-24).sqrt()  # the root's slope at 0 is infinite
 
 
 def shows_something(original: Tensor, mask: Tensor) -> Tensor:
