@@ -84,7 +84,7 @@ class Adam(torch.optim.Adam):
             grad = grad.coalesce()
         if not state:
             for name in ("exp_avg", "exp_avg_sq"):
-                state[name] = empty_zeros(*parameter.shape)
+                state[name] = empty_zeros(*parameter.shape, read=False)
             state["counts"] = torch.zeros(len(parameter), dtype=torch.int32)
             state["last"] = torch.zeros(len(parameter), dtype=torch.int32)
             state["step"] = torch.zeros(())

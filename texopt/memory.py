@@ -12,16 +12,19 @@ import torch
 from torch import Tensor
 
 
-def empty_zeros(*shape: int) -> Tensor:
+def empty_zeros(*shape: int, read: bool = True) -> Tensor:
     """float32 zeros on the CPU, of which only the pages that are written to take memory.
+
+    read: False for what is only read where it is written: then those that are read take memory too, but the first
+    writing to a page takes half as long.
 
     np.zeros asks for huge pages, so that a single number takes 2 MB; torch.zeros writes all of them itself.
     """
     size = 4 * math.prod(shape)
     if not size:
         return torch.zeros(shape)
-    # private, as reading a shared page that was never written takes memory too
-    private = [mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS] if hasattr(mmap, "MAP_PRIVATE") else []
+    # a shared page is made when it is read; a private one is a page of zeros then, and made when it is written
+    private = [mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS] if read and hasattr(mmap, "MAP_PRIVATE") else []
     pages = mmap.mmap(-1, size, *private)
     with suppress(AttributeError, OSError):  # systems that have none
         pages.madvise(mmap.MADV_NOHUGEPAGE)
