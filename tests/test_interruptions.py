@@ -222,6 +222,17 @@ def test_a_run_whose_inputs_have_changed_does_not_go_on(
     assert check_whole(out) == FILES
 
 
+@pytest.mark.parametrize("texture", ["pyramid", "fourier", "pixel"])
+def test_any_number_of_threads_comes_to_the_same_bytes(zygote: Zygote, tmp_path: Path, texture: str) -> None:
+    for threads in ("1", "2", "3"):
+        size = "2048" if texture == "pyramid" else "256"  # so that it has levels of detail
+        options = ["--threads", threads, "--texture", texture, "--texture-size", size, "--view-size", "128"]
+        answer = zygote.run(*RUN, *options, "--steps", "3", "--format", "png", "--out", str(tmp_path / threads))
+        assert answer["code"] == 0, answer["said"]
+    first, *others = [(tmp_path / threads / "creature.png").read_bytes() for threads in ("1", "2", "3")]
+    assert all(other == first for other in others)
+
+
 def test_two_runs_into_one_folder(zygote: Zygote, whole: tuple[Path, float], tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "texopt", *RUN, "--steps", "400", "--out", str(out)]

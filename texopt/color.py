@@ -14,8 +14,9 @@ COLOR_CORRELATION = _COLOR_CORRELATION / _COLOR_CORRELATION.norm(dim=0).max()
 
 def to_valid_rgb(values: Tensor) -> Tensor:
     """Decorrelated, unbounded colours [3,H,W] or [B,3,H,W] -> RGB in (0,1): the colour correlation, then a sigmoid."""
-    matrix = COLOR_CORRELATION.to(values)[:, :, None, None]  # as a convolution, which takes any order in memory
-    return torch.conv2d(values, matrix).sigmoid_()  # in place: a texture is large
+    # not as a convolution, whose digits depend on the number of threads; in place, as a texture is large
+    mixed: Tensor = values.movedim(-3, -1) @ COLOR_CORRELATION.to(values).T
+    return mixed.movedim(-1, -3).sigmoid_()
 
 
 def from_rgb(image: Tensor) -> Tensor:

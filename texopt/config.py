@@ -74,11 +74,11 @@ class RunConfig:
     host: str = "127.0.0.1"
     """Address that the live page listens on; the default is for this machine only."""
     seed: int = 0
-    """Of everything random; the same seed on the same machine, with as many threads, gives the same texture."""
+    """Of everything random; the same seed on the same machine gives the same texture."""
     checkpoint_seconds: float = 30.0
     """Seconds between checkpoints, from which `texopt resume DIR` goes on; 0: after every step."""
     threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Processor threads. Default: one a core. The last digits of a result depend on it."""
+    """Processor threads. Default: one a core. The result is the same."""
     max_memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = ""
     """Refuse to start what would need more, and say which sizes would not: 6GB, 512MB. Default: a warning where the
     machine has too little. On the CPU."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from texopt.render import View
 # Networks halve images up to five times and answer differently to sizes that do not halve: EfficientNet-Lite0's Gram
 # matrix of stride 8 changes by 2 % from 480 to 488 pixels, but by 17 % from 480 to 481.
 STRIDE = 32
+PARTS = 16  # of a sum over positions
 SOLID = 0.99  # share of a feature's cell that the object has to cover for the cell to count
 
 
@@ -55,14 +57,19 @@ class _SecondMoments(torch.autograd.Function):
         weighted = rows if weights is None else rows * weights.permute(0, 2, 3, 1).reshape(-1, 1)
         ctx.shape = features.shape
         ctx.save_for_backward(weighted)
-        return weighted.T @ rows
+        # in parts, so that the digits do not depend on how many threads the product is divided over
+        parts = math.gcd(len(rows), PARTS)
+        left, right = (values.reshape(parts, -1, rows.shape[1]) for values in (weighted, rows))
+        return torch.bmm(left.transpose(1, 2), right).sum(0)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:  # type: ignore[override]
         (weighted,) = ctx.saved_tensors
         batch, channels, height, width = ctx.shape
-        return (weighted @ (grad + grad.T)).reshape(batch, height, width, channels).permute(0, 3, 1, 2), None
+        parts = math.gcd(len(weighted), PARTS)
+        products = torch.bmm(weighted.reshape(parts, -1, channels), (grad + grad.T).expand(parts, -1, -1))
+        return products.reshape(batch, height, width, channels).permute(0, 3, 1, 2), None
 
 
 def gram_matrix(features: Tensor, weights: Tensor | None = None) -> Tensor:
