@@ -60,6 +60,7 @@ def main() -> None:
     from texopt.process import tune_process
 
     tune_process()
+    importlib.import_module("texopt.features.backbones")._torchvision()  # which timm needs, and may not load as it is
     for name in ("texopt.commands.optimization", "timm", "matplotlib.figure", "rich.progress", "texopt.viewer", "yaml"):
         importlib.import_module(name)
     signal.signal(signal.SIGINT, signal.default_int_handler)
