@@ -163,10 +163,10 @@ def test_transforms_move_the_image() -> None:
 
 @pytest.mark.parametrize("background", [smooth_noise(), random_color(), plain(0.25)])
 def test_backgrounds(background: Background) -> None:
-    image = background(Generator().manual_seed(0), 2, 48)
-    assert image.shape == (2, 3, 48, 48)
+    image = background(Generator().manual_seed(0), 2, 48, 64)
+    assert image.shape == (2, 3, 48, 64)
     assert 0 <= image.min() <= image.max() <= 1
-    assert torch.equal(image, background(Generator().manual_seed(0), 2, 48))
+    assert torch.equal(image, background(Generator().manual_seed(0), 2, 48, 64))
 
 
 def test_an_objective_can_be_used_again(cube: Mesh, extractor: FeatureExtractor) -> None:

@@ -1,5 +1,6 @@
 from .cameras import Cameras as Cameras, fixed_views as fixed_views, look_at as look_at, orbit as orbit
-from .cameras import perspective as perspective, sample_sphere as sample_sphere
+from .cameras import orthographic as orthographic, perspective as perspective, sample_sphere as sample_sphere
+from .canvas import canvas as canvas, canvas_size as canvas_size, crops as crops, whole as whole
 from .checkpoint import Checkpoint as Checkpoint
 from .errors import DependencyError as DependencyError, ImageError as ImageError, MeshError as MeshError
 from .errors import OptionError as OptionError, OutputError as OutputError, TexoptError as TexoptError
@@ -9,20 +10,18 @@ from .features import FeatureExtractor as FeatureExtractor, class_index as class
 from .loop import optimize as optimize
 from .maps import TextureMap as TextureMap
 from .mesh import Mesh as Mesh, load_mesh as load_mesh
-from .objectives import GramEMA as GramEMA, Objective as Objective, channel as channel, colors as colors
-from .objectives import (
-    content as content,
-    direction as direction,
-    gram_matrix as gram_matrix,
-    logit as logit,
-    neuron as neuron,
-)
-from .objectives import objective as objective, seam as seam, style as style, total_variation as total_variation
+from .objectives import GramEMA as GramEMA, Objective as Objective, alignment as alignment, blur as blur
+from .objectives import channel as channel, colors as colors, content as content, deepdream as deepdream
+from .objectives import direction as direction, diversity as diversity, gram_matrix as gram_matrix
+from .objectives import interpolate as interpolate, inversion as inversion, l1 as l1, l2 as l2, logit as logit
+from .objectives import neuron as neuron, objective as objective, seam as seam, style as style
+from .objectives import total_variation as total_variation, transparent as transparent
 from .painting import palette as palette, repainted as repainted
 from .render import Fragments as Fragments, View as View, composite as composite, rasterize as rasterize
 from .result import Result as Result
 from .run import Step as Step
-from .texture import FourierTexture as FourierTexture, ImageTexture as ImageTexture
-from .texture import PixelTexture as PixelTexture, PyramidTexture as PyramidTexture, Texture as Texture
+from .texture import FourierTexture as FourierTexture, ImageTexture as ImageTexture, PixelTexture as PixelTexture
+from .texture import PyramidTexture as PyramidTexture, SharedTexture as SharedTexture, Texture as Texture
+from .texture import TransparentTexture as TransparentTexture
 
 __version__: str

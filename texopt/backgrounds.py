@@ -1,4 +1,4 @@
-"""What stands behind the object: closures (generator, views, size) -> [B,3,H,W] or a number.
+"""What stands behind the object: closures (generator, views, height, width) -> [B,3,H,W].
 
 A background that is always the same becomes part of what the network sees as the object: black is a colour of the
 style, an outline is a stroke. One that changes every step cannot be answered by the texture.
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-Background = Callable[[Generator, int, int], Tensor]
+Background = Callable[[Generator, int, int, int], Tensor]
 
 
 def smooth_noise(cells: int = 4) -> Background:
@@ -23,9 +23,9 @@ def smooth_noise(cells: int = 4) -> Background:
     def weights(size: int) -> Tensor:  # of the cells along an axis, for each pixel: [size,cells]
         return F.interpolate(torch.eye(cells)[None, :, None], (1, size), mode="bicubic", align_corners=False)[0, :, 0].T
 
-    def make(generator: Generator, count: int, size: int) -> Tensor:
+    def make(generator: Generator, count: int, height: int, width: int) -> Tensor:
         colors = torch.rand(count, 3, cells, cells, generator=generator)
-        return (weights(size) @ colors @ weights(size).T).clamp_(0, 1)
+        return (weights(height) @ colors @ weights(width).T).clamp_(0, 1)
 
     return make
 
@@ -33,12 +33,12 @@ def smooth_noise(cells: int = 4) -> Background:
 def random_color() -> Background:
     """One uniformly random colour a view."""
 
-    def make(generator: Generator, count: int, size: int) -> Tensor:
-        return torch.rand(count, 3, 1, 1, generator=generator).expand(count, 3, size, size)
+    def make(generator: Generator, count: int, height: int, width: int) -> Tensor:
+        return torch.rand(count, 3, 1, 1, generator=generator).expand(count, 3, height, width)
 
     return make
 
 
 def plain(color: float = 0.0) -> Background:
     """The same grey always; 0, black, is the published method's."""
-    return lambda generator, count, size: torch.full((count, 3, size, size), float(color))
+    return lambda generator, count, height, width: torch.full((count, 3, height, width), float(color))

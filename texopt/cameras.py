@@ -24,17 +24,25 @@ class Cameras:
     """A batch of cameras: view [B,4,4] takes world to eye space, projection [B,4,4] eye to clip space.
 
     zoom: how many times closer they look than the others of a run, which see the whole object.
+    frame: int64 [B], which of several pictures each is of, for objectives that know a goal for each; 0 by default.
+    frames: how many pictures there are.
     """
 
     view: Tensor
     projection: Tensor
     zoom: float = 1.0
+    frame: Tensor = None  # type: ignore[assignment]  # zeros
+    frames: int = 1
+
+    def __post_init__(self) -> None:
+        if self.frame is None:
+            object.__setattr__(self, "frame", torch.zeros(len(self.view), dtype=torch.int64))
 
     def __len__(self) -> int:
         return len(self.view)
 
     def __getitem__(self, index: slice) -> Cameras:
-        return replace(self, view=self.view[index], projection=self.projection[index])
+        return replace(self, view=self.view[index], projection=self.projection[index], frame=self.frame[index])
 
     def project(self, points: Tensor) -> Tensor:
         """World points [V,3] -> clip space [B,V,4]."""
@@ -73,6 +81,18 @@ def perspective(fov_y: Tensor, aspect: float, near: Tensor, far: Tensor) -> Tens
     return matrix
 
 
+def orthographic(low: Tensor, high: Tensor, near: float, far: float) -> Tensor:
+    """OpenGL projection matrices [B,4,4] that show the rectangles from low to high (x, y in eye space) [B,2]."""
+    matrix = torch.zeros(len(low), 4, 4, dtype=low.dtype)
+    extent = high - low
+    matrix[:, 0, 0], matrix[:, 1, 1] = 2 / extent.T
+    matrix[:, :2, 3] = -(high + low) / extent
+    matrix[:, 2, 2] = 2 / (near - far)
+    matrix[:, 2, 3] = (far + near) / (near - far)
+    matrix[:, 3, 3] = 1.0
+    return matrix
+
+
 def fit_distance(fov_y: float) -> float:
     """Distance at which the unit sphere just fits into the field of view (degrees)."""
     return 1.0 / math.sin(math.radians(fov_y) / 2)
@@ -95,7 +115,7 @@ def zoomed(cameras: Cameras, zoom: float, center: Tensor) -> Cameras:
     window = torch.eye(4, dtype=cameras.projection.dtype).repeat(len(cameras), 1, 1)
     window[:, 0, 0] = window[:, 1, 1] = zoom
     window[:, :2, 3] = -zoom * center
-    return Cameras(cameras.view, window @ cameras.projection, zoom * cameras.zoom)
+    return replace(cameras, projection=window @ cameras.projection, zoom=zoom * cameras.zoom)
 
 
 def orbit(azimuth: Tensor, elevation: Tensor, distance: float | None = None, fov_y: float = 10.0) -> Cameras:

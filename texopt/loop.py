@@ -55,18 +55,28 @@ def learning_rate_at(step: int, steps: int) -> float:
     return warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
-def check_options(steps: int, view_size: int, views_per_step: int, learning_rate: float, seed: int = 0) -> None:
+Size = int | tuple[int, int]  # pixels a side, or (height, width)
+
+
+def check_options(steps: int, view_size: Size, views_per_step: int, learning_rate: float, seed: int = 0) -> None:
     """OptionError where one of these arguments of `optimize` is outside of what it can be."""
     for name, value, most in (("steps", steps, 1_000_000), ("views_per_step", views_per_step, 256)):
         if not 1 <= value <= most:
             raise OptionError(f"{name} has to be between 1 and {most}, not {value}")
-    if not 32 <= view_size <= 4096 or view_size % 32:
-        near = min(max(round(view_size / 32) * 32, 32), 4096)  # networks halve their images up to five times
-        raise OptionError(f"view_size has to be a multiple of 32 between 32 and 4096, not {view_size}; try {near}")
+    for side in sides(view_size):
+        if not 32 <= side <= 4096 or side % 32:
+            near = min(max(round(side / 32) * 32, 32), 4096)  # networks halve their images up to five times
+            raise OptionError(f"view_size has to be a multiple of 32 between 32 and 4096, not {side}; try {near}")
     if not 0 < learning_rate < 100:
         raise OptionError(f"learning_rate has to be above 0 and below 100, not {learning_rate}")
     if not 0 <= seed < 2**63:
         raise OptionError(f"seed has to be between 0 and {2**63 - 1}, not {seed}")
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """(height, width) of a size."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
 
 
 def mean_scale(views: Sequence[Cameras]) -> float:
@@ -103,7 +113,7 @@ def _fewer(count: int, device: torch.device) -> int:
 
 def optimize(
     mesh: Mesh, texture: Texture | Sequence[Texture], objective: Objective | Loss, *, steps: int = 300,
-    view_size: int = 384, views_per_step: int = 1, learning_rate: float = 0.05, cameras: Sampler | None = None,
+    view_size: Size = 384, views_per_step: int = 1, learning_rate: float = 0.05, cameras: Sampler | None = None,
     background: Background | None = None, transform: Transform | None = None,
     backbone: str | FeatureExtractor = DEFAULT, seed: int = 0, device: str = "auto", raster: str = "auto",
     on_step: Callable[[Step], None] | None = None, checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
@@ -116,7 +126,7 @@ def optimize(
             changed in place. A mesh of several maps: a list of them, [PyramidTexture(n) for n in mesh.map_sizes(1024)].
         objective: texopt.style(...) + 6 * texopt.content(), or a function of a View that returns a scalar tensor.
         steps: of gradient descent.
-        view_size: pixels a side of a rendering, a multiple of 32.
+        view_size: pixels a side of a rendering, or its (height, width); multiples of 32.
         views_per_step: renderings a step; under torchrun they are divided over the processes (texopt.distributed).
         learning_rate: of Adam, at its highest; see learning_rate_at.
         cameras: a sampler; by default sample_sphere(), from all around.
@@ -138,6 +148,7 @@ def optimize(
         TexoptError: an option that cannot be, weights that are missing, an objective that is no scalar or never finite.
     """
     check_options(steps, view_size, views_per_step, learning_rate, seed)
+    height, width = sides(view_size)
     distributed.own(views_per_step)  # says what cannot be
     objective = as_objective(objective)
     objective.reset()
@@ -152,7 +163,10 @@ def optimize(
     scene, regions = Scene(mesh, target, raster, optimized=True), Regions(mesh, target)
     generator = Generator().manual_seed(seed)
     run = Run(
-        {"steps": steps, "view_size": view_size, "learning_rate": learning_rate, "seed": seed},
+        {
+            "steps": steps, "view_size": height if height == width else [height, width],
+            "learning_rate": learning_rate, "seed": seed,
+        },
         surface.textures, objective, generator, mean_scales(sample_cameras), checkpoint,
     )  # fmt: skip
     parameters = list(surface.textures.parameters())
@@ -161,24 +175,27 @@ def optimize(
         """The loss of new views, `count` over all ranks, and its terms."""
         views = distributed.own(count)
         shot = sample_cameras(generator, count, number * count)[views]
-        fragments = scene.rasterize(shot, view_size)
-        behind = to_device(make_background(generator, count, view_size)[views], target)
+        fragments = scene.rasterize(shot, height, width)
+        behind = to_device(make_background(generator, count, height, width)[views], target)
         colors, before, amount = surface.sample(seams.extend(fragments, generator, views, count))
-        colors, points = seams.split(colors, view_size)
+        colors, points = seams.split(colors, height)
         there = fragments.mask[:, None]
         image = composite(colors, there, behind)
-        before = composite(before[:, :, :view_size], there, behind)
-        mask = there.float() if amount is None else (there & (amount[:, :, :view_size] > 0.5)).float()
+        alpha = there * colors[:, 3:] if colors.shape[1] == 4 else None
+        before = composite(before[:, :, :height], there, behind)
+        mask = there.float() if amount is None else (there & (amount[:, :, :height] > 0.5)).float()
         move = _repeatable(transform, generator)
         if transform is not None:
-            image, before, mask = move(torch.cat([image, before, mask], 1)).split((3, 3, 1), 1)
-            before, mask = before.detach(), mask.detach()
+            moved = [image, before, mask] + ([] if alpha is None else [alpha])
+            image, before, mask, *rest = move(torch.cat(moved, 1)).split([one.shape[1] for one in moved], 1)
+            before, mask, alpha = before.detach(), mask.detach(), rest[0] if rest else None
         loss, values = objective(
             View(
                 image, mask, before, Activations(extractor, image, run.layers),
                 Activations(extractor, before, run.original_layers, False), extractor, points,
-                view_size * run.scales.setdefault(shot.zoom, mean_scale([shot])),
+                height * run.scales.setdefault(shot.zoom, mean_scale([shot])),
                 number, steps, shot.zoom, partial(_region, regions, fragments, move),
+                shot.frame.to(target), shot.frames, mask if alpha is None else alpha,
             )
         )  # fmt: skip
         if not loss.requires_grad:

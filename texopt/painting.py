@@ -41,14 +41,15 @@ def blend_shares(count: int, blend: Sequence[float] | None) -> list[float]:
     return [share / sum(given) for share in given]
 
 
-def _loaded(image: Painting) -> Image.Image:
+def loaded(image: Painting) -> Image.Image:
+    """A painting as a Pillow image."""
     return image if isinstance(image, Image.Image) else load_image(image)
 
 
 def painting_colors(images: Sequence[Painting], blend: Sequence[float] | None = None) -> Tensor:
     """Colours [3,N] of paintings, evenly spaced pixels, of each as many as its share says. Errors: blend_shares."""
     counts = np.ceil(np.asarray(blend_shares(len(images), blend)) * SAMPLES).astype(int)  # none of what has no share
-    pixels = [to_tensor(_loaded(image)).flatten(1) for image in images]
+    pixels = [to_tensor(loaded(image)).flatten(1) for image in images]
     return torch.cat([
         some[:, torch.linspace(0, some.shape[1] - 1, int(count)).long()]
         for some, count in zip(pixels, counts, strict=True)
@@ -155,7 +156,7 @@ def in_colors_of(image: Painting, mesh: Mesh) -> Image.Image:
 
     Gatys, Bethge, Hertzmann & Shechtman, "Preserving Color in Neural Artistic Style Transfer", 2016, section 2.1.
     """
-    picture = to_tensor(_loaded(image))
+    picture = to_tensor(loaded(image))
     mean, _, whiten = _moments(painting_colors([image]))
     goal, root, _ = _moments(_seen(mesh, mesh.originals()))
     values = root @ whiten @ (picture.flatten(1) - mean) + goal

@@ -213,8 +213,12 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
 
 
 def composite(color: Tensor, mask: Tensor, background: Tensor | float) -> Tensor:
-    """The object over a background: color [B,3,H,W], mask [B,1,H,W] of bool, background broadcast to them."""
-    return torch.where(mask, color, torch.as_tensor(background, dtype=color.dtype, device=color.device))
+    """The object over a background: color [B,3,H,W], or [B,4,H,W] with opacity, mask [B,1,H,W] of bool, background
+    broadcast to them. Returns [B,3,H,W]."""
+    behind = torch.as_tensor(background, dtype=color.dtype, device=color.device)
+    if color.shape[1] == 4:
+        color = behind + (color[:, :3] - behind) * color[:, 3:]
+    return torch.where(mask, color, behind)
 
 
 @dataclass(eq=False)
@@ -233,6 +237,8 @@ class View:
     step, steps: of the run, for objectives that change with time.
     zoom: how many times closer than the run's other views this one looks; 1 but for close-ups.
     regions: from a text as of texopt.regions to that part of the mask; see `where`.
+    frame: int64 [B], which of several pictures each image is of; see Cameras. frames: how many there are.
+    alpha: float32 [B,1,H,W], opacity of the object at each pixel, 0 beside it; differentiable where textures have it.
     """
 
     image: Tensor
@@ -247,6 +253,20 @@ class View:
     steps: int = 1
     zoom: float = 1.0
     regions: Callable[[str], Tensor] | None = None
+    frame: Tensor = None  # type: ignore[assignment]  # zeros
+    frames: int = 1
+    alpha: Tensor = None  # type: ignore[assignment]  # the mask
+
+    def __post_init__(self) -> None:
+        if self.frame is None:
+            self.frame = torch.zeros(len(self.image), dtype=torch.int64)
+        if self.alpha is None:
+            self.alpha = self.mask
+
+    @property
+    def along(self) -> Tensor:
+        """How far along the frames each image is, float32 [B]: 0 is the first, 1 the last."""
+        return self.frame.to(self.image) / max(self.frames - 1, 1)
 
     def where(self, region: str) -> Tensor:
         """The mask within a part of the surface: a material, or what is white in an image painted on the UVs."""

@@ -1,7 +1,8 @@
 """Objective: losses with names, that add and scale.
 
-A term is any function of a View that returns a scalar tensor to be minimised. `style("a.jpg") + 0.3 * content()` is
-an Objective of two terms; a plain Python function is turned into one where an objective is expected.
+A term is any function of a View that returns a scalar tensor to be minimised, or a loss for each of its images [B],
+whose mean is. `style("a.jpg") + 0.3 * content()` is an Objective of two terms; a plain Python function is turned into
+one where an objective is expected.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from texopt.errors import OptionError
 from texopt.render import View
 
 Loss = Callable[[View], Tensor]
+Factor = Callable[[View], Tensor | float]
 
 
 class Multiplier:
@@ -59,6 +61,21 @@ class Term:
     loss: Loss
     weight: float = 1.0
     multiplier: Multiplier | None = None
+    factors: tuple[Factor, ...] = ()
+
+    def values(self, view: View) -> Tensor:
+        """The loss before weighting, scalar or [B]. OptionError where it is something else."""
+        value = self.loss(view)
+        if not isinstance(value, Tensor) or (value.numel() != 1 and value.shape != (len(view.image),)):
+            got = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise OptionError(f"objective {self.name!r} has to return a scalar tensor, it returned {got}; add .mean()?")
+        return (value.reshape(()) if value.numel() == 1 else value).float()
+
+    def scaled(self, values: Tensor, view: View) -> Tensor:
+        """The mean of the values times the factors: a scalar."""
+        for factor in self.factors:
+            values = values * torch.as_tensor(factor(view)).to(values)
+        return values.mean()
 
     def stateful(self) -> list[Any]:
         """Its parts that know something of a run."""
@@ -67,7 +84,11 @@ class Term:
 
 @dataclass(frozen=True)
 class Objective:
-    """A weighted sum of named losses. `+`, `-`, and `*` with a number make new ones."""
+    """A weighted sum of named losses. `+`, `-`, and `*` make new ones.
+
+    What it is multiplied with is a number, or a function of a View that returns one, or one for each image [B]: weights
+    that change, as `lambda view: view.step / view.steps` does.
+    """
 
     terms: tuple[Term, ...]
 
@@ -77,7 +98,9 @@ class Objective:
     def __radd__(self, other: Loss | int) -> Objective:
         return self if other == 0 else as_objective(other).__add__(self)  # type: ignore[arg-type]  # 0: sum() starts there
 
-    def __mul__(self, factor: float) -> Objective:
+    def __mul__(self, factor: float | Factor) -> Objective:
+        if callable(factor):
+            return Objective(tuple(replace(term, factors=(*term.factors, factor)) for term in self.terms))
         return Objective(tuple(replace(term, weight=factor * term.weight) for term in self.terms))
 
     __rmul__ = __mul__
@@ -136,19 +159,16 @@ class Objective:
     def __call__(self, view: View) -> tuple[Tensor, dict[str, Tensor]]:
         """(loss to minimise, its terms by name before weighting); all scalars. Of several ranks the values are the mean
         over all, the gradient is that of this rank's views."""
-        named, values = self.named_terms(), []
-        for name, term in named.items():
-            value = term.loss(view)
-            if not isinstance(value, Tensor) or value.numel() != 1:
-                got = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-                raise OptionError(f"objective {name!r} has to return a scalar tensor, it returned {got}; add .mean()?")
-            values.append(value.reshape(()).float())
-        mean = distributed.averaged(torch.stack([value.detach() for value in values]))
-        total = torch.zeros((), device=mean.device)
-        for term, value, known in zip(named.values(), values, mean, strict=True):
-            factor = term.weight if term.multiplier is None else term.weight * term.multiplier.update(known, view.steps)
-            total = total + factor * (value + (known - value.detach()))
-        return total, dict(zip(named, mean, strict=True))
+        named = self.named_terms()
+        values = [term.values(view) for term in named.values()]
+        shares = [term.scaled(value, view) for term, value in zip(named.values(), values, strict=True)]
+        means = distributed.averaged(torch.stack([value.detach().mean() for value in values]))
+        known = distributed.averaged(torch.stack([share.detach() for share in shares]))
+        total = torch.zeros((), device=means.device)
+        for term, share, mean, whole in zip(named.values(), shares, means, known, strict=True):
+            factor = term.weight if term.multiplier is None else term.weight * term.multiplier.update(mean, view.steps)
+            total = total + factor * (share + (whole - share.detach()))
+        return total, dict(zip(named, means, strict=True))
 
 
 def objective(loss: Loss, name: str | None = None) -> Objective:

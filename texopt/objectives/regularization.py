@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.objectives.objective import Objective, objective
@@ -29,3 +30,32 @@ def seam() -> Objective:
         return difference.abs().sum() / max(difference.numel(), 1)
 
     return objective(loss, "seam")
+
+
+def _of_object(values: Tensor, view: View) -> Tensor:
+    """The mean [B] of values [B,3,H,W] over the object."""
+    return (values * view.mask).flatten(1).sum(1) / (3 * view.mask.flatten(1).sum(1)).clamp(min=1)
+
+
+def l1(color: float = 0.5) -> Objective:
+    """Mean absolute distance of the object's pixels to a grey: what is not needed stays at it."""
+    return objective(lambda view: _of_object((view.image - color).abs(), view), "l1")
+
+
+def l2(color: float = 0.5) -> Objective:
+    """Mean squared distance of the object's pixels to a grey."""
+    return objective(lambda view: _of_object((view.image - color).square(), view), "l2")
+
+
+def blur(radius: int = 1) -> Objective:
+    """Mean squared distance of the object's pixels to the mean of those around them: against high frequencies.
+
+    radius: of the square window, in pixels. After the penalties of Olah, Mordvintsev & Schubert, "Feature
+    Visualization", Distill 2017, frequency penalization.
+    """
+
+    def loss(view: View) -> Tensor:
+        smooth = F.avg_pool2d(view.image, 2 * radius + 1, 1, radius, count_include_pad=False)
+        return _of_object((view.image - smooth.detach()).square(), view)
+
+    return objective(loss, "blur")

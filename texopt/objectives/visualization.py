@@ -1,6 +1,7 @@
-"""Feature visualisation: what excites a neuron, a channel, a direction or a class.
+"""Feature visualisation: what excites a neuron, a channel, a direction, a class or a whole layer.
 
-Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017. All of these are negated activations: losses.
+Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017. All of these are negated activations: losses, one
+for each image of a view [B].
 """
 
 from __future__ import annotations
@@ -21,9 +22,14 @@ def _channel(features: Tensor, layer: str, index: int) -> Tensor:
     return features[:, index]
 
 
+def _each(values: Tensor) -> Tensor:
+    """The mean of every image [B,...] -> [B]."""
+    return values.flatten(1).mean(1)
+
+
 def channel(layer: str, index: int) -> Objective:
     """Excite a channel of a layer everywhere: the negated mean of its activations."""
-    return objective(lambda view: -_channel(view.features[layer], layer, index).mean(), f"{layer}:{index}")
+    return objective(lambda view: -_each(_channel(view.features[layer], layer, index)), f"{layer}:{index}")
 
 
 def neuron(layer: str, index: int, x: int | None = None, y: int | None = None) -> Objective:
@@ -37,7 +43,7 @@ def neuron(layer: str, index: int, x: int | None = None, y: int | None = None) -
         column, row = width // 2 if x is None else x, height // 2 if y is None else y
         if not (0 <= column < width and 0 <= row < height):
             raise OptionError(f"layer {layer!r} is {width}x{height} at this view size; ({column}, {row}) is outside")
-        return -_channel(features, layer, index)[:, row, column].mean()
+        return -_channel(features, layer, index)[:, row, column]
 
     return objective(loss, f"{layer}:{index}@center" if x is None and y is None else f"{layer}:{index}@{x},{y}")
 
@@ -50,11 +56,33 @@ def direction(layer: str, vector: Tensor | Sequence[float]) -> Objective:
         features = view.features[layer]
         if wanted.shape != (features.shape[1],):
             raise OptionError(f"a direction in {layer!r} has {features.shape[1]} numbers, not {list(wanted.shape)}")
-        return -torch.einsum("bc...,c->b...", features, wanted.to(features)).mean()
+        return -_each(torch.einsum("bc...,c->b...", features, wanted.to(features)))
 
     return objective(loss, f"{layer}:direction")
 
 
 def logit(index: int) -> Objective:
     """Look like a class: the negated logit (before the softmax) of that class, 0 to 999 for ImageNet."""
-    return objective(lambda view: -_channel(view.features["logits"], "logits", index).mean(), f"logit:{index}")
+    return objective(lambda view: -_channel(view.features["logits"], "logits", index), f"logit:{index}")
+
+
+def deepdream(layer: str) -> Objective:
+    """Amplify whatever a layer sees: the negated mean of its squared activations.
+
+    Mordvintsev, Olah & Tyka, "Inceptionism: Going Deeper into Neural Networks", 2015.
+    """
+    return objective(lambda view: -_each(view.features[layer].square()), f"{layer}:*")
+
+
+def inversion(layer: str) -> Objective:
+    """Show what a layer knows of the original: the squared distance of features to the original's, over theirs.
+
+    Mahendran & Vedaldi, "Understanding Deep Image Representations by Inverting Them", CVPR 2015, equation 2. What the
+    layer has let go of the network says nothing about; a prior (total_variation) decides it.
+    """
+
+    def loss(view: View) -> Tensor:
+        goal = view.original_features[layer]
+        return _each((view.features[layer] - goal).square()) / _each(goal.square()).clamp(min=1e-12)
+
+    return objective(loss, f"invert {layer}")

@@ -5,5 +5,10 @@ from texopt.texture.image import ImageTexture
 from texopt.texture.maps import Texture, TextureSet
 from texopt.texture.pixel import PixelTexture
 from texopt.texture.pyramid import PyramidTexture
+from texopt.texture.shared import SharedTexture
+from texopt.texture.transparent import TransparentTexture
 
-__all__ = ["FourierTexture", "ImageTexture", "PixelTexture", "PyramidTexture", "Texture", "TextureSet"]
+__all__ = [
+    "FourierTexture", "ImageTexture", "PixelTexture", "PyramidTexture", "SharedTexture", "Texture", "TextureSet",
+    "TransparentTexture",
+]  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor, nn
 
-from texopt.color import to_valid_rgb
 from texopt.texture.image import ImageTexture, Start, noise
 
 
@@ -39,7 +38,8 @@ class FourierTexture(ImageTexture):
             spectrum = torch.view_as_real(torch.fft.rfft2(self.start_values(start)) / scale)
         self.spectrum = nn.Parameter(spectrum.contiguous())
 
-    def decode(self) -> Tensor:
-        """The texture [3,H,W] in (0,1)."""
+    def unbounded(self) -> Tensor:
+        """Before colours are made of them, [3,H,W]."""
         spectrum = torch.view_as_complex(self.spectrum) * self.scale
-        return to_valid_rgb(torch.fft.irfft2(spectrum, s=(self.height, self.width)))
+        values: Tensor = torch.fft.irfft2(spectrum, s=(self.height, self.width))
+        return values

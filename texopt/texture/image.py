@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from texopt.color import from_rgb
+from texopt.color import from_rgb, to_valid_rgb
 from texopt.errors import OptionError
 from texopt.render import Fragments, look_up
 
@@ -26,7 +26,7 @@ def check_size(side: int) -> None:
 
 
 class ImageTexture(nn.Module):
-    """A texture that is an image [3,height,width]. Parameterisations say how it is decoded from their parameters."""
+    """A texture that is an image [3,height,width]. Parameterisations say how its values come from their parameters."""
 
     def __init__(self, size: int | tuple[int, int]) -> None:
         super().__init__()
@@ -48,9 +48,13 @@ class ImageTexture(nn.Module):
         height, width = (most if fill else min(side, most) for side, most in sides)
         return from_rgb(resized(start.float(), height, width))
 
+    def unbounded(self) -> Tensor:
+        """What to_valid_rgb makes colours of: [3,H,W], unbounded."""
+        raise TypeError(f"{type(self).__name__} does not say how it is decoded")
+
     def decode(self) -> Tensor:
         """The texture [3,H,W] in (0,1)."""
-        raise TypeError(f"{type(self).__name__} does not say how it is decoded")
+        return to_valid_rgb(self.unbounded())
 
     def sample(self, fragments: Fragments) -> Tensor:
         """Colours [B,3,H,W] at the drawn pixels."""

@@ -18,10 +18,10 @@ class Texture(Protocol):
     """A parameterisation: an nn.Module with these two methods."""
 
     def sample(self, fragments: Fragments) -> Tensor:
-        """Colours [B,3,H,W] in [0,1] at the drawn pixels."""
+        """Colours [B,3,H,W] in [0,1] at the drawn pixels, or [B,4,H,W] with opacity."""
 
     def bake(self, height: int | None = None, width: int | None = None) -> Tensor:
-        """The texture as an image [3,height,width] in [0,1], row 0 on top."""
+        """The texture as an image [3 or 4,height,width] in [0,1], row 0 on top."""
 
 
 def with_kept(mesh: Mesh, images: Sequence[Tensor]) -> list[Tensor]:
@@ -99,10 +99,13 @@ class Surface:
     def sample(self, fragments: Fragments) -> tuple[Tensor, Tensor, Tensor | None]:
         """(colours now, colours of the originals, how far each pixel may change or None if all may).
 
-        [B,3,H,W] twice, and [B,1,H,W] in [0,1]; the first is differentiable.
+        [B,3 or 4,H,W], [B,3,H,W], and [B,1,H,W] in [0,1]; the first is differentiable.
         """
         colors, before = self.textures.sample(fragments), look_up(self.originals, fragments)
         if self.masks is None:
             return colors, before, None
         amount = look_up(self.masks, fragments)
-        return torch.lerp(before, colors, amount), before, amount
+        mixed = torch.lerp(before, colors[:, :3], amount)
+        if colors.shape[1] == 4:
+            mixed = torch.cat([mixed, 1 - amount * (1 - colors[:, 3:])], 1)
+        return mixed, before, amount

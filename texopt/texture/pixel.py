@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Generator, Tensor, nn
 
-from texopt.color import to_valid_rgb
 from texopt.texture.image import ImageTexture, Start, noise
 
 
@@ -23,6 +22,6 @@ class PixelTexture(ImageTexture):
         values = 0.1 * noise(*shape, generator=generator) if start is None else self.start_values(start)
         self.values = nn.Parameter(values.contiguous())
 
-    def decode(self) -> Tensor:
-        """The texture [3,H,W] in (0,1)."""
-        return to_valid_rgb(self.values)
+    def unbounded(self) -> Tensor:
+        """Before colours are made of them, [3,H,W]."""
+        return self.values

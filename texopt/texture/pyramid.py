@@ -82,6 +82,10 @@ class PyramidTexture(ImageTexture):
             return values
         return values + look_up_details(self.details, self.detail_sizes, fragments)
 
+    def unbounded(self) -> Tensor:
+        """Before colours are made of them, [3,H,W]."""
+        return self._values(texel_centers(self.height, self.width, slice(None), self.levels[0].device))[0]
+
     def sample(self, fragments: Fragments) -> Tensor:
         """Colours [B,3,H,W] at the drawn pixels."""
         return to_valid_rgb(self._values(fragments))
