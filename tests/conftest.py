@@ -101,5 +101,5 @@ def extractor() -> FeatureExtractor:
 @pytest.fixture
 def small_network(monkeypatch: pytest.MonkeyPatch, extractor: FeatureExtractor) -> None:
     """The commands look with the small network, whatever backbone they are told to take."""
-    for command in ("evaluation", "optimization"):
+    for command in ("evaluation", "optimization", "pictures"):
         monkeypatch.setattr(f"texopt.commands.{command}.load_backbone", lambda *_: extractor)

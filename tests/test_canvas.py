@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from conftest import make_network
-from PIL import Image
 from torch import Generator
 
 import texopt
 from texopt import FeatureExtractor, OptionError
-from texopt.canvas import pictures
 from texopt.images import to_image
 from texopt.loop import mean_scale
 from texopt.render import Scene, look_up
@@ -158,9 +156,3 @@ def test_views_may_be_wider_than_high() -> None:
         backbone=network(), device="cpu",
     )  # fmt: skip
     assert seen == [(1, 3, 64, 128)]
-
-
-def test_pictures_of_a_canvas_have_its_size() -> None:
-    mesh = texopt.canvas(NOISE)
-    assert [image.size for image in pictures(mesh, [torch.rand(3, 64, 64)])] == [(128, 64)]
-    assert isinstance(pictures(mesh, [torch.rand(4, 64, 64)])[0], Image.Image)

@@ -61,7 +61,15 @@ def main() -> None:
 
     tune_process()
     importlib.import_module("texopt.features.backbones")._torchvision()  # which timm needs, and may not load as it is
-    for name in ("texopt.commands.optimization", "timm", "matplotlib.figure", "rich.progress", "texopt.viewer", "yaml"):
+    for name in (
+        "texopt.commands.optimization",
+        "texopt.commands.running",
+        "timm",
+        "matplotlib.figure",
+        "rich.progress",
+        "texopt.viewer",
+        "yaml",
+    ):
         importlib.import_module(name)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     print(json.dumps({"ready": True}), flush=True)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Generator, Tensor
 
 from texopt.cameras import R2, Cameras, Sampler, orthographic
@@ -133,14 +132,3 @@ def crops(mesh: Mesh, height: float, width: float | None = None) -> Sampler:
         return _facing(low[frame] + start, low[frame] + start + window, frame, len(low))
 
     return sample
-
-
-def pictures(mesh: Mesh, textures: Sequence[Tensor]) -> list[Image.Image]:
-    """Baked textures [3 or 4,H,W] of a canvas as images, each as large as the original."""
-    from texopt.images import to_image
-    from texopt.texture.image import resized
-
-    return [
-        to_image(resized(image.cpu(), *texture.original.shape[:2]))
-        for image, texture in zip(textures, mesh.maps, strict=True)
-    ]

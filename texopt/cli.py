@@ -18,6 +18,8 @@ USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through rend
   texopt style MESH IMAGE              give a mesh the style of a painting
   texopt feature MESH TARGET           show what excites a channel (blocks.4:17) or looks like a class (tiger)
   texopt custom MESH FILE.py:FUNCTION  optimise for an objective of your own
+  texopt image ...                     make an image: of a channel or class, in a painting's style, a tile, a dream
+  texopt interpolate TARGET TARGET     images from one to another, and a GIF
   texopt batch JOBS.csv|JOBS.yaml      run a table of such jobs, here or on a cluster
 
   texopt resume DIR                    go on with a run that was stopped
@@ -68,12 +70,12 @@ def _taken(arguments: list[str], option: str) -> tuple[str, list[str]]:
 def _run(command: str, arguments: list[str]) -> int:
     import tyro
 
-    from texopt.config import CONFIGS, RUNS, from_yaml
+    from texopt.config import CONFIGS, LOOPS, from_yaml
     from texopt.presets import preset_values
 
     kind = CONFIGS[command]
     values: dict[str, Any] = {}
-    if command in RUNS:
+    if command in LOOPS:
         file, arguments = _taken(arguments, "--config")
         values = from_yaml(command, Path(file)) if file else {}
     if command == "style":
@@ -82,8 +84,7 @@ def _run(command: str, arguments: list[str]) -> int:
             values |= preset_values(preset)
         elif "preset" in values:  # one that a file was written with by hand; a saved one has all values
             values = preset_values(values["preset"]) | values
-    fields = {field.name for field in dataclasses.fields(kind)}
-    inputs = [name for name in ("mesh", "style", "target", "function") if name in fields]
+    inputs = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
     missing = dict.fromkeys(inputs, tyro.MISSING)
     default: Any = kind(**(missing | values)) if values else tyro.MISSING_NONPROP
     config: Any = tyro.cli(kind, args=arguments, prog=f"texopt {command}", default=default)

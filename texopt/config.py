@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,25 +17,47 @@ from texopt.errors import OptionError
 
 
 @dataclass(kw_only=True)
-class RunConfig:
-    """What every kind of run has."""
+class LoopConfig:
+    """What everything that is optimised has."""
 
-    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
-    """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder for the results. Default: outputs/ and the names of the inputs."""
     steps: int = 300
     """Steps of gradient descent."""
+    views_per_step: int = 1
+    """Renderings a step."""
+    learning_rate: float = 0.05
+    """Of Adam, at its highest."""
+    backbone: str = "efficientnet_lite0"
+    """The pretrained network; `texopt backbones` lists them."""
+    weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A file with weights for it (.safetensors or .pth), for machines that cannot download."""
+    timelapse: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""
+    """Write a video of the optimisation: gif, mp4, or both with a comma."""
+    seed: int = 0
+    """Of everything random; the same seed on the same machine gives the same texture."""
+    checkpoint_seconds: float = 30.0
+    """Seconds between checkpoints, from which `texopt resume DIR` goes on; 0: after every step."""
+    threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Processor threads. Default: one a core. The result is the same."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, mps."""
+    raster: Literal["auto", "cpu", "nvdiffrast"] = "auto"
+    """What draws: cpu, nvdiffrast (on CUDA, where it is installed), auto."""
+
+
+@dataclass(kw_only=True)
+class RunConfig(LoopConfig):
+    """What every kind of run on a mesh has."""
+
+    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
+    """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
     texture_size: int = 1024
     """Texels a side of the texture, a power of two."""
     texture: Literal["pyramid", "fourier", "pixel"] = "pyramid"
     """Parameterisation of the texture."""
     view_size: int = 384
     """Pixels a side of a rendering, a multiple of 32."""
-    views_per_step: int = 1
-    """Renderings a step."""
-    learning_rate: float = 0.05
-    """Of Adam, at its highest."""
     distance: tuple[float, float] = (0.75, 1.0)
     """Range of the camera's distance; 1 is where the bounding sphere fills the view."""
     elevation: tuple[float, float] = (-90.0, 90.0)
@@ -45,10 +68,6 @@ class RunConfig:
     """How many times closer."""
     background: Literal["noise", "color", "black"] = "noise"
     """Behind the object: clouds or one colour, new ones every step, or black."""
-    backbone: str = "efficientnet_lite0"
-    """The pretrained network; `texopt backbones` lists them."""
-    weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """A file with weights for it (.safetensors or .pth), for machines that cannot download."""
     unwrap: bool = False
     """Make new UVs even if the mesh has some."""
     only: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""
@@ -65,27 +84,15 @@ class RunConfig:
     """Have engines show the colours of a glb as they are, without light."""
     turntable: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""
     """Write a video of one turn: gif, mp4, or both with a comma."""
-    timelapse: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""
-    """Write a video of the optimisation: gif, mp4, or both with a comma."""
     live: bool = False
     """Show the run on a page in the browser, with pause and stop (needs the extra viewer)."""
     port: int = 8080
     """Of the live page."""
     host: str = "127.0.0.1"
     """Address that the live page listens on; the default is for this machine only."""
-    seed: int = 0
-    """Of everything random; the same seed on the same machine gives the same texture."""
-    checkpoint_seconds: float = 30.0
-    """Seconds between checkpoints, from which `texopt resume DIR` goes on; 0: after every step."""
-    threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Processor threads. Default: one a core. The result is the same."""
     max_memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = ""
     """Refuse to start what would need more, and say which sizes would not: 6GB, 512MB. Default: a warning where the
     machine has too little. On the CPU."""
-    device: str = "auto"
-    """Where to compute: auto, cpu, cuda, mps."""
-    raster: Literal["auto", "cpu", "nvdiffrast"] = "auto"
-    """What draws: cpu, nvdiffrast (on CUDA, where it is installed), auto."""
 
 
 @dataclass(kw_only=True)
@@ -133,7 +140,7 @@ class FeatureConfig(RunConfig):
     """Show on a mesh what excites a channel of a network, or looks like an ImageNet class."""
 
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
-    """A layer and channel (blocks.4:17), or a class by number or name (tiger)."""
+    """A layer and channel (blocks.4:17), a class by number or name (tiger), or a sum: see `texopt image --help`."""
 
 
 @dataclass(kw_only=True)
@@ -142,6 +149,66 @@ class CustomConfig(RunConfig):
 
     function: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE.py:FUNCTION")]
     """FILE.py:FUNCTION, a function of a View that returns a scalar tensor to minimise, or an Objective."""
+
+
+@dataclass(kw_only=True)
+class PictureConfig(LoopConfig):
+    """What every kind of run on an image has."""
+
+    size: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N|HEIGHT WIDTH")] = ()
+    """Pixels of the image. Default: those of IMAGE, else 256."""
+    view_size: int = 512
+    """Pixels a side of what the network sees at once; larger images are seen in crops of it."""
+    texture: Literal["auto", "pyramid", "fourier", "pixel"] = "auto"
+    """Parameterisation of the image. auto: fourier, and pyramid above 1024 pixels, of which a crop computes its own."""
+
+
+@dataclass(kw_only=True)
+class ImageConfig(PictureConfig):
+    """Make an image: of what excites a network, in a painting's style, or both.
+
+    `texopt image --target blocks.4:17` shows a channel, `texopt image PHOTO --target "blocks.4:*"` dreams,
+    `texopt image PHOTO --style PAINTING` transfers a style, `texopt image --style PAINTING --tileable` makes a texture
+    of it, `texopt image PHOTO --invert blocks.4` shows what a layer knows of the photo.
+    """
+
+    image: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[IMAGE]")] = None
+    """What it starts from, and keeps the content of."""
+    target: Annotated[str, tyro.conf.arg(metavar="TARGET")] = ""
+    """What to excite: blocks.4:17 (a layer's channel), blocks.4:17@center (a neuron; also @X,Y), blocks.4:* (all that a
+    layer sees), tiger (an ImageNet class), or a sum: "blocks.4:17 + 0.5*tiger - snow leopard"."""
+    style: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE ...")] = ()
+    """A painting, or several that are blended."""
+    invert: Annotated[str, tyro.conf.arg(metavar="LAYER")] = ""
+    """Show what this layer knows of IMAGE."""
+    strength: float = 0.5
+    """With a style: how much of IMAGE may be lost, from 0 to 1, nothing but style."""
+    style_scale: float = 1.0
+    """Length of the painting's shorter side in the image, in its shorter sides; less gives finer strokes."""
+    smooth: float = 0.0
+    """Weight of total variation, against noise."""
+    frames: int = 1
+    """Images at once."""
+    diversity: float = 0.0
+    """With several: weight of their being different."""
+    transparent: bool = False
+    """Leave transparent what the target does not need."""
+    tileable: bool = False
+    """Have the image go on across its borders."""
+
+
+@dataclass(kw_only=True)
+class InterpolateConfig(PictureConfig):
+    """Images from one target to another, in which the same things stay in the same places, and a GIF of them."""
+
+    first: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
+    """What the first image excites, as of `texopt image --target`."""
+    last: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
+    """What the last one does."""
+    frames: int = 6
+    """How many images."""
+    share: bool = True
+    """Have the images share a part of lower resolution, which is what keeps things in their places."""
 
 
 @dataclass(kw_only=True)
@@ -262,8 +329,9 @@ class BatchConfig:
 
 
 RUNS: dict[str, type[RunConfig]] = {"style": StyleConfig, "feature": FeatureConfig, "custom": CustomConfig}
+LOOPS: dict[str, type[LoopConfig]] = {**RUNS, "image": ImageConfig, "interpolate": InterpolateConfig}
 CONFIGS: dict[str, type] = {
-    **RUNS, "resume": ResumeConfig, "batch": BatchConfig, "evaluate": EvaluateConfig, "info": InfoConfig,
+    **LOOPS, "resume": ResumeConfig, "batch": BatchConfig, "evaluate": EvaluateConfig, "info": InfoConfig,
     "unwrap": UnwrapConfig, "render": RenderConfig, "view": ViewConfig,
 }  # fmt: skip
 
@@ -282,17 +350,28 @@ def masks(text: str) -> Path | dict[str, Path] | None:
     return {name: Path(image) for name, _, image in (part.partition("=") for part in listed(text))}
 
 
-def run_name(config: RunConfig) -> str:
+def run_name(config: LoopConfig) -> str:
     """What a run's folder is named after, beside the mesh."""
     if isinstance(config, StyleConfig):
         return "_".join(path.stem for path in config.style[:3])
     if isinstance(config, FeatureConfig):
-        return config.target.replace(":", "-").replace(" ", "_")
+        return target_name(config.target)
+    if isinstance(config, InterpolateConfig):
+        return f"{target_name(config.first)}_to_{target_name(config.last)}"
+    if isinstance(config, ImageConfig):
+        starts = [config.image.stem] if config.image else []
+        goals = [name for name in (target_name(config.target), target_name(config.invert)) if name]
+        return "_".join([*starts, *goals, *(path.stem for path in config.style[:3])])
     assert isinstance(config, CustomConfig)
     return config.function.rpartition(":")[2]
 
 
-def plain_values(config: RunConfig) -> dict[str, Any]:
+def target_name(text: str) -> str:
+    """A target as a part of a file's name."""
+    return re.sub(r"[^\w.+-]+", "_", text.replace("*", "all").replace(":", "-"))
+
+
+def plain_values(config: LoopConfig) -> dict[str, Any]:
     """The options as text, numbers and lists, paths made absolute so that they hold from anywhere."""
 
     def plain(value: Any) -> Any:
@@ -304,7 +383,7 @@ def plain_values(config: RunConfig) -> dict[str, Any]:
     if isinstance(config, CustomConfig):
         file, _, name = config.function.rpartition(":")
         values["function"] = f"{Path(file).resolve()}:{name}"
-    given = masks(config.mask)
+    given = masks(config.mask) if isinstance(config, RunConfig) else None
     if isinstance(given, dict):
         values["mask"] = ",".join(f"{name}={image.resolve()}" for name, image in given.items())
     elif given is not None:
@@ -326,7 +405,7 @@ def saved(command: str, values: dict[str, Any]) -> str:
     return header + yaml.safe_dump({"command": command} | values, sort_keys=False, allow_unicode=True)
 
 
-def to_yaml(command: str, config: RunConfig) -> str:
+def to_yaml(command: str, config: LoopConfig) -> str:
     """The options as YAML, paths made absolute so that it can be run from anywhere."""
     return saved(command, plain_values(config))
 

@@ -112,7 +112,7 @@ def to_tensor(image: Image.Image) -> Tensor:
 
 
 def to_image(values: Tensor) -> Image.Image:
-    """[3,H,W] in [0,1] -> 8-bit image, rounded to nearest."""
+    """[3 or 4,H,W] in [0,1] -> 8-bit image RGB or RGBA, rounded to nearest."""
     channels = [(one.detach().float().cpu().clamp(0, 1) * 255.0).round_().byte() for one in values]
     return Image.fromarray(torch.stack(channels, -1).numpy())
 

@@ -7,17 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from texopt.config import CustomConfig, RunConfig, StyleConfig, masks
+from texopt.config import CustomConfig, ImageConfig, LoopConfig, RunConfig, StyleConfig, masks
 
 
-def named(config: RunConfig) -> dict[str, list[Path]]:
+def named(config: LoopConfig) -> dict[str, list[Path]]:
     """The files that the options of a run name, by option."""
+    weights = {"weights": [config.weights] if config.weights else []}
+    if isinstance(config, ImageConfig):
+        return {"image": [config.image] if config.image else [], "style": list(config.style)} | weights
+    if not isinstance(config, RunConfig):
+        return weights
     masked = masks(config.mask)
-    return {
+    return weights | {
         "mesh": [config.mesh],
         "style": list(config.style) if isinstance(config, StyleConfig) else [],
         "function": [Path(config.function.rpartition(":")[0])] if isinstance(config, CustomConfig) else [],
-        "weights": [config.weights] if config.weights else [],
         "mask": list(masked.values()) if isinstance(masked, dict) else [masked] if masked else [],
         "where": _painted(config.where) if isinstance(config, StyleConfig) else [],
     }

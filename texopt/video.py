@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from texopt.config import listed
 from texopt.errors import DependencyError, OptionError, OutputError
 from texopt.files import write_file
 from texopt.images import to_image
@@ -104,6 +105,14 @@ def check_video(path: str | os.PathLike[str]) -> Path:
     if path.suffix.lower() == ".mp4":
         _ffmpeg()
     return path
+
+
+def check_videos(option: str, names: str) -> None:
+    """OptionError or DependencyError where an option names an ending (with commas between) that cannot be written."""
+    for name in listed(names):
+        if f".{name}" not in ENCODERS:
+            raise OptionError(f"{option} has to be gif or mp4 or both with a comma, not {name!r}")
+        check_video(f"{option}.{name}")
 
 
 def _alike(frames: Iterable[Image.Image]) -> Iterator[Image.Image]:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from texopt.config import RUNS
+from texopt.config import LOOPS
 
 
 def run(command: str, config: Any) -> int:
     """Run a command with its options (texopt.config.CONFIGS). Returns the exit code: 0; 1 if jobs of a batch failed."""
-    if command in RUNS:
-        from texopt.commands import optimization
+    if command in LOOPS:
+        from texopt.commands import running
 
-        optimization.run(command, config)
+        running.run(command, config)
     elif command == "resume":
-        from texopt.commands import optimization
+        from texopt.commands import running
 
-        optimization.resume(config)
+        running.resume(config)
     elif command == "evaluate":
         from texopt.commands import evaluation
 

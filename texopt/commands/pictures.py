@@ -1,0 +1,195 @@
+"""texopt image, interpolate: what is optimised on an image, and what is written of it."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from texopt.backgrounds import Background
+from texopt.cameras import Sampler
+from texopt.canvas import canvas, canvas_size, crops, whole
+from texopt.config import ImageConfig, InterpolateConfig, PictureConfig, run_name
+from texopt.errors import ImageError, OptionError
+from texopt.features.backbones import load_backbone
+from texopt.files import write_file
+from texopt.images import load_image, to_image
+from texopt.loop import Size, check_options
+from texopt.mesh import Mesh
+from texopt.objectives import Objective, content, diversity, interpolate, inversion, style, total_variation, transparent
+from texopt.painting import repainted
+from texopt.preview import loss_plot
+from texopt.recipe import FIRST, TEXTURES
+from texopt.result import Result
+from texopt.run import Step
+from texopt.targets import parse_target
+from texopt.texture import SharedTexture, Texture, TransparentTexture
+from texopt.texture.image import Start
+from texopt.transforms import robust
+from texopt.video import Timelapse, write_video
+
+LARGE = 1024  # pixels a side, above which a pyramid computes what a crop sees
+STRIDE = 32  # of views' sides
+SMALLEST = 32  # pixels a side: networks halve images up to five times
+MOST = 8192 * 8192
+STEP = 0.25  # seconds that a frame of an interpolation is shown
+
+
+def size_of(config: PictureConfig, image: Image.Image | None) -> tuple[int, int]:
+    """(height, width) of what is made. OptionError or ImageError where it cannot be."""
+    if image is not None and not config.size:
+        height, width = image.height, image.width
+    else:
+        if len(config.size) > 2:
+            raise OptionError(f"size has to be one number of pixels or height and width, not {config.size}")
+        height, width = (config.size * 2)[:2] if config.size else (256, 256)
+    if min(height, width) < SMALLEST:
+        raise ImageError(f"{width}x{height} pixels are too few for a network to see; take {SMALLEST} a side or more")
+    if max(height, width) > 8192:
+        raise ImageError(f"{width}x{height} pixels are too many; take 8192 a side or less")
+    return height, width
+
+
+def look(mesh: Mesh, limit: int, tileable: bool) -> tuple[Sampler, Size]:
+    """Cameras that see the whole of the pictures, or crops of those that are larger than the limit; and their size.
+
+    A picture that goes on beyond its borders is always seen in windows that lie across them.
+    """
+    height, width = mesh.maps[0].original.shape[:2]
+    if max(height, width) <= limit:
+        rows, columns = (max(round(side / STRIDE), 1) * STRIDE for side in (height, width))
+        shorter = min(height, width)
+        sampler = crops(mesh, height / shorter, width / shorter) if tileable else whole(mesh)
+        return sampler, (rows, columns)
+    window = [min(limit, side // STRIDE * STRIDE) for side in (height, width)]
+    return crops(mesh, *(side / min(height, width) for side in window)), (window[0], window[1])
+
+
+def image_objective(config: ImageConfig, height: int, width: int, paintings: Sequence[Image.Image]) -> Objective:
+    """What `texopt image` minimises. OptionError where that is nothing."""
+    parts: list[Objective] = []
+    if config.target:
+        goal = parse_target(config.target)
+        parts.append(transparent(goal) if config.transparent else goal)
+    if paintings:
+        scale = config.style_scale * min(height, width) / math.hypot(height, width)  # of the circle around the image
+        parts.append(style(list(paintings), scale=scale))
+        if config.image and config.strength < 1:
+            parts.append(FIRST * content().below(max(config.strength, 0.02)))
+    if config.invert:
+        parts.append(inversion(config.invert))
+    if not parts:
+        raise OptionError("there is nothing to make: give --target, --style or --invert (with an image)")
+    if config.smooth:
+        parts.append(config.smooth * total_variation())
+    if config.diversity:
+        parts.append(config.diversity * diversity(config.target.partition(":")[0]))
+    return sum(parts[1:], parts[0])
+
+
+def check_image(config: ImageConfig) -> None:
+    """OptionError for options of `texopt image` that do not go together."""
+    if not 0 <= config.strength <= 1:
+        raise OptionError(f"strength has to be between 0 (the image) and 1 (style only), not {config.strength}")
+    if config.frames < 1:
+        raise OptionError(f"frames has to be 1 or more, not {config.frames}")
+    if config.diversity and (config.frames < 2 or ":" not in config.target):
+        raise OptionError("diversity is of several frames with a layer's target: --frames 4 --target blocks.4:17")
+    if config.invert and not config.image:
+        raise OptionError("there is no image to invert; give one: texopt image PHOTO --invert LAYER")
+    if config.transparent and not config.target:
+        raise OptionError("what is not needed is known with a target only; give --target")
+
+
+class PictureTask:
+    """`texopt image` or `interpolate`: see texopt.commands.running.Task. TexoptError for what cannot be."""
+
+    background: Background | None = None
+    view_size: Size
+
+    def __init__(self, config: PictureConfig, device: torch.device) -> None:
+        self.config = config
+        given, paintings = None, []
+        if isinstance(config, ImageConfig):
+            check_image(config)
+            given = load_image(config.image, min_size=SMALLEST) if config.image else None
+            paintings = [load_image(path, min_size=16) for path in config.style]
+        self.size = height, width = size_of(config, given)
+        self.frames = config.frames if isinstance(config, (ImageConfig, InterpolateConfig)) else 1
+        check_options(config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed)
+        tileable = isinstance(config, ImageConfig) and config.tileable
+        if given is not None:
+            images = [given.resize((width, height), Image.Resampling.LANCZOS)] * self.frames
+            self.mesh = canvas(images, tileable=tileable)
+        else:
+            self.mesh = canvas(None, (height, width), self.frames, tileable)
+        self.objective = self._objective(config, paintings)
+        self.extractor = load_backbone(config.backbone, config.weights, device)
+        self.cameras, self.view_size = look(self.mesh, config.view_size, tileable)
+        config.views_per_step = max(config.views_per_step, self.frames)
+        self.learning_rate = config.learning_rate
+        self.transform = None if paintings or (isinstance(config, ImageConfig) and config.invert) else robust()
+        self.kind = config.texture
+        if self.kind == "auto":
+            self.kind = "pyramid" if max(height, width) > LARGE else "fourier"
+        self.textures = self._textures(config, paintings)
+        config.out = self.folder = config.out or Path("outputs") / run_name(config)
+        seen = "x".join(map(str, reversed(self.view_size))) if isinstance(self.view_size, tuple) else self.view_size
+        count = f"{self.frames} images" if self.frames > 1 else "an image"
+        self.described = f"{count} of {width}x{height}, seen at {seen}; {self.kind} texture"
+
+    def _objective(self, config: PictureConfig, paintings: Sequence[Image.Image]) -> Objective:
+        if isinstance(config, InterpolateConfig):
+            if config.frames < 2:
+                raise OptionError(f"frames has to be 2 or more to go from one to another, not {config.frames}")
+            return interpolate(parse_target(config.first), parse_target(config.last))
+        assert isinstance(config, ImageConfig)
+        return image_objective(config, *self.size, paintings)
+
+    def _textures(self, config: PictureConfig, paintings: Sequence[Image.Image]) -> list[Texture]:
+        generator, size = torch.Generator().manual_seed(config.seed), canvas_size(*self.size)
+        if isinstance(config, InterpolateConfig) and config.share:
+            return list(SharedTexture.several(self.frames, size, generator))
+        starts: list[Start] = [None] * self.frames
+        if isinstance(config, ImageConfig) and not config.invert:
+            if paintings:
+                starts = list(repainted(self.mesh, paintings, generator=generator))
+            elif config.image:
+                starts = list(self.mesh.originals([size] * self.frames))
+        textures = [TEXTURES[self.kind](size, start, generator) for start in starts]
+        if isinstance(config, ImageConfig) and config.transparent:
+            return [TransparentTexture(texture) for texture in textures]
+        return list(textures)
+
+    def watchers(self) -> list[Callable[[Step], None]]:
+        return []
+
+    def timelapse(self) -> Timelapse:
+        return Timelapse(lambda: self._images()[0], self.config.steps)
+
+    def own_error(self, error: Exception) -> OptionError | None:
+        return None
+
+    def finish(self, result: Result) -> None:
+        return None
+
+    def _images(self) -> list[Image.Image]:
+        return [to_image(texture.bake(*self.size).detach()) for texture in self.textures]
+
+    def write(self, result: Result) -> str:
+        images, files = self._images(), []
+        for number, image in enumerate(images, 1):
+            buffer = io.BytesIO()
+            image.save(buffer, "PNG")
+            files.append(self.folder / (f"image_{number}.png" if len(images) > 1 else "image.png"))
+            write_file(files[-1], buffer.getvalue())
+        if isinstance(self.config, InterpolateConfig):
+            files.append(self.folder / "image.gif")
+            write_video(files[-1], [*images, *images[-2:0:-1]], 1 / STEP)
+        write_file(self.folder / "loss.png", loss_plot(result.history))
+        write_file(self.folder / "history.csv", result.history_csv().encode())
+        return f"{files[0]}" + (f" to {files[-1].name}" if len(files) > 1 else "")

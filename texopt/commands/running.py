@@ -1,0 +1,235 @@
+"""What all runs have in common: threads and ranks, the folder, checkpoints, the progress bar, and going on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from texopt import distributed
+from texopt.backgrounds import Background
+from texopt.cameras import Sampler
+from texopt.checkpoint import NAME, Checkpoint, read
+from texopt.config import (
+    LOOPS,
+    LoopConfig,
+    PictureConfig,
+    ResumeConfig,
+    RunConfig,
+    field_values,
+    listed,
+    plain_values,
+    to_yaml,
+)
+from texopt.errors import OptionError, OutputError, TexoptError
+from texopt.features.extractor import FeatureExtractor
+from texopt.files import claimed, write_file
+from texopt.inputs import changed, named, states
+from texopt.loop import Size, optimize, resolve_device
+from texopt.mesh import Mesh
+from texopt.objectives import Objective
+from texopt.raster import backends
+from texopt.result import Result
+from texopt.run import Step
+from texopt.signals import stoppable
+from texopt.texture import Texture
+from texopt.transforms import Transform
+from texopt.video import Timelapse, check_videos
+
+log = logging.getLogger("texopt")
+
+
+class Task(Protocol):
+    """What a command optimises, and what it makes of the result. Its making says what cannot be."""
+
+    mesh: Mesh
+    textures: list[Texture]
+    objective: Objective
+    cameras: Sampler
+    background: Background | None
+    transform: Transform | None
+    extractor: FeatureExtractor
+    view_size: Size
+    learning_rate: float
+    described: str  # the run, in a line
+
+    def watchers(self) -> list[Callable[[Step], None]]:
+        """What looks at every step. Called when the folder is there."""
+
+    def timelapse(self) -> Timelapse:
+        """A video of the run."""
+
+    def own_error(self, error: Exception) -> OptionError | None:
+        """What an error within the run says to the user, if it is the user's."""
+
+    def write(self, result: Result) -> str:
+        """Write the results; what there is, in a few words."""
+
+    def finish(self, result: Result) -> None:
+        """After all of it."""
+
+
+class _Bar(Progress):
+    """A progress bar that shows speed, time left and every term."""
+
+    def __init__(self, steps: int, shown: bool) -> None:
+        columns = (
+            MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.fields[speed]}"), TimeRemainingColumn(),
+            TextColumn("left  {task.fields[terms]}"),
+        )  # fmt: skip
+        super().__init__(*columns, console=Console(stderr=True), refresh_per_second=4, disable=not shown)
+        self.row = self.add_task("", total=steps, speed="", terms="preparing")
+
+    def show(self, step: Step) -> None:
+        if self.disable:
+            return
+        terms = "  ".join(f"{name} {value:.3f}" for name, value in step.terms.items() if name != "loss")
+        self.update(self.row, completed=step.number, speed=f"{step.number / step.seconds:.1f} steps/s", terms=terms)
+
+
+def _divided(config: LoopConfig) -> None:
+    """Have a step's views divide over the processes that torchrun has started."""
+    count = distributed.ranks()
+    if config.views_per_step % count:
+        config.views_per_step = -(-config.views_per_step // count) * count
+        log.info("views of a step: %d, as %d ranks divide them", config.views_per_step, count)
+
+
+def run(command: str, config: LoopConfig, resume: bool = False) -> None:
+    """Run a command of LOOPS and write DIR: results, history and configuration.
+
+    resume: go on from the checkpoint in DIR.
+    """
+    if config.threads is not None:
+        if not 1 <= config.threads <= 1024:
+            raise OptionError(f"threads has to be between 1 and 1024, not {config.threads}")
+        torch.set_num_threads(config.threads)
+    elif distributed.launched():
+        torch.set_num_threads(distributed.local_threads())
+    device = resolve_device(distributed.local_device(config.device))
+    with stoppable(), distributed.joined(device):
+        _divided(config)
+        _run(command, config, device, resume)
+
+
+def resume(config: ResumeConfig) -> None:
+    """Go on with the run in a folder. OptionError where there is none, or what it read has changed."""
+    path = config.dir / NAME
+    if not path.is_file():
+        what = "has no run that was stopped" if config.dir.is_dir() else "does not exist"
+        raise OptionError(f"{config.dir} {what}; there would be a {NAME} in it")
+    about = read(path, tensors=False)["about"]
+    if about.get("command") not in LOOPS:
+        raise OptionError(f"{path} is not of a run of texopt's command; go on with it as it was started")
+    if gone := changed(about["inputs"]):
+        raise OptionError(f"{gone[0]} has changed or gone since the run was started; put it back, or start anew")
+    run_config = LOOPS[about["command"]](**field_values(about["command"], about["config"], str(path)))
+    run_config.out = config.dir
+    run_config.threads = config.threads or run_config.threads
+    run_config.device = config.device or run_config.device
+    run(about["command"], run_config, resume=True)
+
+
+def _task(config: LoopConfig, device: torch.device) -> Task:
+    if isinstance(config, PictureConfig):
+        from texopt.commands.pictures import PictureTask
+
+        return PictureTask(config, device)
+    from texopt.commands.optimization import MeshTask
+
+    assert isinstance(config, RunConfig)
+    return MeshTask(config, device)
+
+
+def _checkpoint(command: str, config: LoopConfig, mesh: Mesh, resume: bool) -> Checkpoint:
+    assert config.out
+    files = [*mesh.files, *(path for paths in named(config).values() for path in paths)]
+    about = {"command": command, "config": plain_values(config), "inputs": states(files)}
+    return Checkpoint(config.out / NAME, config.checkpoint_seconds, resume, about)
+
+
+def _tell_of_earlier(folder: Path) -> None:
+    """A run that was stopped in this folder is replaced; the one who may have forgotten it hears of it in time."""
+    with suppress(OptionError):
+        state = read(folder / NAME, tensors=False)
+        log.warning(
+            "%s has a run that stopped at step %d of %d, which this one replaces; `texopt resume %s` goes on with it",
+            folder, state["step"], state["settings"]["steps"], folder,
+        )  # fmt: skip
+
+
+def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -> None:
+    started, writes = time.perf_counter(), distributed.rank() == 0
+    check_videos("timelapse", config.timelapse)
+    drawing = backends.select(config.raster, device).name
+    task = _task(config, device)
+    assert config.out
+    with claimed(config.out) if writes else nullcontext():
+        watchers = task.watchers() if writes else []
+        precision = "bfloat16" if task.extractor.half_precision else "float32"
+        network = f"{config.backbone} on {device.type}, {precision}; drawing on {drawing}"
+        log.info("%s; %s", task.described, network)
+        checkpoint = _checkpoint(command, config, task.mesh, resume)
+        if writes and not resume:
+            _tell_of_earlier(config.out)
+        timelapse = task.timelapse() if config.timelapse and writes else None
+        if timelapse is not None:
+            timelapse.take()  # what the run starts from
+            watchers.insert(0, timelapse)
+        with _Bar(config.steps, writes) as bar:
+            watchers.insert(0, bar.show)
+
+            def on_step(step: Step) -> None:
+                for watch in watchers:
+                    watch(step)
+
+            try:
+                result = optimize(
+                    task.mesh, task.textures, task.objective, steps=config.steps, view_size=task.view_size,
+                    views_per_step=config.views_per_step, learning_rate=task.learning_rate, cameras=task.cameras,
+                    background=task.background, transform=task.transform, backbone=task.extractor, seed=config.seed,
+                    device=str(device), raster=config.raster, on_step=on_step, checkpoint=checkpoint,
+                )  # fmt: skip
+            except Exception as error:
+                if not isinstance(error, TexoptError) and (own := task.own_error(error)) is not None:
+                    raise own from None
+                raise
+        if not writes:
+            return
+        text = _write(command, config, task, result, timelapse, checkpoint)
+    print(f"{text}, in {time.perf_counter() - started:.0f} s")
+    task.finish(result)
+
+
+def _write(
+    command: str, config: LoopConfig, task: Task, result: Result, timelapse: Timelapse | None, checkpoint: Checkpoint
+) -> str:
+    """Write the results of a run. Its checkpoint goes when all of them are there, if it came to its end."""
+    assert config.out
+    goes_on = f"`texopt resume {config.out}` goes on with it" if checkpoint.path.exists() else ""
+    if result.skipped:
+        log.warning("%d steps were left out, as their loss or gradient was not finite", result.skipped)
+    if result.interrupted:
+        log.warning("stopped at step %d of %d; writing what there is", len(result.history), config.steps)
+    try:
+        text = task.write(result)
+        write_file(config.out / "config.yaml", to_yaml(command, config).encode())
+        for ending in listed(config.timelapse):
+            if timelapse is not None and timelapse.pictures:
+                timelapse.write(config.out / f"timelapse.{ending}")
+    except (KeyboardInterrupt, OutputError):
+        if goes_on:
+            log.warning("the run is kept; %s", goes_on)
+        raise
+    if not result.interrupted:
+        checkpoint.path.unlink(missing_ok=True)
+    elif goes_on:
+        log.info(goes_on)
+    return text
