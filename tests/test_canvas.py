@@ -130,7 +130,7 @@ def test_what_an_objective_does_not_need_becomes_transparent() -> None:
     mesh = texopt.canvas(size=(64, 64))
 
     def opaque(goal: texopt.Objective) -> torch.Tensor:
-        texture = texopt.TransparentTexture(texopt.FourierTexture(64))
+        texture = texopt.TransparentTexture(texopt.FourierTexture(64), 64)
         texopt.optimize(
             mesh, texture, goal, steps=60, view_size=64, cameras=texopt.whole(mesh), backbone=network(),
             device="cpu", learning_rate=0.1,

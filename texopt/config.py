@@ -141,6 +141,8 @@ class FeatureConfig(RunConfig):
 
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
     """A layer and channel (blocks.4:17), a class by number or name (tiger), or a sum: see `texopt image --help`."""
+    transparent: bool = False
+    """Leave transparent what the target does not need: holes, for the engine, where less than half of it is there."""
 
 
 @dataclass(kw_only=True)

@@ -33,6 +33,7 @@ class TextureMap:
         kept: whether it stays as it is (a material that was excluded).
         mask: uint8 [h,w] or None: where the texture may change, 255, and where it stays the original, 0.
         alpha: uint8 [h,w] or None: opacity, which export gives back; renderings are opaque.
+        cut_out: whether alpha is of the new texture, so that export has to say that the material has holes.
         tile: of a UDIM tile the name of the whole set and its number, or None.
     """
 
@@ -43,6 +44,7 @@ class TextureMap:
     mask: np.ndarray | None = None
     alpha: np.ndarray | None = None
     tile: tuple[str, int] | None = None
+    cut_out: bool = False
 
     def original_at(self, height: int, width: int) -> Tensor:
         """The original as float32 [3,height,width] in [0,1]: resampled, as mip levels need sides that halve."""

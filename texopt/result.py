@@ -19,7 +19,7 @@ from torch.nn.functional import avg_pool2d
 
 from texopt.cameras import fixed_views
 from texopt.errors import OptionError
-from texopt.export import export
+from texopt.export import cut_out, export
 from texopt.export.atlas import fill
 from texopt.files import write_file
 from texopt.images import to_image
@@ -103,7 +103,7 @@ class Result:
 
     @cached_property
     def images(self) -> list[Tensor]:
-        """The textures to export, one a map: float32 [3,H,W] in [0,1] on the CPU, row 0 on top.
+        """The textures to export, one a map: float32 [3,H,W] in [0,1] on the CPU, row 0 on top; [4,H,W] with opacity.
 
         Texels that no face uses or no view sees are filled from those around them. What is kept is the original.
         """
@@ -126,9 +126,10 @@ class Result:
 
     def textured(self) -> Mesh:
         """The mesh with the new textures in the place of the originals, 8 bits a channel: to be evaluated or drawn."""
-        pictures = [np.array(to_image(image)) for image in self.images]
-        maps = [replace(old, original=new) for old, new in zip(self.mesh.maps, pictures, strict=True)]
-        return replace(self.mesh, maps=tuple(maps))
+        pictures = [np.array(to_image(image[:3])) for image in self.images]
+        mesh = cut_out(self.mesh, self.images)
+        maps = [replace(old, original=new) for old, new in zip(mesh.maps, pictures, strict=True)]
+        return replace(mesh, maps=tuple(maps))
 
     def export(self, path: str | os.PathLike[str], bits: int = 8, unlit: bool = False) -> list[Path]:
         """Write the textured mesh as .obj (with .mtl and .png beside it), .glb, or only its textures as .png.
@@ -166,7 +167,8 @@ class Result:
         mesh = self.mesh
         before = mesh.pictures()
         after = [
-            before[index] if texture.kept else to_image(self.images[index]) for index, texture in enumerate(mesh.maps)
+            before[index] if texture.kept else to_image(self.images[index][:3])
+            for index, texture in enumerate(mesh.maps)
         ]
         return viewer_html(mesh.name, map_parts(mesh), before, after)
 

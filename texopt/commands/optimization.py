@@ -25,14 +25,14 @@ from texopt.images import to_image
 from texopt.indexed import map_parts
 from texopt.loop import Size, check_options
 from texopt.mesh import Mesh
-from texopt.objectives import Objective, as_objective
+from texopt.objectives import Objective, as_objective, transparent
 from texopt.preview import SUPERSAMPLE, developed, draw, framed
 from texopt.recipe import BACKGROUNDS, check_style, make_cameras, make_textures, style_objective, toward
 from texopt.render import Scene
 from texopt.result import Result
 from texopt.run import Step
 from texopt.targets import parse_target
-from texopt.texture import TextureSet
+from texopt.texture import Texture, TextureSet, TransparentTexture
 from texopt.texture.image import check_size
 from texopt.texture.maps import Surface, with_kept
 from texopt.transforms import Transform, robust
@@ -88,7 +88,8 @@ def _objective(config: RunConfig, mesh: Mesh, paintings: list[Image.Image]) -> O
     if isinstance(config, StyleConfig):
         return style_objective(config, mesh, paintings)
     if isinstance(config, FeatureConfig):
-        return parse_target(config.target)
+        goal = parse_target(config.target)
+        return transparent(goal) if config.transparent else goal
     assert isinstance(config, CustomConfig)
     return load_function(config.function)
 
@@ -127,7 +128,13 @@ class MeshTask:
             budget.check(config, mesh, self.extractor)
         sizes = mesh.map_sizes(config.texture_size)
         self.objective, self.cameras = _objective(config, mesh, paintings), make_cameras(config, mesh)
-        self.textures = make_textures(config, mesh, paintings, torch.Generator().manual_seed(config.seed))
+        self.textures: list[Texture] = make_textures(
+            config, mesh, paintings, torch.Generator().manual_seed(config.seed)
+        )
+        if isinstance(config, FeatureConfig) and config.transparent:
+            self.textures = [
+                TransparentTexture(texture, size) for texture, size in zip(self.textures, sizes, strict=True)
+            ]
         rate = config.learning_rate * (toward(config) if isinstance(config, StyleConfig) else 1.0)
         self.learning_rate, self.view_size = max(rate, 1e-6), config.view_size
         self.background = BACKGROUNDS[config.background]
@@ -177,7 +184,7 @@ class MeshTask:
     def finish(self, result: Result) -> None:
         if self._page is None:
             return
-        self._page.finished([to_image(image) for image in result.images])
+        self._page.finished([to_image(image[:3]) for image in result.images])
         try:
             if not result.interrupted or self._page.stopped:
                 log.info("the live page stays until Ctrl-C")
@@ -191,7 +198,7 @@ class MeshTask:
         mesh, config = self.mesh, self.config
 
         def bake() -> list[Image.Image]:
-            return [to_image(image) for image in with_kept(mesh, TextureSet(mesh, self.textures).bake())]
+            return [to_image(image[:3]) for image in with_kept(mesh, TextureSet(mesh, self.textures).bake())]
 
         return LivePage(
             mesh.name, map_parts(mesh), bake(), originals=mesh.pictures(), bake=bake, host=config.host,

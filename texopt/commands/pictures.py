@@ -162,7 +162,7 @@ class PictureTask:
                 starts = list(self.mesh.originals([size] * self.frames))
         textures = [TEXTURES[self.kind](size, start, generator) for start in starts]
         if isinstance(config, ImageConfig) and config.transparent:
-            return [TransparentTexture(texture) for texture in textures]
+            return [TransparentTexture(texture, size) for texture in textures]
         return list(textures)
 
     def watchers(self) -> list[Callable[[Step], None]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -54,6 +55,17 @@ def _check_sources(mesh: Mesh, path: Path, written: Iterable[Path]) -> None:
             )
 
 
+def cut_out(mesh: Mesh, images: Sequence[Tensor]) -> Mesh:
+    """The mesh, with the opacity of images [4,H,W] in its maps."""
+    maps = [
+        texture
+        if texture.kept or len(image) < 4
+        else replace(texture, alpha=(image[3].detach().cpu() * 255).round().byte().numpy(), cut_out=True)
+        for texture, image in zip(mesh.maps, images, strict=True)
+    ]
+    return replace(mesh, maps=tuple(maps))
+
+
 def export(
     mesh: Mesh, images: Tensor | Sequence[Tensor], path: str | os.PathLike[str], bits: int = 8, unlit: bool = False
 ) -> list[Path]:
@@ -61,7 +73,8 @@ def export(
 
     Args:
         mesh: its materials that are kept go out as they came in.
-        images: [3,H,W] in [0,1], one a map of the mesh (those of kept maps are not looked at); or the only one.
+        images: [3,H,W] in [0,1], or [4,H,W] with opacity, one a map of the mesh (those of kept maps are not looked at);
+            or the only one. Materials with opacity are cut out: alphaMode MASK in a .glb, map_d in an .mtl.
         path: its ending says what is written. Several textures are named PATH_MATERIAL.png.
         bits: 8 or 16 a channel, of the textures beside an .obj and of .png.
         unlit: mark the materials of a .glb as KHR_materials_unlit.
@@ -77,8 +90,8 @@ def export(
     if bits not in (8, 16) or (bits == 16 and ending == ".glb"):
         raise OptionError(f"a texture has 8 or 16 bits a channel, and 8 in a .glb; not {bits} in {path.name}")
     given = [images] * len(mesh.maps) if isinstance(images, Tensor) else images
-    targets = _textures(mesh, path)
-    pngs = {index: png_bytes(given[index], mesh.maps[index].alpha, bits) for index in mesh.optimized}
+    targets, mesh = _textures(mesh, path), cut_out(mesh, given)
+    pngs = {index: png_bytes(given[index][:3], mesh.maps[index].alpha, bits) for index in mesh.optimized}
     files = {target: pngs[index] for index, target in targets.items()}
     if ending == ".glb":
         files = {path: glb_bytes(mesh, pngs, unlit)}

@@ -12,6 +12,7 @@ from texopt.color import srgb_to_linear
 from texopt.export.glb import to_glb
 from texopt.export.gltf_edit import Restyling
 from texopt.export.gltf_parts import (
+    CUT_OUT,
     ELEMENT_ARRAY_BUFFER,
     ROUGHNESS,
     Textures,
@@ -73,7 +74,7 @@ def _document(mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> GltfFile:
         if not solid:  # as renderings have it: leaves and cloths have two sides
             material["doubleSided"] = True
         if texture.alpha is not None:
-            material |= {"alphaMode": "MASK", "alphaCutoff": 0.5}
+            material |= CUT_OUT
         if unlit and not texture.kept:
             mark_unlit(document, material)
         material_of[index] = len(document["materials"])

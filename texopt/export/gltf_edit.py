@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from texopt.export.gltf_parts import ELEMENT_ARRAY_BUFFER, ROUGHNESS, Textures, flipped, mark_unlit, smallest
+from texopt.export.gltf_parts import CUT_OUT, ELEMENT_ARRAY_BUFFER, ROUGHNESS, Textures, flipped, mark_unlit, smallest
 from texopt.gltf import GltfFile, Piece
 from texopt.gltf_links import texture_infos, variant_mappings
 from texopt.indexed import paired
@@ -103,6 +103,8 @@ class Restyling:
             extensions[GLOSSY] |= {"diffuseTexture": copy.deepcopy(new)}
             if faint:
                 extensions[GLOSSY]["diffuseFactor"] = list(faint["baseColorFactor"])
+        if self.mesh.maps[shown].cut_out:
+            material |= CUT_OUT
         if self.unlit:
             mark_unlit(self.file.document, material)
 

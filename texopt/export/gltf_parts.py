@@ -13,6 +13,7 @@ LINEAR, TRILINEAR, REPEAT = 9729, 9987, 10497
 ELEMENT_ARRAY_BUFFER = 34963
 SAMPLER = {"magFilter": LINEAR, "minFilter": TRILINEAR, "wrapS": REPEAT, "wrapT": REPEAT}
 ROUGHNESS = 0.9
+CUT_OUT = {"alphaMode": "MASK", "alphaCutoff": 0.5}  # opaque or not there, as game engines sort no surfaces
 UNLIT = "KHR_materials_unlit"
 
 

@@ -33,15 +33,18 @@ class MtlWriter:
         self.lines = ["# texopt"]
         self.files: dict[Path, bytes] = {}
 
-    def add(self, name: str, mtl: MtlMaterial | None, texture: str | None, tiled: bool, own_uvs: bool) -> None:
+    def add(
+        self, name: str, mtl: MtlMaterial | None, texture: str | None, tiled: bool, own_uvs: bool, cut_out: bool = False
+    ) -> None:
         """A material of an MTL: with `texture` as its colour, or, if that is None, as it was.
 
         tiled: whether numbers in its files' names are UDIM tiles'.
         own_uvs: whether textures of other channels fit; they are left out where the UVs are new.
+        cut_out: whether the texture's alpha is its opacity.
         """
         written = [line for line in mtl.lines if line.strip()] if mtl else []
         if mtl is None or not written:
-            self.add_plain(name, texture)
+            self.add_plain(name, texture, cut_out=cut_out)
             return
         self.lines += ["", f"newmtl {name}"]
         if texture is None:
@@ -53,15 +56,21 @@ class MtlWriter:
         left_out = set() if own_uvs else set(mtl.maps) - replaced
         if left_out:
             log.info("material %s: %s are left out, as the UVs are new", name, ", ".join(sorted(left_out)))
+        if cut_out:
+            replaced.add("map_d")
         opacity = _opacity(written)
         self.lines += [self._carried(line, mtl, tiled) for line in written if _key(line) not in replaced | left_out]
         self.lines += ["Kd 1 1 1", f"d {opacity:g}" if opacity < 1 else "d 1.0", f"map_Kd {texture}"]
+        self.lines += [f"map_d {texture}"] if cut_out else []
 
-    def add_plain(self, name: str, texture: str | None, color: tuple[float, ...] = (0.8, 0.8, 0.8)) -> None:
+    def add_plain(
+        self, name: str, texture: str | None, color: tuple[float, ...] = (0.8, 0.8, 0.8), cut_out: bool = False
+    ) -> None:
         """A material that no MTL describes: a texture, or, if that is None, a colour."""
         plain = [f"Kd {' '.join(f'{x:g}' for x in color)}"]
         self.lines += ["", f"newmtl {name}", *DEFAULT]
         self.lines += plain if texture is None else ["Kd 1 1 1", "d 1.0", f"map_Kd {texture}"]
+        self.lines += [f"map_d {texture}"] if cut_out and texture is not None else []
 
     def bring(self, stem: str, contents: dict[str, bytes]) -> str:
         """Have files STEM + ENDING beside the MTL, contents by ending. Returns the stem, a free one like the given."""

@@ -143,8 +143,9 @@ def _write_own(obj: ObjFile, mesh: Mesh, textures: dict[int, Path], writer: MtlW
                 path = writer.folder / texture.replace("<UDIM>", str(tile[1] if tile else 0))
                 writer.files[path] = _original_png(kept)
         writer.add(
-            name or _unnamed(obj), obj.materials.get(name), texture, tiled, all(mesh.maps[i].own_uvs for i in maps)
-        )
+            name or _unnamed(obj), obj.materials.get(name), texture, tiled, all(mesh.maps[i].own_uvs for i in maps),
+            any(mesh.maps[i].cut_out for i in painted),
+        )  # fmt: skip
 
 
 def _write_made(mesh: Mesh, path: Path, textures: dict[int, Path], writer: MtlWriter) -> None:
@@ -158,7 +159,7 @@ def _write_made(mesh: Mesh, path: Path, textures: dict[int, Path], writer: MtlWr
         if file is None and texture.original.size > 3:  # it is kept
             stem = f"{stem_beside(path)}_{safe_name(texture.name)}"
             file = f"{writer.bring(stem, {'.png': _original_png(texture)})}.png"
-        writer.add_plain(name, file, tuple(float(x) for x in texture.original[0, 0] / 255.0))
+        writer.add_plain(name, file, tuple(float(x) for x in texture.original[0, 0] / 255.0), texture.cut_out)
 
 
 def obj_files(mesh: Mesh, path: Path, textures: dict[int, Path]) -> dict[Path, bytes]:

@@ -27,7 +27,7 @@ class Texture(Protocol):
 def with_kept(mesh: Mesh, images: Sequence[Tensor]) -> list[Tensor]:
     """The textures of all maps: the given ones [3,H,W] of those that are optimised, over what is kept of the originals.
 
-    images: in the order of mesh.optimized. Returns them on the CPU.
+    images: in the order of mesh.optimized; [4,H,W] with opacity. Returns them on the CPU.
     """
     images = [image.cpu() for image in images]
     sizes = [(image.shape[1], image.shape[2]) for image in images]
@@ -36,7 +36,8 @@ def with_kept(mesh: Mesh, images: Sequence[Tensor]) -> list[Tensor]:
         return images
     out = mesh.originals(sizes)
     for index, image in zip(mesh.optimized, images, strict=True):
-        out[index] = torch.lerp(out[index], image, masks[index])
+        mixed = torch.lerp(out[index], image[:3], masks[index])
+        out[index] = torch.cat([mixed, 1 - masks[index] * (1 - image[3:])])
     return out
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from texopt.render import Fragments
 from texopt.texture.fourier import FourierTexture
-from texopt.texture.image import ImageTexture
+from texopt.texture.maps import Texture
 
 
 class TransparentTexture(nn.Module):
@@ -19,13 +19,13 @@ class TransparentTexture(nn.Module):
 
     Args:
         color: any texture.
-        alpha: of its size; by default a FourierTexture that is half transparent everywhere.
+        alpha: another, or the size of a FourierTexture that is half transparent everywhere.
     """
 
-    def __init__(self, color: ImageTexture, alpha: ImageTexture | None = None) -> None:
+    def __init__(self, color: Texture, alpha: Texture | int | tuple[int, int]) -> None:
         super().__init__()
-        self.color, self.alpha = color, alpha or FourierTexture((color.height, color.width), start=(0.5, 0.5, 0.5))
-        self.height, self.width = color.height, color.width
+        self.color = color
+        self.alpha = FourierTexture(alpha, start=(0.5, 0.5, 0.5)) if isinstance(alpha, (int, tuple)) else alpha
 
     def sample(self, fragments: Fragments) -> Tensor:
         """Colours and opacity [B,4,H,W] at the drawn pixels."""
