@@ -5,12 +5,13 @@ from .checkpoint import Checkpoint as Checkpoint
 from .errors import DependencyError as DependencyError, ImageError as ImageError, MeshError as MeshError
 from .errors import OptionError as OptionError, OutputError as OutputError, TexoptError as TexoptError
 from .errors import WeightsError as WeightsError
-from .evaluation import Evaluation as Evaluation, evaluate as evaluate
+from .evaluation import Evaluation as Evaluation, evaluate as evaluate, evaluate_image as evaluate_image
 from .features import FeatureExtractor as FeatureExtractor, class_index as class_index, load_backbone as load_backbone
 from .loop import optimize as optimize
 from .maps import TextureMap as TextureMap
 from .mesh import Mesh as Mesh, load_mesh as load_mesh
 from .objectives import GramEMA as GramEMA, Objective as Objective, alignment as alignment, blur as blur
+from .objectives import by_frame as by_frame
 from .objectives import channel as channel, colors as colors, content as content, deepdream as deepdream
 from .objectives import direction as direction, diversity as diversity, gram_matrix as gram_matrix
 from .objectives import interpolate as interpolate, inversion as inversion, l1 as l1, l2 as l2, logit as logit

@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 import json
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from texopt import __version__
 from texopt.commands.meshes import load, model_in
-from texopt.config import EvaluateConfig, StyleConfig, from_yaml, listed
+from texopt.config import EvaluateConfig, ImageConfig, StyleConfig, from_yaml, listed
 from texopt.errors import OptionError
-from texopt.evaluation import Evaluation, evaluate
+from texopt.evaluation import Evaluation, evaluate, evaluate_image
 from texopt.features.backbones import load_backbone
 from texopt.files import write_file
 from texopt.images import load_image, to_image, to_tensor
@@ -30,6 +33,9 @@ def run(config: EvaluateConfig) -> None:
     """Print the table, write the files."""
     if not config.mesh.exists():
         raise OptionError(f"{config.mesh} does not exist; give a folder that texopt style has written, or a mesh")
+    if (picture := picture_run(config.mesh)) is not None:
+        _run_picture(config, picture)
+        return
     told = bool(config.style and config.original)
     made = run_in(config.mesh) if config.mesh.is_dir() and not told else None
     if made is None and not told:
@@ -56,18 +62,55 @@ def run(config: EvaluateConfig) -> None:
         "texopt": __version__, "network": config.backbone, "style": [str(path) for path in styles],
         "style_scale": style_scale, "numbers": found.as_dict(),
     }  # fmt: skip
-    show(found)
-    write_file(out / "metrics.json", (json.dumps(values, indent=2) + "\n").encode())
     rows = [to_tensor(contact_sheet(mesh, mesh.originals())) for mesh in (original, result)]  # each by its own UVs
     views = torch.cat(rows, 1)
     close = to_tensor(found.sheet)
     close = torch.nn.functional.interpolate(
         close[None], (close.shape[1] * views.shape[2] // close.shape[2], views.shape[2]), mode="area"
     )[0]
-    picture = io.BytesIO()
-    to_image(torch.cat([views, close], 1)).save(picture, "PNG")
-    write_file(out / "metrics.png", picture.getvalue())
+    _report(out, found, values, to_image(torch.cat([views, close], 1)))
     print(f"{out / 'metrics.json'}, and metrics.png beside it: {config.backbone} looked at 32 views")
+
+
+def _report(out: Path, found: Evaluation, values: dict[str, Any], picture: Image.Image) -> None:
+    show(found)
+    write_file(out / "metrics.json", (json.dumps(values, indent=2) + "\n").encode())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    write_file(out / "metrics.png", buffer.getvalue())
+
+
+def picture_run(folder: Path) -> ImageConfig | None:
+    """The options of the `texopt image` that wrote a folder, if that is what it has."""
+    file = folder / "config.yaml"
+    if not folder.is_dir() or not file.is_file():
+        return None
+    with suppress(OptionError):
+        return ImageConfig(**from_yaml("image", file))
+    return None
+
+
+def _run_picture(config: EvaluateConfig, made: ImageConfig) -> None:
+    styles = config.style or made.style
+    if not styles:
+        raise OptionError(f"{config.mesh} is of no painting; give --style IMAGE")
+    if made.backbone == config.backbone:
+        log.warning("%s made this result and now judges it; take another --backbone", config.backbone)
+    result = load_image(config.mesh / ("image.png" if made.frames == 1 else "image_1.png"))
+    start = config.original or made.image
+    original = load_image(start).resize(result.size, Image.Resampling.LANCZOS) if start else None
+    scale = config.style_scale if config.style_scale is not None else made.style_scale
+    found = evaluate_image(
+        result, original, [load_image(path, min_size=16) for path in styles],
+        load_backbone(config.backbone, config.weights), style_scale=scale, blend=config.blend, tileable=made.tileable,
+    )  # fmt: skip
+    out = config.out or config.mesh
+    values = {
+        "texopt": __version__, "network": config.backbone, "style": [str(path) for path in styles],
+        "style_scale": scale, "numbers": found.as_dict(),
+    }  # fmt: skip
+    _report(out, found, values, found.sheet)
+    print(f"{out / 'metrics.json'}, and metrics.png beside it: {config.backbone} looked at the image")
 
 
 def _model(folder: Path, made: StyleConfig | None) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from texopt.evaluation.views import PIXELS_PER_RADIUS, Pictures
+from texopt.evaluation.views import Picture
 from texopt.features.extractor import FeatureExtractor
 from texopt.images import to_tensor
 from texopt.objectives.content import centered_cosine, shows_something
@@ -25,10 +25,10 @@ def distance(grams: Grams, goal: Grams) -> float:
 
 
 @torch.no_grad()
-def painting_grams(image: Image.Image, scale: float, extractor: FeatureExtractor) -> tuple[Grams, float]:
+def painting_grams(image: Image.Image, side: float, extractor: FeatureExtractor) -> tuple[Grams, float]:
     """(Gram matrices of a painting, mean distance of its halves to the whole).
 
-    scale: length of its shorter side in diameters of the mesh.
+    side: pixels that its shorter side is long.
     """
     layers = extractor.style_layers
 
@@ -36,7 +36,7 @@ def painting_grams(image: Image.Image, scale: float, extractor: FeatureExtractor
         features = extractor(values[None], layers)
         return {layer: gram_matrix(features[layer]) for layer in layers}
 
-    pixels = to_tensor(scaled(image, scale * 2 * PIXELS_PER_RADIUS))
+    pixels = to_tensor(scaled(image, side))
     whole = grams(pixels)
     axis = 2 if pixels.shape[2] >= pixels.shape[1] else 1
     half = max(pixels.shape[axis] // 2 // STRIDE, 1) * STRIDE
@@ -74,14 +74,15 @@ class Likeness:
 
 @torch.no_grad()
 def compare(
-    after: Pictures, before: Pictures, goals: Sequence[Grams], parts: Sequence[str], extractor: FeatureExtractor
+    after: Iterable[Picture], before: Iterable[Picture], goals: Sequence[Grams], extractor: FeatureExtractor
 ) -> Likeness:
-    """Over the fixed views; with several goals each over its part of the surface, and their mean."""
+    """Over the same views of the result and of the original; with several goals each over its part (Picture.parts) of
+    the original, and their mean."""
     content_layer = extractor.content_layer or extractor.style_layers[-1]
     layers = {*extractor.style_layers, content_layer}
     means = [[_Mean() for _ in goals] for _ in range(2)]
     similarity: list[Tensor] = []
-    for result, original in zip(after.views(), before.views(parts), strict=True):
+    for result, original in zip(after, before, strict=True):
         features = [extractor(picture.image, layers) for picture in (result, original)]
         for found, of_goals in zip(features, means, strict=True):
             for mean, mask in zip(of_goals, original.parts, strict=True):

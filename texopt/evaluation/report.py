@@ -16,7 +16,7 @@ from texopt.errors import MeshError, OptionError
 from texopt.evaluation.detail import painted, scale, sharpness
 from texopt.evaluation.likeness import compare, painting_grams
 from texopt.evaluation.surface import coverage, seam_ratio
-from texopt.evaluation.views import CLOSE, Pictures
+from texopt.evaluation.views import CLOSE, PIXELS_PER_RADIUS, Pictures
 from texopt.features.extractor import FeatureExtractor
 from texopt.images import to_image
 from texopt.mesh import Mesh
@@ -89,12 +89,14 @@ def evaluate(
     images = [paintings] if isinstance(paintings, Image.Image) else list(paintings)
     shares = blend_shares(len(images), blend)
     after, before = Pictures(result), Pictures(original)
-    grams, floors = zip(*(painting_grams(image, style_scale, extractor) for image in images), strict=True)
+    grams, floors = zip(
+        *(painting_grams(image, style_scale * 2 * PIXELS_PER_RADIUS, extractor) for image in images), strict=True
+    )
     if where and len(where) != len(images):
         raise OptionError(f"where has to name a part for each of the {len(images)} paintings; it names {len(where)}")
     if not where:
         grams = ({layer: sum(w * one[layer] for w, one in zip(shares, grams, strict=True)) for layer in grams[0]},)
-    like = compare(after, before, grams, where or [""], extractor)
+    like = compare(after.views(), before.views(where or [""]), grams, extractor)
     floor = sum(share * value for share, value in zip(shares, floors, strict=True))
     reached = coverage(result, after.textures)
     flat, flat_close = ([tile for image in images for tile in painted(image, style_scale, zoom)] for zoom in (1, CLOSE))

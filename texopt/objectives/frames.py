@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -18,6 +20,16 @@ def interpolate(first: Objective | Loss, last: Objective | Loss) -> Objective:
     interpolation.
     """
     return as_objective(first) * (lambda view: 1 - view.along) + as_objective(last) * (lambda view: view.along)
+
+
+def by_frame(objectives: Sequence[Objective | Loss]) -> Objective:
+    """An objective for each frame of a canvas: the first for the first, and so on."""
+
+    def own(number: int) -> Callable[[View], Tensor]:
+        return lambda view: (view.frame == number).to(view.image)
+
+    parts = [as_objective(one) * own(number) for number, one in enumerate(objectives)]
+    return sum(parts[1:], parts[0])
 
 
 def transparent(goal: Objective | Loss) -> Objective:
