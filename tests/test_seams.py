@@ -36,7 +36,7 @@ def test_points_show_the_two_sides_of_the_same_place() -> None:
     mesh = make_cube()
     seams = Seams(mesh, torch.device("cpu"))
     fragments = Scene(mesh).rasterize(texopt.fixed_views(2), 40)
-    extended = seams.extend(fragments, Generator().manual_seed(0), slice(2), 2)
+    extended = seams.extend(fragments, Generator().manual_seed(0), slice(2), 2, 100.0)
     assert torch.equal(extended.uv[:, :40], fragments.uv)
     assert torch.equal(extended.face_id[:, :40], fragments.face_id)
     for name in ("uv", "bary"):

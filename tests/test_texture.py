@@ -9,10 +9,11 @@ from torch import Generator, nn
 
 from texopt import FourierTexture, OptionError, PixelTexture, PyramidTexture, fixed_views, rasterize
 from texopt.cameras import orbit, zoomed
+from texopt.canvas import canvas, crops
 from texopt.color import COLOR_CORRELATION, from_rgb, to_valid_rgb
 from texopt.raster import backends, portable
 from texopt.raster.details import ROW, details
-from texopt.render import Fragments, Mipmapped, look_up
+from texopt.render import Fragments, Mipmapped, Scene, look_up
 from texopt.texture.image import resized
 
 TEXTURES = [PyramidTexture, FourierTexture, PixelTexture]
@@ -217,3 +218,19 @@ def test_an_image_that_stays_is_looked_up_as_any_other() -> None:
         drawn = replace(fragments, backend=backend)
         expected = look_up(image, drawn)
         torch.testing.assert_close(look_up(Mipmapped.of(image, backend), drawn), expected, atol=1e-6, rtol=0)
+
+
+def test_a_far_view_of_a_large_pyramid_is_that_of_its_baked_image() -> None:
+    """Within the rounding of mip levels: the mean of what is interpolated between texels is not the texels."""
+    texture = PyramidTexture(4096, generator=Generator().manual_seed(0))
+    with torch.no_grad():
+        texture.details.zero_()  # type: ignore[union-attr]
+        texture.levels[-1].mul_(20)  # as fine as it can be
+        for level in texture.levels[:-1]:
+            level.zero_()
+    mesh = canvas(size=(1024, 1024))
+    camera = crops(mesh, 0.25)(Generator().manual_seed(0), 1, 0)
+    fragments = Scene(mesh).rasterize(camera, 256)  # four texels a pixel
+    seen, image = texture.sample(fragments).detach(), look_up(texture.bake(), fragments)
+    raw = to_valid_rgb(look_up(texture.levels[-1].permute(2, 0, 1), fragments)).detach()
+    assert (seen - image).square().mean() < 0.1 * (raw - image).square().mean()

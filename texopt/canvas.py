@@ -132,3 +132,22 @@ def crops(mesh: Mesh, height: float, width: float | None = None) -> Sampler:
         return _facing(low[frame] + start, low[frame] + start + window, frame, len(low))
 
     return sample
+
+
+def octaves(mesh: Mesh, cameras: Sampler, count: int, ratio: float = 1.4) -> Sampler:
+    """Cameras, and crops of what they see, each `ratio` times smaller than the last: one size a step, in turn.
+
+    What is excited in all of them has details of all sizes (Mordvintsev, Olah & Tyka, "Inceptionism", 2015).
+    """
+    low, high, _ = _places(mesh)
+    shorter = float((high - low)[0].min())
+    seen = cameras(Generator().manual_seed(0), 1, 0)
+    width, height = (2 / float(seen.projection[0, axis, axis]) / shorter for axis in (0, 1))
+    nearer = [crops(mesh, height / ratio**step, width / ratio**step) for step in range(1, count)]
+    samplers = [cameras, *nearer]
+
+    def sample(generator: Generator, number: int, before: int = 0) -> Cameras:
+        step = before // number
+        return samplers[step % count](generator, number, step // count * number)
+
+    return sample

@@ -141,6 +141,8 @@ class FeatureConfig(RunConfig):
 
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
     """A layer and channel (blocks.4:17), a class by number or name (tiger), or a sum: see `texopt image --help`."""
+    start: Literal["noise", "original"] = "noise"
+    """What the texture starts from: noise, or the original, to dream on (TARGET LAYER:*)."""
     transparent: bool = False
     """Leave transparent what the target does not need: holes, for the engine, where less than half of it is there."""
 
@@ -189,6 +191,8 @@ class ImageConfig(PictureConfig):
     """Length of the painting's shorter side in the image, in its shorter sides; less gives finer strokes."""
     smooth: float = 0.0
     """Weight of total variation, against noise."""
+    octaves: int = 1
+    """How many sizes what is excited shall have: every other one 1.4 times smaller, seen in crops."""
     frames: int = 1
     """Images at once."""
     diversity: float = 0.0

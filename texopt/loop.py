@@ -177,7 +177,8 @@ def optimize(
         shot = sample_cameras(generator, count, number * count)[views]
         fragments = scene.rasterize(shot, height, width)
         behind = to_device(make_background(generator, count, height, width)[views], target)
-        colors, before, amount = surface.sample(seams.extend(fragments, generator, views, count))
+        scale = height * run.scales.setdefault(shot.zoom, mean_scale([shot]))
+        colors, before, amount = surface.sample(seams.extend(fragments, generator, views, count, scale))
         colors, points = seams.split(colors, height)
         there = fragments.mask[:, None]
         image = composite(colors, there, behind)
@@ -193,7 +194,7 @@ def optimize(
             View(
                 image, mask, before, Activations(extractor, image, run.layers),
                 Activations(extractor, before, run.original_layers, False), extractor, points,
-                height * run.scales.setdefault(shot.zoom, mean_scale([shot])),
+                scale,
                 number, steps, shot.zoom, partial(_region, regions, fragments, move),
                 shot.frame.to(target), shot.frames, mask if alpha is None else alpha,
             )

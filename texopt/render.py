@@ -205,6 +205,16 @@ def look_up_details(rows: Tensor, sizes: Sequence[tuple[int, int]], fragments: F
     return values.permute(0, 3, 1, 2)
 
 
+def mip_level(fragments: Fragments, height: int, width: int, every: int = 8) -> Tensor:
+    """The mean mip level, 0 or more, at which fragments look up an image of a size: a scalar, of some of the pixels."""
+    some = (slice(None), slice(None, None, every), slice(None, None, every))
+    size = fragments.uv_da.new_tensor([width, width, height, height])
+    squares = (fragments.uv_da[some] * size).square()
+    level = squares.sum(-1).div(2).clamp(min=1).log2() / 2  # of the axes' root mean square
+    there = fragments.mask[some]
+    return (level * there).sum() / there.sum().clamp(min=1)
+
+
 def to_device(values: Tensor, device: torch.device) -> Tensor:
     """The same on a device; to CUDA without waiting for it."""
     if values.device.type == "cpu" and device.type == "cuda":

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from texopt.maps import areas
 from texopt.mesh import Mesh
 from texopt.render import Fragments, to_device
 from texopt.solid import same_places
@@ -59,12 +60,18 @@ class Seams:
         self.uvs = torch.from_numpy(mesh.uvs[mesh.face_uvs[edges[..., 0, None], edges[..., 1:]]].astype(np.float32))
         self.barys = torch.eye(3)[torch.from_numpy(edges[..., 1:])]  # [E, side, end, 3]
         self.maps = torch.from_numpy(mesh.face_map[edges[..., 0]])
+        corners = mesh.unit_vertices(optimized=True).double().numpy()
+        faces = edges[..., 0].reshape(-1)
+        plane, surface = areas(mesh.uvs, mesh.face_uvs[faces]), areas(corners, mesh.faces[faces])
+        density = np.sqrt(plane / np.maximum(surface, 1e-12))  # UVs along a radius of the mesh
+        self.density = torch.from_numpy(density.reshape(-1, 2).astype(np.float32))  # [E, side]
         self.device = device
 
-    def extend(self, fragments: Fragments, generator: Generator, views: slice, total: int) -> Fragments:
+    def extend(self, fragments: Fragments, generator: Generator, views: slice, total: int, scale: float) -> Fragments:
         """The fragments with rows of seam points under every image; `split` takes their colours off again.
 
-        views: which of the `total` views of a step the fragments are of.
+        views: which of the `total` views of a step the fragments are of. scale: pixels of a radius of the mesh in them:
+        points look at the mip level that such a view has of their faces, as finer ones differ where nobody sees it.
         """
         batch, _, width = fragments.mask.shape
         if not len(self.length):
@@ -84,14 +91,16 @@ class Seams:
 
         uv, bary = between(self.uvs), between(self.barys)[..., :2]
         face, maps = placed(self.faces[edge]).to(fragments.face_id), placed(self.maps[edge]).to(fragments.map_id)
-        flat = uv.new_zeros(batch, 2 * rows, width, 4)  # no footprint: the finest mip level
+        flat = uv.new_zeros(batch, 2 * rows, width)
+        pixel = placed(self.density[edge]) / scale  # UVs
+        footprint = torch.stack([pixel, flat, flat, pixel], -1)
 
         def more(seen: Tensor, added: Tensor) -> Tensor:
             return torch.cat([seen, added], 1)
 
         return replace(
             fragments, face_id=more(fragments.face_id, face), bary=more(fragments.bary, bary),
-            depth=more(fragments.depth, flat[..., 0]), uv=more(fragments.uv, uv), uv_da=more(fragments.uv_da, flat),
+            depth=more(fragments.depth, flat), uv=more(fragments.uv, uv), uv_da=more(fragments.uv_da, footprint),
             mask=more(fragments.mask, torch.ones_like(face, dtype=torch.bool)), map_id=more(fragments.map_id, maps),
         )  # fmt: skip
 

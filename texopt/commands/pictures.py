@@ -12,7 +12,7 @@ from PIL import Image
 
 from texopt.backgrounds import Background
 from texopt.cameras import Sampler
-from texopt.canvas import canvas, canvas_size, crops, whole
+from texopt.canvas import canvas, canvas_size, crops, octaves, whole
 from texopt.config import ImageConfig, InterpolateConfig, PictureConfig, run_name
 from texopt.errors import ImageError, OptionError
 from texopt.features.backbones import load_backbone
@@ -99,6 +99,8 @@ def check_image(config: ImageConfig) -> None:
         raise OptionError(f"frames has to be 1 or more, not {config.frames}")
     if config.diversity and (config.frames < 2 or ":" not in config.target):
         raise OptionError("diversity is of several frames with a layer's target: --frames 4 --target blocks.4:17")
+    if not 1 <= config.octaves <= 8:
+        raise OptionError(f"octaves has to be between 1 and 8, not {config.octaves}")
     if config.invert and not config.image:
         raise OptionError("there is no image to invert; give one: texopt image PHOTO --invert LAYER")
     if config.transparent and not config.target:
@@ -130,6 +132,8 @@ class PictureTask:
         self.objective = self._objective(config, paintings)
         self.extractor = load_backbone(config.backbone, config.weights, device)
         self.cameras, self.view_size = look(self.mesh, config.view_size, tileable)
+        if isinstance(config, ImageConfig) and config.octaves > 1:
+            self.cameras = octaves(self.mesh, self.cameras, config.octaves)
         config.views_per_step = max(config.views_per_step, self.frames)
         self.learning_rate = config.learning_rate
         self.transform = None if paintings or (isinstance(config, ImageConfig) and config.invert) else robust()

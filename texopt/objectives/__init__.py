@@ -9,7 +9,8 @@ from texopt.objectives.style import GramEMA, gram_matrix, style
 from texopt.objectives.visualization import channel, deepdream, direction, inversion, logit, neuron
 
 __all__ = [
-    "GramEMA", "Objective", "Term", "alignment", "as_objective", "blur", "by_frame", "channel", "colors", "content", "deepdream",
+    "GramEMA", "Objective", "Term", "alignment", "as_objective", "blur", "by_frame", "channel", "colors", "content",
+    "deepdream",
     "direction", "diversity", "gram_matrix", "interpolate", "inversion", "l1", "l2", "logit", "neuron", "objective",
     "seam", "style", "total_variation", "transparent",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ from texopt.errors import DependencyError, OptionError
 from texopt.raster import portable
 from texopt.raster.details import details
 from texopt.raster.interpolation import interpolate
-from texopt.raster.levels import add_levels, portable_add_levels
+from texopt.raster.levels import add_levels, average, portable_add_levels, portable_average
 from texopt.raster.rasterization import RasterizeContext, rasterize
 from texopt.raster.sampling import texture, texture_construct_mip
 
@@ -30,8 +30,8 @@ class Backend:
     """The drawing functions for tensors on one device.
 
     name: for people. context: the first argument of rasterize. geometry: where rasterize and interpolate take and
-    return tensors. rasterize, interpolate, texture, texture_construct_mip: as texopt.raster's. details, add_levels: as
-    of texopt.raster.details and texopt.raster.levels.
+    return tensors. rasterize, interpolate, texture, texture_construct_mip: as texopt.raster's. details, add_levels,
+    average: as of texopt.raster.details and texopt.raster.levels.
     """
 
     name: str
@@ -43,16 +43,17 @@ class Backend:
     texture_construct_mip: Callable[..., Any]
     details: Callable[..., Any]
     add_levels: Callable[..., Any]
+    average: Callable[..., Any]
 
 
 CPU = Backend(
     "the CPU", RasterizeContext(), torch.device("cpu"), rasterize, interpolate, texture, texture_construct_mip, details,
-    add_levels,
+    add_levels, average,
 )  # fmt: skip
 PORTABLE = replace(
     CPU, name="the CPU, textures in torch", texture=portable.texture,
     texture_construct_mip=portable.texture_construct_mip, details=partial(portable.details, portable.texture),
-    add_levels=portable_add_levels,
+    add_levels=portable_add_levels, average=portable_average,
 )  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def _nvdiffrast(device: torch.device) -> Backend:
         raise DependencyError(f"nvdiffrast cannot be used ({reason}); use raster cpu") from None
     return Backend(
         "nvdiffrast", context, device, dr.rasterize, dr.interpolate, dr.texture, dr.texture_construct_mip,
-        partial(portable.details, dr.texture), portable_add_levels,
+        partial(portable.details, dr.texture), portable_add_levels, portable_average,
     )  # fmt: skip
 
 

@@ -102,6 +102,61 @@ class _Added(torch.autograd.Function):
         return tuple(grads)
 
 
+@kernel
+def _average(block, rows, image, side, out):
+    """Rows of out: side, 1 - 2 side and side of neighbours in image [H,3*W], along rows and columns, wrapped."""
+    height, width = image.shape
+    middle = np.float32(1) - (side + side)
+    blend = np.empty(width + 2 * CHANNELS, np.float32)
+    for y in range(block * rows, min((block + 1) * rows, height)):
+        above, below = height - 1 if y == 0 else y - 1, 0 if y == height - 1 else y + 1
+        for x in range(width):
+            beside = image[at(above), at(x)] + image[at(below), at(x)]
+            blend[at(x + CHANNELS)] = middle * image[at(y), at(x)] + side * beside
+        for c in range(CHANNELS):
+            blend[at(c)] = blend[at(width + c)]
+            blend[at(width + CHANNELS + c)] = blend[at(CHANNELS + c)]
+        for x in range(width):
+            beside = blend[at(x)] + blend[at(x + 2 * CHANNELS)]
+            out[at(y), at(x)] = middle * blend[at(x + CHANNELS)] + side * beside
+
+
+class _Averaged(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, share: float) -> Tensor:  # type: ignore[override]
+        ctx.share = share
+        out = np.empty((len(image), image.shape[1] * CHANNELS), np.float32)
+        rows = max(BLOCK // out.shape[1], 1)
+        for_each_block(_average, -(-len(out) // rows), rows, _rows(image), np.float32(share / 8), out)
+        return torch.from_numpy(out.reshape(image.shape))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        return _Averaged.apply(grad, ctx.share), None  # it is symmetric
+
+
+def average(image: Tensor, share: Tensor) -> Tensor:
+    """What an image is from afar, where its texels are interpolated when it is baked at a larger size: float32 [H,W,3].
+
+    The mean of bilinear interpolation over a texel is 3/4 of the texel and 1/8 of those on either side, along rows and
+    along columns, whatever the larger size: so the mip level that has the image's size is not the image itself.
+
+    image: float32 [H,W,3], wrapped. share: a scalar from 0, the texels as they are, to 1, their means. Bit for bit the
+    same on any number of threads; differentiable in the image.
+    """
+    array("image", image, torch.float32, f"[H,W,{CHANNELS}]", image.ndim == 3 and image.shape[2] == CHANNELS)
+    return _Averaged.apply(image, float(share)) if share > 0 else image  # type: ignore[no-any-return]
+
+
+def portable_average(image: Tensor, share: Tensor) -> Tensor:
+    """As average, of torch operations, on any device."""
+    side = share / 8
+    for axis in (0, 1):
+        image = (1 - 2 * side) * image + side * (image.roll(1, axis) + image.roll(-1, axis))
+    return image
+
+
 def check_levels(levels: Sequence[Tensor]) -> None:
     """OptionError unless each level is twice as large as the one before."""
     for coarse, fine in pairwise(levels):

@@ -11,7 +11,7 @@ from texopt.color import to_valid_rgb
 from texopt.memory import bands, empty_zeros
 from texopt.raster.details import ROW
 from texopt.raster.levels import add_levels
-from texopt.render import Fragments, look_up, look_up_details, texel_centers
+from texopt.render import Fragments, look_up, look_up_details, mip_level, texel_centers
 from texopt.texture.image import ImageTexture, Start, noise, resized
 
 COARSEST = 8  # texels along the shorter side of the first level
@@ -32,6 +32,7 @@ class PyramidTexture(ImageTexture):
     to a place, so that Adam's step adapts to each part of the surface by itself: parts that few views see, or whose UVs
     are stretched, converge as fast as the rest. And a view costs what it sees, not what there is: levels up to BASE
     are decoded, finer ones added up at the drawn pixels, down to the pixel's own mip level, and have sparse gradients.
+    Views see what they would of the baked image.
     After Burt & Adelson, "The Laplacian Pyramid as a Compact Image Code", 1983, with bilinear upsampling.
 
     Args as FourierTexture; a start of fewer texels leaves the finer levels empty, which takes no memory.
@@ -77,9 +78,13 @@ class PyramidTexture(ImageTexture):
 
     def _values(self, fragments: Fragments) -> Tensor:
         """[B,3,H,W], before colours are made of them."""
-        values = look_up(fragments.backend.add_levels(list(self.levels)).permute(2, 0, 1), fragments)
+        base = fragments.backend.add_levels(list(self.levels))
         if self.details is None:
-            return values
+            return look_up(base.permute(2, 0, 1), fragments)
+        level = mip_level(fragments, self.height, self.width)
+        share = (level - len(self.detail_sizes)).exp2() * level.clamp(max=1)  # of a texel that a pixel is large
+        base = fragments.backend.average(base, share.clamp(max=1))
+        values = look_up(base.permute(2, 0, 1), fragments)
         return values + look_up_details(self.details, self.detail_sizes, fragments)
 
     def unbounded(self) -> Tensor:

@@ -1,0 +1,199 @@
+"""The article's parts on images. Every function writes OUT/NAME.png and returns the numbers of the README's table."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from exhibits.room import STYLES, on_checks, opened, photo, sheet, texopt_command
+from PIL import Image
+
+import texopt
+from texopt.images import to_image
+from texopt.transforms import robust
+
+Numbers = dict[str, float]
+
+LAYERS = {
+    "blocks.1": (3, 9, 14, 20),
+    "blocks.2": (5, 17, 22, 31),
+    "blocks.4": (17, 30, 61, 90),
+    "blocks.6": (12, 55, 130, 250),
+}
+
+
+def features(out: Path) -> Numbers:
+    """Four channels of each of four layers, from edges to parts of objects."""
+    rows, gains = [], []
+    for layer, channels in LAYERS.items():
+        mesh = texopt.canvas(size=(224, 224), frames=len(channels))
+        textures = [
+            texopt.FourierTexture(256, generator=torch.Generator().manual_seed(i)) for i in range(len(channels))
+        ]
+        result = texopt.optimize(
+            mesh, textures, texopt.by_frame([texopt.channel(layer, channel) for channel in channels]), steps=160,
+            view_size=224, views_per_step=len(channels), cameras=texopt.whole(mesh), transform=robust(),
+        )  # fmt: skip
+        gains.append(result.history[0].terms["loss"] - result.history[-1].terms["loss"])
+        rows.append([to_image(texture.bake(224, 224)) for texture in textures])
+    labels = [[f"{layer}:{channel}" for channel in channels] for layer, channels in LAYERS.items()]
+    sheet(rows, labels).save(out / "features.png")
+    return {f"gain of {layer}": gain for layer, gain in zip(LAYERS, gains, strict=True)}
+
+
+def diversity(out: Path) -> Numbers:
+    """One channel four times: alike, and with a weight on being different."""
+    rows, numbers = [], {}
+    for weight in (0.0, 10.0):
+        folder = out / "work" / f"diversity_{weight:g}"
+        texopt_command(
+            "image", "--target", "blocks.4:61", "--frames", 4, "--diversity", weight, "--size", 224, "--steps", 160,
+            "--out", folder,
+        )  # fmt: skip
+        images = [opened(folder / f"image_{number}.png") for number in range(1, 5)]
+        rows.append(images)
+        extractor = texopt.load_backbone("efficientnet_lite1")
+        with torch.no_grad():
+            seen = torch.stack([torch.from_numpy(np.array(one)).permute(2, 0, 1) / 255 for one in images])
+            maps = extractor(seen, ["blocks.3"])["blocks.3"].flatten(2)
+        grams = torch.nn.functional.normalize((maps @ maps.transpose(1, 2)).flatten(1), dim=1)
+        numbers[f"similarity at {weight:g}"] = float((grams @ grams.T).triu(1).sum() / 6)
+    sheet(rows).save(out / "diversity.png")
+    return numbers
+
+
+def _apart(images: list[Image.Image]) -> float:
+    """One minus the correlation of an image with the next: how far things move."""
+    grey = [np.asarray(one.convert("L").reduce(4), float).ravel() for one in images]
+    return 1 - float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairwise(grey)]))
+
+
+def interpolation(out: Path) -> Numbers:
+    """From one channel to another in six frames, without and with a part that all share."""
+    rows, apart, steps = [], [], []
+    for share in ("--no-share", "--share"):
+        folder = out / "work" / f"interpolation{share}"
+        texopt_command(
+            "interpolate", "blocks.4:17", "blocks.4:30", "--frames", 6, "--size", 192, "--steps", 160, share,
+            "--out", folder,
+        )  # fmt: skip
+        images = [opened(folder / f"image_{number}.png") for number in range(1, 7)]
+        rows.append(images)
+        apart.append(_apart(images))
+        steps.append(np.mean([np.abs(np.asarray(a, float) - np.asarray(b, float)).mean() for a, b in pairwise(images)]))
+    sheet(rows, cell=192).save(out / "interpolation.png")
+    (out / "interpolation.gif").write_bytes((folder / "image.gif").read_bytes())
+    return {"1 - correlation apart": apart[0], "shared": apart[1], "pixels apart": steps[0], "pixels shared": steps[1]}
+
+
+def style_transfer(out: Path) -> Numbers:
+    """The same network and steps, in pixels, as a spectrum, as a pyramid."""
+    before = out / "work" / "photo.png"
+    before.parent.mkdir(parents=True, exist_ok=True)
+    photo().save(before)
+    row, labels, numbers = [opened(before)], ["photo"], {}
+    for texture in ("pixel", "fourier", "pyramid"):
+        folder = out / "work" / f"style_{texture}"
+        texopt_command(
+            "image", before, "--style", STYLES / "mosaic.jpg", "--texture", texture, "--steps", 200, "--out", folder
+        )
+        texopt_command("evaluate", folder)
+        found = json.loads((folder / "metrics.json").read_text())["numbers"]
+        numbers |= {f"{texture}: {name}": found[name]["result"] for name in ("style", "content")}
+        row.append(opened(folder / "image.png"))
+        labels.append(f"{texture}: style {found['style']['result']:.2f}, content {found['content']['result']:.2f}")
+    sheet([row], [labels], 448).save(out / "style_transfer.png")
+    return numbers
+
+
+def transparency(out: Path) -> Numbers:
+    """Classes, with what they do not need left out."""
+    images, numbers = [], {}
+    for name in ("tabby", "goldfish", "daisy"):
+        folder = out / "work" / f"transparent_{name}"
+        texopt_command("image", "--target", name, "--transparent", "--size", 224, "--steps", 250, "--out", folder)
+        image = opened(folder / "image.png")
+        images.append(on_checks(image))
+        numbers[f"mean alpha, {name}"] = float(np.asarray(image)[..., 3].mean() / 255)
+    sheet([images]).save(out / "transparency.png")
+    return numbers
+
+
+def large(out: Path) -> Numbers:
+    """12 megapixels in the style of a woodcut, in crops, and what memory that takes at most."""
+    before, folder = out / "work" / "large.png", out / "work" / "large"
+    before.parent.mkdir(parents=True, exist_ok=True)
+    photo(1536, 2048).resize((4096, 3072), Image.Resampling.LANCZOS).save(before)
+    command = [
+        sys.executable, "-m", "texopt", "image", str(before), "--style", str(STYLES / "woodcut.jpg"), "--steps", "250",
+        "--style-scale", "0.5", "--out", str(folder),
+    ]  # fmt: skip
+    subprocess.run(command, check=True)
+    image = opened(folder / "image.png")
+    sheet(
+        [[image, image.crop((1500, 1000, 2012, 1384))]], [[f"{image.width} x {image.height}", "a part of it"]], 384
+    ).save(out / "large.png")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    return {"GB at most": peak, "megapixels": image.width * image.height / 1e6}
+
+
+def tile(out: Path) -> Numbers:
+    """Textures of a style alone that go on across their borders: each four times."""
+    images, numbers = [], {}
+    for name in ("mosaic", "woodcut", "brush"):
+        folder = out / "work" / f"tile_{name}"
+        texopt_command(
+            "image", "--style", STYLES / f"{name}.jpg", "--tileable", "--size", 256, "--steps", 250, "--out", folder
+        )
+        texopt_command("evaluate", folder)
+        found = json.loads((folder / "metrics.json").read_text())["numbers"]
+        numbers |= {f"{name}: {key}": found[key]["result"] for key in ("style", "border")}
+        one = opened(folder / "image.png")
+        four = Image.new("RGB", (2 * one.width, 2 * one.height))
+        for place in range(4):
+            four.paste(one, (place % 2 * one.width, place // 2 * one.height))
+        images.append(four)
+    sheet([images], cell=448).save(out / "tile.png")
+    return numbers
+
+
+def dream(out: Path) -> Numbers:
+    """What layers see in a picture, amplified."""
+    before = out / "work" / "photo.png"
+    before.parent.mkdir(parents=True, exist_ok=True)
+    photo().save(before)
+    images, numbers = [opened(before)], {}
+    for layer in ("blocks.2", "blocks.4", "blocks.5"):
+        folder = out / "work" / f"dream_{layer}"
+        texopt_command("image", before, "--target", f"{layer}:*", "--steps", 60, "--octaves", 3, "--out", folder)
+        images.append(opened(folder / "image.png"))
+        lines = (folder / "history.csv").read_text().splitlines()
+        numbers[f"{layer}, times as much"] = float(lines[-1].split(",")[-1]) / float(lines[1].split(",")[-1])
+    sheet([images], [["photo", "blocks.2:*", "blocks.4:*", "blocks.5:*"]], 448).save(out / "dream.png")
+    return numbers
+
+
+def inversion(out: Path) -> Numbers:
+    """What layers of growing depth know of a picture."""
+    before = out / "work" / "photo.png"
+    before.parent.mkdir(parents=True, exist_ok=True)
+    photo(224, 224).save(out / "work" / "small.png")
+    goal = opened(out / "work" / "small.png")
+    images, numbers = [goal], {}
+    layers = ("blocks.0", "blocks.2", "blocks.4", "blocks.6")
+    for layer in layers:
+        folder = out / "work" / f"inversion_{layer}"
+        texopt_command(
+            "image", out / "work" / "small.png", "--invert", layer, "--smooth", 1.0, "--steps", 250, "--out", folder
+        )
+        images.append(opened(folder / "image.png"))
+        difference = np.asarray(images[-1], float) - np.asarray(goal, float)
+        numbers[f"error of {layer}"] = float(np.sqrt((difference**2).mean()) / 255)
+    sheet([images], [["photo", *layers]]).save(out / "inversion.png")
+    return numbers
