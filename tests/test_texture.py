@@ -221,8 +221,8 @@ def test_an_image_that_stays_is_looked_up_as_any_other() -> None:
 
 
 def test_a_far_view_of_a_large_pyramid_is_that_of_its_baked_image() -> None:
-    """Within the rounding of mip levels: the mean of what is interpolated between texels is not the texels."""
-    texture = PyramidTexture(4096, generator=Generator().manual_seed(0))
+    """The mean of what is interpolated between texels is not the texels."""
+    texture = PyramidTexture(1024, generator=Generator().manual_seed(0))  # of which 256² is decoded
     with torch.no_grad():
         texture.details.zero_()  # type: ignore[union-attr]
         texture.levels[-1].mul_(20)  # as fine as it can be
@@ -230,7 +230,7 @@ def test_a_far_view_of_a_large_pyramid_is_that_of_its_baked_image() -> None:
             level.zero_()
     mesh = canvas(size=(1024, 1024))
     camera = crops(mesh, 0.25)(Generator().manual_seed(0), 1, 0)
-    fragments = Scene(mesh).rasterize(camera, 256)  # four texels a pixel
+    fragments = Scene(mesh).rasterize(camera, 64)  # four texels a pixel
     seen, image = texture.sample(fragments).detach(), look_up(texture.bake(), fragments)
     raw = to_valid_rgb(look_up(texture.levels[-1].permute(2, 0, 1), fragments)).detach()
     assert (seen - image).square().mean() < 0.1 * (raw - image).square().mean()
