@@ -60,7 +60,7 @@ def test_starts_from_a_photo_or_not(tmp_path: Path, photo: Path, options: list[o
         assert image.size == (96, 64)
         after = np.asarray(image.convert("L"), float)
     alike = np.corrcoef(before.ravel(), after.ravel())[0, 1]
-    assert (alike > 0.5) is (options[0] != "--invert")
+    assert bool(alike > 0.5) is (options[0] != "--invert")
 
 
 def test_several_frames_are_different_images(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
         (["image", "--target", "act2:1", "--diversity", "1"], "several frames"),
         (["image", "--style", str(STYLES / "woodcut.jpg"), "--transparent"], "target"),
         (["image", "nowhere.png", "--target", "act2:1"], "does not exist"),
-        (["image", str(MESHES / "knot.obj"), "--target", "act2:1"], "not an image"),
+        (["image", str(MESHES / "creature.obj"), "--target", "act2:1"], "not an image"),
         (["image", "--target", "act2:1", "--strength", "2"], "strength"),
         (["interpolate", "act2:1", "act2:2", "--frames", "1"], "2 or more"),
         (["interpolate", "act2:1", "nonsense zebra"], "class"),
