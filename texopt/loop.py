@@ -1,9 +1,8 @@
-"""The loop: random views, objective, gradient to the texture, Adam."""
+"""The loop: random views, objective, gradient to the texture, a step of the optimiser."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,10 +10,11 @@ from functools import partial
 import torch
 from torch import Generator, Tensor
 
-from texopt import distributed
+from texopt import distributed, optimizers, schedules
 from texopt.backgrounds import Background, smooth_noise
 from texopt.cameras import Cameras, Sampler, sample_sphere
 from texopt.checkpoint import Checkpoint
+from texopt.clipping import check_clip, clip_gradients
 from texopt.errors import DependencyError, OptionError, RankError
 from texopt.features.backbones import DEFAULT, load_backbone
 from texopt.features.extractor import Activations, FeatureExtractor
@@ -25,6 +25,7 @@ from texopt.regions import Regions
 from texopt.render import Fragments, Scene, View, composite, to_device
 from texopt.result import Result
 from texopt.run import Run, Step, Terms
+from texopt.schedules import Schedule
 from texopt.seams import Seams
 from texopt.texture.maps import Surface, Texture
 from texopt.transforms import Transform
@@ -47,12 +48,6 @@ def resolve_device(name: str) -> torch.device:
             f"device {name!r} cannot be used here ({reason}); --device auto takes what is there"
         ) from None
     return device
-
-
-def learning_rate_at(step: int, steps: int) -> float:
-    """Factor of the learning rate: up over the first tenth steps, then down along a cosine to a tenth."""
-    warm = min(1.0, (step + 1) / min(10, steps))
-    return warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
 Size = int | tuple[int, int]  # pixels a side, or (height, width)
@@ -113,7 +108,8 @@ def _fewer(count: int, device: torch.device) -> int:
 
 def optimize(
     mesh: Mesh, texture: Texture | Sequence[Texture], objective: Objective | Loss, *, steps: int = 300,
-    view_size: Size = 384, views_per_step: int = 1, learning_rate: float = 0.05, cameras: Sampler | None = None,
+    view_size: Size = 384, views_per_step: int = 1, learning_rate: float = 0.05, optimizer: str = "adam",
+    schedule: str | Schedule = "warmup-cosine", clip: float | None = None, cameras: Sampler | None = None,
     background: Background | None = None, transform: Transform | None = None,
     backbone: str | FeatureExtractor = DEFAULT, seed: int = 0, device: str = "auto", raster: str = "auto",
     on_step: Callable[[Step], None] | None = None, checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
@@ -128,7 +124,13 @@ def optimize(
         steps: of gradient descent.
         view_size: pixels a side of a rendering, or its (height, width); multiples of 32.
         views_per_step: renderings a step; under torchrun they are divided over the processes (texopt.distributed).
-        learning_rate: of Adam, at its highest; see learning_rate_at.
+        learning_rate: at its highest, as of Adam: about how far values move in a step. Other optimisers take a rate of
+            their own for it, see texopt.optimizers.
+        optimizer: "adam", "adamw", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", or "lbfgs", which looks at the
+            views of a step about five times, and is for views that stay the same: images as a whole.
+        schedule: of the learning rate: "warmup-cosine", "constant", "linear", "exponential", "staircase", or a function
+            (step, steps) -> factor.
+        clip: the most that the norm of all gradients may be; by default it may be anything.
         cameras: a sampler; by default sample_sphere(), from all around.
         background: behind the object, a new one every step; by default smooth_noise().
         transform: of the rendered views before the objective sees them, see texopt.transforms; none by default.
@@ -150,6 +152,9 @@ def optimize(
     check_options(steps, view_size, views_per_step, learning_rate, seed)
     height, width = sides(view_size)
     distributed.own(views_per_step)  # says what cannot be
+    optimizers.check(optimizer)
+    check_clip(clip)
+    factor = schedules.find(schedule)
     objective = as_objective(objective)
     objective.reset()
     target = resolve_device(device)
@@ -165,11 +170,13 @@ def optimize(
     run = Run(
         {
             "steps": steps, "view_size": height if height == width else [height, width],
-            "learning_rate": learning_rate, "seed": seed,
+            "learning_rate": learning_rate, "optimizer": optimizer, "schedule": schedules.name_of(schedule),
+            "clip": clip, "seed": seed,
         },
         surface.textures, objective, generator, mean_scales(sample_cameras), checkpoint,
     )  # fmt: skip
     parameters = list(surface.textures.parameters())
+    rate = optimizers.own_rate(optimizer, learning_rate, parameters)
 
     def look(number: int, count: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of new views, `count` over all ranks, and its terms."""
@@ -202,6 +209,19 @@ def optimize(
             raise OptionError("the objective does not depend on the texture; make it of view.image or view.features")
         return loss, values | {"loss": loss}
 
+    def gradient(number: int, count: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """As look; every parameter has its gradient then."""
+        run.optimizer.zero_grad(set_to_none=True)
+        loss, terms = look(number, count)
+        loss.backward()
+        distributed.average_gradients(parameters)
+        if clip is not None:
+            clip_gradients(parameters, clip)
+        return loss, terms
+
+    def again(number: int, count: int) -> Tensor:
+        return run.again(lambda: gradient(number, count)[0])
+
     count, interrupted = views_per_step, False
     stop = distributed.Stop()
     give_back()  # what loading took
@@ -212,17 +232,16 @@ def optimize(
             if run.guard.hopeless:
                 log.warning("the loss or its gradient stays infinite or NaN; the run ends with what it has")
                 raise KeyboardInterrupt
-            run.adam.zero_grad(set_to_none=True)
             try:
-                loss, terms = look(number, count)
-                loss.backward()
+                loss, terms = gradient(number, count)
             except torch.OutOfMemoryError:
                 count = _fewer(count, target)
                 run.rewind()
                 continue
-            distributed.average_gradients(parameters)
             with run.changing():
-                run.guard.step(number + 1, learning_rate * learning_rate_at(number, steps), loss, parameters)
+                run.guard.step(
+                    number + 1, rate * factor(number, steps), loss, parameters, partial(again, number, count)
+                )
                 run.history.append(Step(number + 1, steps, run.seconds(), Terms(terms)))
             if on_step is not None:
                 on_step(run.history[-1])
