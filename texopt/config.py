@@ -34,7 +34,13 @@ class RunConfig:
     views_per_step: int = 1
     """Renderings a step."""
     learning_rate: float = 0.05
-    """Of Adam, at its highest."""
+    """About how far values move in a step, at its highest."""
+    optimizer: Literal["adam", "adamw", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", "lbfgs"] = "adam"
+    """What takes the steps. A learning rate means the same to all of them, about; lbfgs is for whole images."""
+    schedule: Literal["warmup-cosine", "constant", "linear", "exponential", "staircase"] = "warmup-cosine"
+    """How the learning rate changes in the course of the run."""
+    clip: float | None = None
+    """The most that the norm of all gradients may be. Default: anything."""
     distance: tuple[float, float] = (0.75, 1.0)
     """Range of the camera's distance; 1 is where the bounding sphere fills the view."""
     elevation: tuple[float, float] = (-90.0, 90.0)
@@ -113,7 +119,7 @@ class StyleConfig(RunConfig):
     steps: int = 450
     """Steps of gradient descent."""
     learning_rate: float = 0.035
-    """Of Adam, at its highest."""
+    """About how far values move in a step, at its highest."""
     distance: tuple[float, float] = (0.6, 0.8)
     """Range of the camera's distance; 1 is where the bounding sphere fills the view."""
     content_weight: float | None = None

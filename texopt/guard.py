@@ -70,7 +70,7 @@ class Guard:
 
     def _taken(self, loss: Tensor, parameters: list[Tensor], again: Callable[[], Tensor]) -> bool:
         """Whether a step could be taken; its first loss is known."""
-        known = [loss]
+        known = [loss.detach()]
 
         def evaluate() -> Tensor:
             if known:
@@ -78,7 +78,7 @@ class Guard:
             value = again()
             if not finite(value, parameters):
                 raise _NotFinite
-            return value
+            return value.detach()
 
         try:
             self.optimizer.step(evaluate)  # type: ignore[arg-type]

@@ -53,7 +53,10 @@ def resolve_device(name: str) -> torch.device:
 Size = int | tuple[int, int]  # pixels a side, or (height, width)
 
 
-def check_options(steps: int, view_size: Size, views_per_step: int, learning_rate: float, seed: int = 0) -> None:
+def check_options(
+    steps: int, view_size: Size, views_per_step: int, learning_rate: float, seed: int = 0, optimizer: str = "adam",
+    clip: float | None = None,
+) -> None:  # fmt: skip
     """OptionError where one of these arguments of `optimize` is outside of what it can be."""
     for name, value, most in (("steps", steps, 1_000_000), ("views_per_step", views_per_step, 256)):
         if not 1 <= value <= most:
@@ -66,6 +69,8 @@ def check_options(steps: int, view_size: Size, views_per_step: int, learning_rat
         raise OptionError(f"learning_rate has to be above 0 and below 100, not {learning_rate}")
     if not 0 <= seed < 2**63:
         raise OptionError(f"seed has to be between 0 and {2**63 - 1}, not {seed}")
+    optimizers.check(optimizer)
+    check_clip(clip)
 
 
 def sides(size: Size) -> tuple[int, int]:
@@ -149,11 +154,9 @@ def optimize(
     Raises:
         TexoptError: an option that cannot be, weights that are missing, an objective that is no scalar or never finite.
     """
-    check_options(steps, view_size, views_per_step, learning_rate, seed)
+    check_options(steps, view_size, views_per_step, learning_rate, seed, optimizer, clip)
     height, width = sides(view_size)
     distributed.own(views_per_step)  # says what cannot be
-    optimizers.check(optimizer)
-    check_clip(clip)
     factor = schedules.find(schedule)
     objective = as_objective(objective)
     objective.reset()

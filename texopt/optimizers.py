@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from texopt import distributed
 from texopt.adam import BETAS, EPSILON, Adam
 from texopt.errors import OptionError
-from texopt.lbfgs import LBFGS
+from texopt.lbfgs import HISTORY, LBFGS
 
 MOMENTUM = 0.9
 
@@ -25,13 +25,22 @@ class Kind:
     build: from parameters and a rate of its own. scale: that rate for a learning_rate of 1, which means of all of
     them what it means of Adam. each: times the number of parameters, as the gradient of a mean is the smaller the more
     of them it is shared by. sparse: whether it takes sparse gradients; others are given them dense, at a cost of all
-    that there is instead of what a view sees.
+    that there is instead of what a view sees. memory: how many times the parameters it keeps, beyond Adam's two.
     """
 
     build: Callable[[list[Tensor], float], Optimizer]
     scale: float = 1.0
     each: bool = False
     sparse: bool = False
+    memory: int = 0
+
+
+class _Adagrad(torch.optim.Adagrad):
+    """torch's, which does not say that it makes sparse tensors without looking at their indices again."""
+
+    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+        with torch.sparse.check_sparse_tensor_invariants(False):
+            return super().step(closure)
 
 
 def _sgd(**options: Any) -> Callable[[list[Tensor], float], Optimizer]:
@@ -50,8 +59,8 @@ KINDS: dict[str, Kind] = {
     # Tieleman & Hinton 2012, lecture 6e
     "rmsprop": Kind(lambda parameters, rate: torch.optim.RMSprop(parameters, lr=rate)),
     # Duchi, Hazan & Singer, JMLR 2011
-    "adagrad": Kind(lambda parameters, rate: torch.optim.Adagrad(parameters, lr=rate), sparse=True),
-    "lbfgs": Kind(LBFGS),
+    "adagrad": Kind(lambda parameters, rate: _Adagrad(parameters, lr=rate), sparse=True),
+    "lbfgs": Kind(LBFGS, 20.0, memory=2 * HISTORY + 6),
 }
 
 

@@ -243,7 +243,10 @@ def _tell_of_earlier(folder: Path) -> None:
 
 def _run(command: str, config: RunConfig, device: torch.device, resume: bool) -> None:
     started, writes = time.perf_counter(), distributed.rank() == 0
-    check_options(config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed)
+    check_options(
+        config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed, config.optimizer,
+        config.clip,
+    )  # fmt: skip
     check_outputs(config)
     check_size(config.texture_size)
     if config.max_memory:
@@ -297,7 +300,8 @@ def _run(command: str, config: RunConfig, device: torch.device, resume: bool) ->
             try:
                 result = optimize(
                     mesh, textures, objective, steps=config.steps, view_size=config.view_size,
-                    views_per_step=config.views_per_step, learning_rate=max(rate, 1e-6), cameras=cameras,
+                    views_per_step=config.views_per_step, learning_rate=max(rate, 1e-6), optimizer=config.optimizer,
+                    schedule=config.schedule, clip=config.clip, cameras=cameras,
                     background=BACKGROUNDS[config.background],
                     transform=robust() if isinstance(config, FeatureConfig) else None,
                     backbone=extractor, seed=config.seed, device=str(device), raster=config.raster, on_step=on_step,
