@@ -24,7 +24,8 @@ from texopt.lbfgs import LBFGS
 from texopt.optimizers import KINDS, check, load_state, make, own_rate, state_of
 from texopt.schedules import SCHEDULES
 
-STEPS = 5
+STEPS = 4
+RATES = {"sgd": 1.6, "momentum": 0.6, "nesterov": 0.6}
 SPARSE = [name for name in KINDS if name != "adam"]  # whose sparse gradients have tests of their own
 
 TORCHS: dict[str, Callable[[list[Tensor]], Optimizer]] = {
@@ -35,7 +36,9 @@ TORCHS: dict[str, Callable[[list[Tensor]], Optimizer]] = {
     "nesterov": lambda x: torch.optim.SGD(x, 0.03, momentum=0.9, nesterov=True),
     "rmsprop": lambda x: torch.optim.RMSprop(x, 0.03),
     "adagrad": lambda x: torch.optim.Adagrad(x, 0.03),
-    "lbfgs": lambda x: torch.optim.LBFGS(x, 0.03, max_iter=4, history_size=20, line_search_fn="strong_wolfe"),
+    "lbfgs": lambda x: torch.optim.LBFGS(
+        x, 0.03, max_iter=4, history_size=20, line_search_fn="strong_wolfe", tolerance_grad=0, tolerance_change=0
+    ),
 }
 
 
@@ -76,7 +79,13 @@ def start() -> list[Tensor]:
 def test_each_is_torchs_own(name: str) -> None:
     ours, theirs = start(), start()
     descend(make(name, ours, 0.03), ours, 20)
-    descend(TORCHS[name](theirs), theirs, 20)
+    reference, steps = TORCHS[name](theirs), 20
+    if name == "lbfgs":  # its first step
+        reference.param_groups[0] |= {"lr": 0.03 * 0.01 * 29, "max_iter": 1}
+        descend(reference, theirs, 1)
+        reference.param_groups[0] |= {"lr": 0.03, "max_iter": 4}
+        steps -= 1
+    descend(reference, theirs, steps)
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-6)
 
@@ -132,14 +141,14 @@ def run(
 
 
 @pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize(("kind", "part"), [("style", 0.5), ("feature", 0.5)])
+@pytest.mark.parametrize(("kind", "part"), [("style", 0.5), ("feature", 0.9)])
 def test_each_descends(extractor: FeatureExtractor, name: str, kind: str, part: float) -> None:
-    """With the learning rate that all have by default."""
+    """With the learning rate that all have by default, but for gradient descent, whose rate is one of an objective."""
     if kind == "style":
         objective = texopt.style(picture(1), decay=0.0)
     else:
         objective = texopt.objective(lambda view: (-view.features["act2"][:, 3].mean()).exp(), "channel")
-    result = run(extractor, name, objective, steps=10 if name == "lbfgs" else 40)
+    result = run(extractor, name, objective, steps=10 if name == "lbfgs" else 40, learning_rate=RATES.get(name, 0.05))
     assert result.history[-1].terms["loss"] < part * result.history[0].terms["loss"]
 
 
@@ -168,7 +177,7 @@ def test_a_run_goes_on_bit_for_bit_after_any_step(
 
     def go(checkpoint: Checkpoint | None = None, stop: Callable[[Step], None] | None = None) -> texopt.Result:
         return run(
-            extractor, name, objective, detailed(), checkpoint=checkpoint, on_step=stop, clip=1e-2,
+            extractor, name, objective, detailed(), checkpoint=checkpoint, on_step=stop, clip=1e-2, view_size=32,
             cameras=texopt.crops(texopt.canvas(picture()), 0.5),
         )  # fmt: skip
 
@@ -192,21 +201,20 @@ def test_steps_that_are_not_finite_are_left_out(extractor: FeatureExtractor, nam
     result = run(extractor, name, loss, texture, on_step=lambda _: images.append(texture.bake()))
     assert result.skipped == 2
     assert not result.interrupted
-    assert [torch.equal(*pair) for pair in zip(images[1:], images[:-1], strict=True)] == [True, False, True, False]
+    assert [torch.equal(*pair) for pair in zip(images[1:], images[:-1], strict=True)] == [True, False, True]
     assert images[-1].isfinite().all()
 
 
 def test_what_is_not_finite_within_a_step_of_lbfgs_takes_it_back(extractor: FeatureExtractor) -> None:
-    texture, images, looks = PixelTexture(64), [], [0]
+    texture, images, looks = PixelTexture(64), [], [0] * STEPS
 
     def loss(view: View) -> Tensor:
-        looks[0] = looks[0] + 1 if len(looks) == view.step + 1 else 1
-        looks.extend([0] * (view.step + 1 - len(looks)))
-        return view.image.mean() * (math.nan if view.step == 2 and looks[0] > 1 else 1.0)
+        looks[view.step] += 1
+        return view.image.mean() * (math.nan if view.step == 2 and looks[2] > 1 else 1.0)
 
     result = run(extractor, "lbfgs", loss, texture, on_step=lambda _: images.append(texture.bake()))
     assert result.skipped == 1
-    assert [torch.equal(*pair) for pair in zip(images[1:], images[:-1], strict=True)] == [False, True, False, False]
+    assert [torch.equal(*pair) for pair in zip(images[1:], images[:-1], strict=True)] == [False, True, False]
 
 
 class Counting(nn.Module):
@@ -259,10 +267,10 @@ def test_a_step_of_lbfgs_that_is_interrupted_is_lost_and_nothing_else(
                 raise KeyboardInterrupt
             return (view.image - 0.3).square().mean() * (1 + view.image.mean())
 
-        return run(extractor, "lbfgs", once, PixelTexture(64), checkpoint=checkpoint)
+        return run(extractor, "lbfgs", once, PixelTexture(64), checkpoint=checkpoint, view_size=32)
 
     whole = go(None)
-    for number in range(6, looks, 3):
+    for number in (looks // 2, looks // 2 + 1, looks - 1):
         path = tmp_path / f"{number}.safetensors"
         stopped = go(path, number)
         assert stopped.interrupted
@@ -272,36 +280,29 @@ def test_a_step_of_lbfgs_that_is_interrupted_is_lost_and_nothing_else(
 
 
 def test_lbfgs_comes_closer_than_adam_with_as_many_looks() -> None:
-    """A whole image, as Gatys, Ecker & Bethge have it, to a network without corners."""
-    network = make_network()
-    network.act1, network.act2 = nn.Softplus(), nn.Softplus()
-    extractor = FeatureExtractor(network, style_layers=("act1", "act2"), content_layer="act2")
-    looks = 0
+    """A whole image, squares of style and content, as Gatys, Ecker & Bethge have them, a network without corners."""
+    network, layers = make_network(), ("act1", "act2")
+    for layer in layers:
+        setattr(network, layer, nn.Softplus())
+    extractor = FeatureExtractor(network, style_layers=layers, content_layer="act2")
+    goal = extractor(torch.rand(1, 3, 64, 64, generator=Generator().manual_seed(1)), layers)
+    grams = {layer: texopt.gram_matrix(goal[layer]).detach() for layer in layers}
 
-    def looked(name: str, steps: int) -> tuple[float, int]:
-        nonlocal looks
-        looks = 0
-        goal = extractor(torch.rand(1, 3, 64, 64, generator=Generator().manual_seed(1)))
-        grams = {layer: texopt.gram_matrix(goal[layer]).detach() for layer in ("act1", "act2")}
+    def reached(name: str, steps: int, learning_rate: float = 0.05) -> tuple[float, int]:
+        losses = []
 
         def loss(view: View) -> Tensor:
-            nonlocal looks
-            looks += 1
-            style = sum(
-                (texopt.gram_matrix(view.features[layer]) - gram).square().sum() for layer, gram in grams.items()
-            )
-            content = (view.features["act2"] - view.original_features["act2"]).square().mean()
-            return style + 0.1 * content
+            losses.append(0.1 * (view.features["act2"] - view.original_features["act2"]).square().mean())
+            for layer, gram in grams.items():
+                losses[-1] = losses[-1] + (texopt.gram_matrix(view.features[layer]) - gram).square().sum()
+            return losses[-1]
 
-        result = run(extractor, name, loss, PixelTexture(64), steps=steps, schedule="constant")
-        return result.history[-1].terms["loss"], looks
+        run(extractor, name, loss, PixelTexture(64), steps=steps, schedule="constant", learning_rate=learning_rate)
+        return float(losses[-1].detach()), len(losses)
 
-    best, count = looked("lbfgs", 20)
-    assert best < min(looked("adam", count)[0], run_best(looked, count))
-
-
-def run_best(looked: Callable[[str, int], tuple[float, int]], count: int) -> float:
-    return looked("adam", count)[0]
+    best, looks = reached("lbfgs", 12)
+    assert looks >= 48
+    assert best < 0.9 * min(reached("adam", looks, rate)[0] for rate in (0.03, 0.1, 0.3))
 
 
 # schedules
@@ -315,7 +316,7 @@ def test_schedules_are_factors_that_end_below_where_they_were(name: str) -> None
         top = factors.index(max(factors))
         assert top < 10
         assert all(a >= b for a, b in zip(factors[top:], factors[top + 1 :], strict=False))
-        assert (factors[-1] < 0.2 * max(factors)) == (name != "constant") or steps < 10
+    assert (factors[-1] < 0.2) == (name != "constant")
 
 
 def test_a_schedule_of_your_own(extractor: FeatureExtractor, tmp_path: Path) -> None:
@@ -329,7 +330,7 @@ def test_a_schedule_of_your_own(extractor: FeatureExtractor, tmp_path: Path) -> 
     path = tmp_path / "run.safetensors"
     options: dict[str, Any] = {"on_step": lambda _: images.append(texture.bake()), "checkpoint": path}
     run(extractor, "sgd", lambda view: view.image.mean(), texture, schedule=every_other, **options)
-    assert [torch.equal(*pair) for pair in zip(images[1:], images[:-1], strict=True)] == [True, False] * 2 + [True]
+    assert [torch.equal(*pair) for pair in zip(images[1:], images[:-1], strict=True)] == [True, False] * 2
     with pytest.raises(OptionError, match=r"is of a run with schedule function .*every_other, not linear"):
         run(extractor, "sgd", lambda view: view.image.mean(), schedule="linear", checkpoint=path)
     with pytest.raises(OptionError, match="the schedule's factor of step 0 has to be 0 or more, not -1"):
@@ -391,7 +392,7 @@ def test_a_clipped_step_of_sgd_is_as_long_as_the_limit_says(extractor: FeatureEx
         texture = PixelTexture(64)
         before = texture.values.detach().clone()
         run(extractor, "sgd", lambda view: view.image.mean(), texture, steps=1, clip=clip, schedule="constant")
-        lengths.append(float((texture.values - before).norm()))
+        lengths.append(float((texture.values.detach() - before).norm()))
     rate = own_rate("sgd", 0.05, PixelTexture(64).parameters())
     assert lengths == pytest.approx([rate * 1e-4, rate * 1e-5], rel=1e-3)
 
@@ -404,7 +405,7 @@ def test_what_cannot_be_is_one_line(
 ) -> None:
     for option, value, message in (
         ("name", "adamm", "optimizer has to be one of adam, adamw, .*, not 'adamm'"),
-        ("schedule", "cosine", "schedule has to be one of warmup-cosine, .*, not 'cosine'"),
+        ("schedule", "cosine", "schedule has to be one of auto, warmup-cosine, .*, not 'cosine'"),
         ("clip", 0.0, "clip has to be above 0, not 0.0"),
         ("clip", math.nan, "clip has to be above 0, not nan"),
     ):
@@ -425,8 +426,24 @@ def test_what_cannot_be_is_one_line(
 def test_the_command_has_the_same_names(capsys: pytest.CaptureFixture[str]) -> None:
     kinds = get_type_hints(RunConfig)
     assert get_args(kinds["optimizer"]) == tuple(KINDS)
-    assert get_args(kinds["schedule"]) == tuple(SCHEDULES)
+    assert get_args(kinds["schedule"]) == ("auto", *SCHEDULES)
     check_one_line(["feature", "mesh.obj", "tiger", "--clip", "-1"], "clip has to be above 0, not -1", capsys)
+
+
+def test_lbfgs_goes_on_where_gradients_are_small() -> None:
+    """A mean over many values is no sign of having arrived."""
+    parameter = nn.Parameter(torch.ones(1 << 20))
+    optimizer = LBFGS([parameter], 1.0)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = (parameter - 2).square().mean()
+        loss.backward()
+        return loss.detach()
+
+    for _ in range(4):
+        optimizer.step(closure)
+    assert (parameter.detach() - 2).abs().max() < 0.01
 
 
 def test_lbfgs_takes_its_step_back_where_it_fails() -> None:

@@ -37,8 +37,8 @@ class RunConfig:
     """About how far values move in a step, at its highest."""
     optimizer: Literal["adam", "adamw", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", "lbfgs"] = "adam"
     """What takes the steps. A learning rate means the same to all of them, about; lbfgs is for whole images."""
-    schedule: Literal["warmup-cosine", "constant", "linear", "exponential", "staircase"] = "warmup-cosine"
-    """How the learning rate changes in the course of the run."""
+    schedule: Literal["auto", "warmup-cosine", "constant", "linear", "exponential", "staircase"] = "auto"
+    """How the learning rate changes in the course of the run. auto: warmup-cosine, but constant for lbfgs."""
     clip: float | None = None
     """The most that the norm of all gradients may be. Default: anything."""
     distance: tuple[float, float] = (0.75, 1.0)

@@ -10,13 +10,15 @@ from torch import Tensor
 
 ITERATIONS = 4  # in a step, all with the same views
 HISTORY = 20  # pairs of changes that the curvature is known by
+FIRST = 0.01  # how far values move, on average, in the first try of the first step
 
 
 class LBFGS(torch.optim.LBFGS):
     """torch's L-BFGS with its line search (strong Wolfe conditions), of a few iterations a step.
 
     A step looks at the objective several times. Where one of these fails (an error, Ctrl-C), parameters and memory are
-    again what they were before the step.
+    again what they were before the step. The first step, which knows no curvature yet, is of one iteration, and begins
+    with a move that the mean over any number of values notices.
 
     Liu & Nocedal, "On the Limited Memory BFGS Method for Large Scale Optimization", Mathematical Programming 45, 1989.
 
@@ -28,8 +30,9 @@ class LBFGS(torch.optim.LBFGS):
 
     def __init__(self, parameters: Iterable[Tensor], rate: float) -> None:
         super().__init__(
-            list(parameters), lr=rate, max_iter=ITERATIONS, history_size=HISTORY, line_search_fn="strong_wolfe"
-        )
+            list(parameters), lr=rate, max_iter=ITERATIONS, history_size=HISTORY, line_search_fn="strong_wolfe",
+            tolerance_grad=0.0, tolerance_change=0.0,  # a mean over many texels has small gradients
+        )  # fmt: skip
         self.taken_back = False
 
     def step(self, closure: Callable[[], Tensor]) -> Tensor:  # type: ignore[override]
@@ -38,6 +41,9 @@ class LBFGS(torch.optim.LBFGS):
         values = [parameter.detach().clone() for parameter in parameters]
         memory = [{name: self._kept(name, value) for name, value in self.state[parameters[0]].items()}]
         self.taken_back = False
+        group, before = self.param_groups[0], dict(self.param_groups[0])
+        if not memory[0]:  # torch moves the sum of all values by the rate
+            group["lr"], group["max_iter"] = FIRST * group["lr"] * sum(value.numel() for value in values), 1
 
         def evaluate() -> Tensor:
             loss = closure()
@@ -55,6 +61,8 @@ class LBFGS(torch.optim.LBFGS):
             self.state[parameters[0]] = memory[0]
             self.taken_back = True
             raise
+        finally:
+            group["lr"], group["max_iter"] = before["lr"], before["max_iter"]
 
     @staticmethod
     def _kept(name: str, value: Any) -> Any:

@@ -114,7 +114,7 @@ def _fewer(count: int, device: torch.device) -> int:
 def optimize(
     mesh: Mesh, texture: Texture | Sequence[Texture], objective: Objective | Loss, *, steps: int = 300,
     view_size: Size = 384, views_per_step: int = 1, learning_rate: float = 0.05, optimizer: str = "adam",
-    schedule: str | Schedule = "warmup-cosine", clip: float | None = None, cameras: Sampler | None = None,
+    schedule: str | Schedule = "auto", clip: float | None = None, cameras: Sampler | None = None,
     background: Background | None = None, transform: Transform | None = None,
     backbone: str | FeatureExtractor = DEFAULT, seed: int = 0, device: str = "auto", raster: str = "auto",
     on_step: Callable[[Step], None] | None = None, checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
@@ -133,8 +133,8 @@ def optimize(
             their own for it, see texopt.optimizers.
         optimizer: "adam", "adamw", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", or "lbfgs", which looks at the
             views of a step about five times, and is for views that stay the same: images as a whole.
-        schedule: of the learning rate: "warmup-cosine", "constant", "linear", "exponential", "staircase", or a function
-            (step, steps) -> factor.
+        schedule: of the learning rate: "warmup-cosine", "constant", "linear", "exponential", "staircase", a function
+            (step, steps) -> factor, or "auto": warmup-cosine, but constant for lbfgs.
         clip: the most that the norm of all gradients may be; by default it may be anything.
         cameras: a sampler; by default sample_sphere(), from all around.
         background: behind the object, a new one every step; by default smooth_noise().
@@ -157,6 +157,7 @@ def optimize(
     check_options(steps, view_size, views_per_step, learning_rate, seed, optimizer, clip)
     height, width = sides(view_size)
     distributed.own(views_per_step)  # says what cannot be
+    schedule = optimizers.KINDS[optimizer].schedule if schedule == "auto" else schedule
     factor = schedules.find(schedule)
     objective = as_objective(objective)
     objective.reset()

@@ -50,7 +50,7 @@ def find(schedule: str | Schedule) -> Schedule:
     if callable(schedule):
         return _checked(schedule)
     if schedule not in SCHEDULES:
-        raise OptionError(f"schedule has to be one of {', '.join(SCHEDULES)}, or a function, not {schedule!r}")
+        raise OptionError(f"schedule has to be one of auto, {', '.join(SCHEDULES)}, or a function, not {schedule!r}")
     return SCHEDULES[schedule]
 
 
