@@ -25,8 +25,8 @@ class Kind:
     build: from parameters and a rate of its own. scale: that rate for a learning_rate of 1, which means of all of
     them what it means of Adam. each: times the number of parameters, as the gradient of a mean is the smaller the more
     of them it is shared by. sparse: whether it takes sparse gradients; others are given them dense, at a cost of all
-    that there is instead of what a view sees. memory: how many times the parameters it keeps, beyond Adam's two. schedule:
-    of its rate, by default.
+    that there is instead of what a view sees. memory: how many times the parameters it keeps, beyond Adam's two.
+    schedule: of its rate, by default.
     """
 
     build: Callable[[list[Tensor], float], Optimizer]
