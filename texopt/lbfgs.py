@@ -18,7 +18,8 @@ class LBFGS(torch.optim.LBFGS):
 
     A step looks at the objective several times. Where one of these fails (an error, Ctrl-C), parameters and memory are
     again what they were before the step. The first step, which knows no curvature yet, is of one iteration, and begins
-    with a move that the mean over any number of values notices.
+    with a move that the mean over any number of values notices. Its products are torch's, whose last digits depend on
+    the number of threads, and so does what it finds; on one number of them it is the same bit for bit.
 
     Liu & Nocedal, "On the Limited Memory BFGS Method for Large Scale Optimization", Mathematical Programming 45, 1989.
 
