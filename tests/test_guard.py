@@ -100,8 +100,8 @@ def test_the_learning_rate_is_halved_after_three_in_a_row() -> None:
     rates = []
     for number, good in enumerate(losses):
         value.grad = torch.ones(1)
-        guard.step(number + 1, 0.1, torch.tensor(1.0 if good else float("nan")), [value])
-        rates.append(guard.adam.param_groups[0]["lr"])
+        guard.step(number + 1, 0.1, torch.tensor(1.0 if good else float("nan")), [value], pytest.fail)
+        rates.append(guard.optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([0.1] * 7 + [0.05] * 4 + [0.025] * 3 + [0.0125], rel=1e-6)
     assert guard.skipped == losses.count(0)
     other = Guard(Adam([value], 0.1))

@@ -12,7 +12,8 @@ import texopt
 from texopt import DependencyError, FeatureExtractor, Mesh, OptionError, PixelTexture, Step, View
 from texopt.backgrounds import Background, plain, random_color, smooth_noise
 from texopt.images import to_image
-from texopt.loop import learning_rate_at, resolve_device
+from texopt.loop import resolve_device
+from texopt.schedules import warmup_cosine
 from texopt.transforms import Transform, compose, jitter, robust, rotate, scale
 
 
@@ -133,7 +134,7 @@ def test_a_device_that_is_not_there(name: str) -> None:
 
 
 def test_learning_rate_rises_then_falls() -> None:
-    rates = [learning_rate_at(step, 100) for step in range(100)]
+    rates = [warmup_cosine(step, 100) for step in range(100)]
     top = rates.index(max(rates))
     assert 5 <= top <= 15
     assert all(a < b for a, b in itertools.pairwise(rates[: top + 1]))

@@ -57,17 +57,6 @@ class Adam(torch.optim.Adam):
         fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
         super().__init__(parameters, lr=rate, betas=BETAS, eps=EPSILON, fused=fused)
 
-    def state_dict(self) -> dict[str, Any]:  # type: ignore[override]
-        """The moments, a mapping for each parameter. (torch's own makes counters floats when they are loaded.)"""
-        return {"state": [dict(self.state[one]) for group in self.param_groups for one in group["params"]]}
-
-    def load_state_dict(self, state_dict: Any) -> None:
-        parameters = [one for group in self.param_groups for one in group["params"]]
-        for parameter, state in zip(parameters, state_dict["state"], strict=True):
-            for name, value in state.items():
-                on_cpu = name == "step" and parameter.device.type == "cpu"
-                self.state[parameter][name] = value if on_cpu else value.to(parameter.device)
-
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:

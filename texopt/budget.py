@@ -29,6 +29,7 @@ from texopt.features.extractor import FeatureExtractor
 from texopt.maps import areas
 from texopt.memory import give_back
 from texopt.mesh import Mesh, power_of_two
+from texopt.optimizers import KINDS
 from texopt.seams import POINTS
 from texopt.texture.pyramid import BASE
 
@@ -44,6 +45,7 @@ SMALL = 25 * MB  # of a step: cameras, seams, Gram matrices
 # decoding, mip levels and Adam
 PARAMETERS = {"pyramid": 32, "fourier": 45, "pixel": 24}
 DENSE_STEP = {"pyramid": 110, "fourier": 98, "pixel": 98}
+LEVELS = 4 / 3  # texels of a pyramid, in those of its finest level
 BAKE = {"pyramid": 12, "fourier": 55, "pixel": 12}
 DETAIL_ROWS = 0.9  # bytes a texel: counters of Adam, and the index of a gradient's rows
 ORIGINAL = 16  # bytes a texel of an original texture with its mip levels
@@ -182,8 +184,9 @@ def estimate(config: RunConfig, shape: Shape, network: Activations, process: int
         detail = sum(TEXEL * (square - min(square, BASE**2)) * 4 / 3 for square in squares)
     noisy = not isinstance(config, StyleConfig) or config.start == "noise"
     fine = not isinstance(config, StyleConfig) or starts_fine(config)
+    optimizer = KINDS[config.optimizer]
     if detail:
-        touched = detail if fine else min(shape.touched(config), detail)
+        touched = detail if fine or not optimizer.sparse else min(shape.touched(config), detail)
     pixels = config.view_size**2 * config.views_per_step
     bits = config.bits if listed(config.format) != ("glb",) else 8
     image = TEXEL * texels
@@ -193,7 +196,8 @@ def estimate(config: RunConfig, shape: Shape, network: Activations, process: int
         "starting": {"seams": SEAMS * triangles, "start": start},
         "stepping": {
             "originals": ORIGINAL * shape.originals,
-            "optimiser": DENSE_STEP[kind] * whole + 2 * touched + DETAIL_ROWS * detail / TEXEL,
+            "optimiser": DENSE_STEP[kind] * whole + 2 * touched + DETAIL_ROWS * detail / TEXEL
+            + (0 if optimizer.sparse else detail) + optimizer.memory * (LEVELS * TEXEL * whole + detail),
             "network": pixels * (SAVED * network.saved + KEPT * network.kept),
             "drawing": SMALL + pixels * DRAWING + triangles * (SCENE + VIEW * config.views_per_step),
         },

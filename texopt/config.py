@@ -27,7 +27,13 @@ class LoopConfig:
     views_per_step: int = 1
     """Renderings a step."""
     learning_rate: float = 0.05
-    """Of Adam, at its highest."""
+    """About how far values move in a step, at its highest."""
+    optimizer: Literal["adam", "adamw", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", "lbfgs"] = "adam"
+    """What takes the steps. A learning rate means the same to all of them, about; lbfgs is for whole images."""
+    schedule: Literal["auto", "warmup-cosine", "constant", "linear", "exponential", "staircase"] = "auto"
+    """How the learning rate changes in the course of the run. auto: warmup-cosine, but constant for lbfgs."""
+    clip: float | None = None
+    """The most that the norm of all gradients may be. Default: anything."""
     backbone: str = "efficientnet_lite0"
     """The pretrained network; `texopt backbones` lists them."""
     weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -120,7 +126,7 @@ class StyleConfig(RunConfig):
     steps: int = 450
     """Steps of gradient descent."""
     learning_rate: float = 0.035
-    """Of Adam, at its highest."""
+    """About how far values move in a step, at its highest."""
     distance: tuple[float, float] = (0.6, 0.8)
     """Range of the camera's distance; 1 is where the bounding sphere fills the view."""
     content_weight: float | None = None

@@ -1,9 +1,8 @@
-"""The loop: random views, objective, gradient to the texture, Adam."""
+"""The loop: random views, objective, gradient to the texture, a step of the optimiser."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,10 +10,11 @@ from functools import partial
 import torch
 from torch import Generator, Tensor
 
-from texopt import distributed
+from texopt import distributed, optimizers, schedules
 from texopt.backgrounds import Background, smooth_noise
 from texopt.cameras import Cameras, Sampler, sample_sphere
 from texopt.checkpoint import Checkpoint
+from texopt.clipping import check_clip, clip_gradients
 from texopt.errors import DependencyError, OptionError, RankError
 from texopt.features.backbones import DEFAULT, load_backbone
 from texopt.features.extractor import Activations, FeatureExtractor
@@ -25,6 +25,7 @@ from texopt.regions import Regions
 from texopt.render import Fragments, Scene, View, composite, to_device
 from texopt.result import Result
 from texopt.run import Run, Step, Terms
+from texopt.schedules import Schedule
 from texopt.seams import Seams
 from texopt.texture.maps import Surface, Texture
 from texopt.transforms import Transform
@@ -49,16 +50,13 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def learning_rate_at(step: int, steps: int) -> float:
-    """Factor of the learning rate: up over the first tenth steps, then down along a cosine to a tenth."""
-    warm = min(1.0, (step + 1) / min(10, steps))
-    return warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
-
-
 Size = int | tuple[int, int]  # pixels a side, or (height, width)
 
 
-def check_options(steps: int, view_size: Size, views_per_step: int, learning_rate: float, seed: int = 0) -> None:
+def check_options(
+    steps: int, view_size: Size, views_per_step: int, learning_rate: float, seed: int = 0, optimizer: str = "adam",
+    clip: float | None = None,
+) -> None:  # fmt: skip
     """OptionError where one of these arguments of `optimize` is outside of what it can be."""
     for name, value, most in (("steps", steps, 1_000_000), ("views_per_step", views_per_step, 256)):
         if not 1 <= value <= most:
@@ -71,6 +69,8 @@ def check_options(steps: int, view_size: Size, views_per_step: int, learning_rat
         raise OptionError(f"learning_rate has to be above 0 and below 100, not {learning_rate}")
     if not 0 <= seed < 2**63:
         raise OptionError(f"seed has to be between 0 and {2**63 - 1}, not {seed}")
+    optimizers.check(optimizer)
+    check_clip(clip)
 
 
 def sides(size: Size) -> tuple[int, int]:
@@ -113,7 +113,8 @@ def _fewer(count: int, device: torch.device) -> int:
 
 def optimize(
     mesh: Mesh, texture: Texture | Sequence[Texture], objective: Objective | Loss, *, steps: int = 300,
-    view_size: Size = 384, views_per_step: int = 1, learning_rate: float = 0.05, cameras: Sampler | None = None,
+    view_size: Size = 384, views_per_step: int = 1, learning_rate: float = 0.05, optimizer: str = "adam",
+    schedule: str | Schedule = "auto", clip: float | None = None, cameras: Sampler | None = None,
     background: Background | None = None, transform: Transform | None = None,
     backbone: str | FeatureExtractor = DEFAULT, seed: int = 0, device: str = "auto", raster: str = "auto",
     on_step: Callable[[Step], None] | None = None, checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
@@ -128,7 +129,13 @@ def optimize(
         steps: of gradient descent.
         view_size: pixels a side of a rendering, or its (height, width); multiples of 32.
         views_per_step: renderings a step; under torchrun they are divided over the processes (texopt.distributed).
-        learning_rate: of Adam, at its highest; see learning_rate_at.
+        learning_rate: at its highest, as of Adam: about how far values move in a step. Other optimisers take a rate of
+            their own for it, see texopt.optimizers.
+        optimizer: "adam", "adamw", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", or "lbfgs", which looks at the
+            views of a step about five times, and is for views that stay the same: images as a whole.
+        schedule: of the learning rate: "warmup-cosine", "constant", "linear", "exponential", "staircase", a function
+            (step, steps) -> factor, or "auto": warmup-cosine, but constant for lbfgs.
+        clip: the most that the norm of all gradients may be; by default it may be anything.
         cameras: a sampler; by default sample_sphere(), from all around.
         background: behind the object, a new one every step; by default smooth_noise().
         transform: of the rendered views before the objective sees them, see texopt.transforms; none by default.
@@ -147,9 +154,11 @@ def optimize(
     Raises:
         TexoptError: an option that cannot be, weights that are missing, an objective that is no scalar or never finite.
     """
-    check_options(steps, view_size, views_per_step, learning_rate, seed)
+    check_options(steps, view_size, views_per_step, learning_rate, seed, optimizer, clip)
     height, width = sides(view_size)
     distributed.own(views_per_step)  # says what cannot be
+    schedule = optimizers.KINDS[optimizer].schedule if schedule == "auto" else schedule
+    factor = schedules.find(schedule)
     objective = as_objective(objective)
     objective.reset()
     target = resolve_device(device)
@@ -165,11 +174,13 @@ def optimize(
     run = Run(
         {
             "steps": steps, "view_size": height if height == width else [height, width],
-            "learning_rate": learning_rate, "seed": seed,
+            "learning_rate": learning_rate, "optimizer": optimizer, "schedule": schedules.name_of(schedule),
+            "clip": clip, "seed": seed,
         },
         surface.textures, objective, generator, mean_scales(sample_cameras), checkpoint,
     )  # fmt: skip
     parameters = list(surface.textures.parameters())
+    rate = optimizers.own_rate(optimizer, learning_rate, parameters)
 
     def look(number: int, count: int) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of new views, `count` over all ranks, and its terms."""
@@ -192,16 +203,29 @@ def optimize(
             before, mask, alpha = before.detach(), mask.detach(), rest[0] if rest else None
         loss, values = objective(
             View(
-                image, mask, before, Activations(extractor, image, run.layers),
-                Activations(extractor, before, run.original_layers, False), extractor, points,
-                scale,
-                number, steps, shot.zoom, partial(_region, regions, fragments, move),
-                shot.frame.to(target), shot.frames, mask if alpha is None else alpha,
+                image=image, mask=mask, original=before, features=Activations(extractor, image, run.layers),
+                original_features=Activations(extractor, before, run.original_layers, False), extractor=extractor,
+                seams=points, scale=scale, step=number, steps=steps, zoom=shot.zoom,
+                regions=partial(_region, regions, fragments, move), frame=shot.frame.to(target), frames=shot.frames,
+                alpha=mask if alpha is None else alpha,
             )
         )  # fmt: skip
         if not loss.requires_grad:
             raise OptionError("the objective does not depend on the texture; make it of view.image or view.features")
         return loss, values | {"loss": loss}
+
+    def gradient(number: int, count: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """As look; every parameter has its gradient then."""
+        run.optimizer.zero_grad(set_to_none=True)
+        loss, terms = look(number, count)
+        loss.backward()
+        distributed.average_gradients(parameters)
+        if clip is not None:
+            clip_gradients(parameters, clip)
+        return loss, terms
+
+    def again(number: int, count: int) -> Tensor:
+        return run.again(lambda: gradient(number, count)[0])
 
     count, interrupted = views_per_step, False
     stop = distributed.Stop()
@@ -213,17 +237,16 @@ def optimize(
             if run.guard.hopeless:
                 log.warning("the loss or its gradient stays infinite or NaN; the run ends with what it has")
                 raise KeyboardInterrupt
-            run.adam.zero_grad(set_to_none=True)
             try:
-                loss, terms = look(number, count)
-                loss.backward()
+                loss, terms = gradient(number, count)
             except torch.OutOfMemoryError:
                 count = _fewer(count, target)
                 run.rewind()
                 continue
-            distributed.average_gradients(parameters)
             with run.changing():
-                run.guard.step(number + 1, learning_rate * learning_rate_at(number, steps), loss, parameters)
+                run.guard.step(
+                    number + 1, rate * factor(number, steps), loss, parameters, partial(again, number, count)
+                )
                 run.history.append(Step(number + 1, steps, run.seconds(), Terms(terms)))
             if on_step is not None:
                 on_step(run.history[-1])

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
 
-from texopt import distributed
-from texopt.adam import Adam
+from texopt import distributed, optimizers
 from texopt.checkpoint import Checkpoint
 from texopt.errors import OptionError, OutputError
 from texopt.guard import Guard
 from texopt.late import Late
+from texopt.lbfgs import LBFGS
 from texopt.objectives.objective import Objective
 
 log = logging.getLogger("texopt")
+
+T = TypeVar("T")
 
 
 class Terms(Mapping[str, float]):
@@ -74,8 +77,9 @@ class Run:
         found = checkpoint.read() if checkpoint else None
         if found:
             self._load_textures(found)
-        self.adam = Adam(textures.parameters(), settings["learning_rate"])
-        self.guard = Guard(self.adam)
+        self.optimizer = optimizers.make(settings["optimizer"], textures.parameters(), settings["learning_rate"])
+        self._repeats = isinstance(self.optimizer, LBFGS)
+        self.guard = Guard(self.optimizer)
         if found:
             self._load(found)
             start = found["seconds"]
@@ -93,16 +97,38 @@ class Run:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Around the end of a step, within which the parts do not fit together."""
+        """Around the end of a step, within which the parts do not fit together, unless it is taken back."""
         self._whole = False
-        yield
+        try:
+            yield
+        except BaseException:
+            if isinstance(self.optimizer, LBFGS) and self.optimizer.taken_back:
+                self.rewind()
+                self._whole = True
+            raise
         self._between = self._now()
         self._whole = True
 
     def rewind(self) -> None:
         """Take back what a step that failed has changed."""
-        self.generator.set_state(self._between["generator"])
-        self.objective.load_state_dict(self._between["objective"])
+        self._restore(self._between)
+
+    def again(self, look: Callable[[], T]) -> T:
+        """Look once more as at the step's start, with the same random numbers; averages know only its first look."""
+        after = self._now()
+        self.rewind()
+        try:
+            return look()
+        finally:
+            self._restore(after)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(state["generator"])
+        self.objective.load_state_dict(self._own(state["objective"]))
+
+    def _own(self, state: T) -> T:
+        """A copy of an objective's state, which may change in place, where it is needed more than once."""
+        return deepcopy(state) if self._repeats else state
 
     def save_in_time(self) -> None:
         """Write a checkpoint if one is due."""
@@ -122,7 +148,7 @@ class Run:
 
     def _now(self) -> dict[str, Any]:
         return {
-            "generator": self.generator.get_state(), "objective": self.objective.state_dict(),
+            "generator": self.generator.get_state(), "objective": self._own(self.objective.state_dict()),
             "layers": sorted(self.layers), "original_layers": sorted(self.original_layers),
             "scales": dict(self.scales),
         }  # fmt: skip
@@ -131,8 +157,9 @@ class Run:
         names = list(self.history[0].terms)
         return {
             "step": self.step, "seconds": self.history[-1].seconds, "settings": self.settings,
-            "textures": self.textures.state_dict(), "adam": self.adam.state_dict(), "guard": self.guard.state_dict(),
-            "names": names, "times": torch.tensor([step.seconds for step in self.history], dtype=torch.float64),
+            "textures": self.textures.state_dict(), "optimizer": optimizers.state_of(self.optimizer),
+            "guard": self.guard.state_dict(), "names": names,
+            "times": torch.tensor([step.seconds for step in self.history], dtype=torch.float64),
             "values": torch.tensor(
                 [[step.terms[name] for name in names] for step in self.history], dtype=torch.float64
             ),
@@ -153,7 +180,7 @@ class Run:
             raise OptionError(f"{path} is of a run with other textures; delete it to start anew") from None
 
     def _load(self, state: dict[str, Any]) -> None:
-        self.adam.load_state_dict(state["adam"])
+        optimizers.load_state(self.optimizer, state["optimizer"])
         self.guard.load_state_dict(state["guard"])
         self.objective.load_state_dict(state["objective"])
         self.generator.set_state(state["generator"])

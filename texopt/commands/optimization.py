@@ -112,7 +112,10 @@ class MeshTask:
     transform: Transform | None
 
     def __init__(self, config: RunConfig, device: torch.device) -> None:
-        check_options(config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed)
+        check_options(
+            config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed, config.optimizer,
+            config.clip,
+        )  # fmt: skip
         check_outputs(config)
         check_size(config.texture_size)
         if config.max_memory:

@@ -122,7 +122,10 @@ class PictureTask:
             paintings = [load_image(path, min_size=16) for path in config.style]
         self.size = height, width = size_of(config, given)
         self.frames = config.frames if isinstance(config, (ImageConfig, InterpolateConfig)) else 1
-        check_options(config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed)
+        check_options(
+            config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed, config.optimizer,
+            config.clip,
+        )  # fmt: skip
         tileable = isinstance(config, ImageConfig) and config.tileable
         if given is not None:
             images = [given.resize((width, height), Image.Resampling.LANCZOS)] * self.frames

@@ -193,7 +193,8 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
             try:
                 result = optimize(
                     task.mesh, task.textures, task.objective, steps=config.steps, view_size=task.view_size,
-                    views_per_step=config.views_per_step, learning_rate=task.learning_rate, cameras=task.cameras,
+                    views_per_step=config.views_per_step, learning_rate=task.learning_rate,
+                    optimizer=config.optimizer, schedule=config.schedule, clip=config.clip, cameras=task.cameras,
                     background=task.background, transform=task.transform, backbone=task.extractor, seed=config.seed,
                     device=str(device), raster=config.raster, on_step=on_step, checkpoint=checkpoint,
                 )  # fmt: skip
