@@ -18,6 +18,7 @@ USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through rend
   texopt style MESH IMAGE              give a mesh the style of a painting
   texopt feature MESH TARGET           show what excites a channel (blocks.4:17) or looks like a class (tiger)
   texopt custom MESH FILE.py:FUNCTION  optimise for an objective of your own
+  texopt fit MESH CAMERAS.json         give a mesh its texture from photographs with known cameras
   texopt batch JOBS.csv|JOBS.yaml      run a table of such jobs, here or on a cluster
 
   texopt resume DIR                    go on with a run that was stopped
@@ -83,7 +84,7 @@ def _run(command: str, arguments: list[str]) -> int:
         elif "preset" in values:  # one that a file was written with by hand; a saved one has all values
             values = preset_values(values["preset"]) | values
     fields = {field.name for field in dataclasses.fields(kind)}
-    inputs = [name for name in ("mesh", "style", "target", "function") if name in fields]
+    inputs = [name for name in ("mesh", "style", "target", "function", "cameras") if name in fields]
     missing = dict.fromkeys(inputs, tyro.MISSING)
     default: Any = kind(**(missing | values)) if values else tyro.MISSING_NONPROP
     config: Any = tyro.cli(kind, args=arguments, prog=f"texopt {command}", default=default)

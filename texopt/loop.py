@@ -23,7 +23,7 @@ from texopt.mesh import Mesh
 from texopt.objectives.objective import Loss, Objective, as_objective
 from texopt.regions import Regions
 from texopt.render import Fragments, Scene, View, composite, to_device
-from texopt.result import Result
+from texopt.result import Result, all_around
 from texopt.run import Run, Step, Terms
 from texopt.seams import Seams
 from texopt.texture.maps import Surface, Texture
@@ -129,7 +129,8 @@ def optimize(
         view_size: pixels a side of a rendering, or its (height, width); multiples of 32.
         views_per_step: renderings a step; under torchrun they are divided over the processes (texopt.distributed).
         learning_rate: of Adam, at its highest; see learning_rate_at.
-        cameras: a sampler; by default sample_sphere(), from all around.
+        cameras: a sampler; by default sample_sphere(), from all around. One that does not see everything may say what
+            it sees in an attribute `looks` (texopt.result.Looks): the result has the rest filled.
         background: behind the object, a new one every step; by default smooth_noise().
         transform: of the rendered views before the objective sees them, see texopt.transforms; none by default.
         backbone: name of a pretrained network (`texopt backbones`), or a FeatureExtractor.
@@ -195,7 +196,7 @@ def optimize(
                 Activations(extractor, before, run.original_layers, False), extractor, points,
                 height * run.scales.setdefault(shot.zoom, mean_scale([shot])),
                 number, steps, shot.zoom, partial(_region, regions, fragments, move),
-                shot.frame.to(target), shot.frames, mask if alpha is None else alpha,
+                shot.frame.to(target), shot.frames, mask if alpha is None else alpha, shot,
             )
         )  # fmt: skip
         if not loss.requires_grad:
@@ -236,4 +237,6 @@ def optimize(
         run.save()
     if run.step and run.guard.skipped == run.step:
         raise OptionError("the loss or its gradient is not finite from the first step on; mend the objective")
-    return Result(mesh, texture, run.history, interrupted, run.guard.skipped)
+    return Result(
+        mesh, texture, run.history, interrupted, run.guard.skipped, getattr(sample_cameras, "looks", all_around)
+    )

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from texopt.backgrounds import Background, plain, random_color, smooth_noise
 from texopt.cameras import Sampler, close_ups, sample_sphere, with_close_ups
-from texopt.config import RunConfig, StyleConfig
+from texopt.config import FitConfig, RunConfig, StyleConfig
 from texopt.errors import OptionError
 from texopt.images import load_image
 from texopt.mesh import Mesh
@@ -34,6 +34,7 @@ BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_c
 FIRST = 2.0  # weight of content at the start, before its limit tells
 SHARP = 1024  # texels a side of a start that shall be sharp
 COLORS = 5.0  # weight of colours in the place of style
+GREY = (0.5, 0.5, 0.5)
 POINTS = 8192  # that close-ups are of
 
 
@@ -98,16 +99,17 @@ def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) ->
     return sum(parts[1:], parts[0])
 
 
+def _originals(mesh: Mesh, sizes: Sequence[int]) -> list[Tensor]:
+    return [mesh.maps[index].original_at(size, size) for index, size in zip(mesh.optimized, sizes, strict=True)]
+
+
 def _starts(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image], generator: Generator) -> list[Start]:
     sizes = mesh.map_sizes(config.texture_size)
     if config.start == "noise":
         return [None] * len(sizes)
 
-    def originals() -> list[Tensor]:
-        return [mesh.maps[index].original_at(size, size) for index, size in zip(mesh.optimized, sizes, strict=True)]
-
     if config.start == "original" or config.keep_colors:
-        return list(originals())
+        return list(_originals(mesh, sizes))
     if config.keep_strokes:  # sharp, and as even as it was
         painted = repainted(mesh, paintings, config.blend, generator, clouds=0.0, size=min(max(sizes), SHARP))
     else:
@@ -116,7 +118,7 @@ def _starts(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image], g
         return list(painted)
     return [
         torch.lerp(original, resized(image, size, size), toward(config))
-        for original, image, size in zip(originals(), painted, sizes, strict=True)
+        for original, image, size in zip(_originals(mesh, sizes), painted, sizes, strict=True)
     ]
 
 
@@ -125,7 +127,11 @@ def make_textures(
 ) -> list[Texture]:
     """One a map that is optimised, and what they start from."""
     sizes = mesh.map_sizes(config.texture_size)
-    start = _starts(config, mesh, paintings, generator) if isinstance(config, StyleConfig) else [None] * len(sizes)
+    start: list[Start] = [None] * len(sizes)
+    if isinstance(config, StyleConfig):
+        start = _starts(config, mesh, paintings, generator)
+    elif isinstance(config, FitConfig):
+        start = list(_originals(mesh, sizes)) if config.start == "original" else [GREY] * len(sizes)
     kind = TEXTURES[config.texture]
     return [kind(size, image, generator) for size, image in zip(sizes, start, strict=True)]
 

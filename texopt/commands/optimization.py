@@ -1,4 +1,4 @@
-"""texopt style, feature, custom: build the objective, run the loop with a progress bar, write the results."""
+"""texopt style, feature, custom, fit: build the objective, run the loop with a progress bar, write the results."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from texopt import budget, distributed
 from texopt.cameras import sample_sphere
 from texopt.checkpoint import NAME, Checkpoint, read
+from texopt.commands.fit import Fit
 from texopt.commands.meshes import described, load
 from texopt.config import (
     RUNS,
     CustomConfig,
     FeatureConfig,
+    FitConfig,
     ResumeConfig,
     RunConfig,
     StyleConfig,
@@ -190,7 +192,7 @@ def _divided(config: RunConfig) -> None:
 
 
 def run(command: str, config: RunConfig, resume: bool = False) -> None:
-    """Run `texopt style`, `feature` or `custom` and write DIR: model, pictures, history and configuration.
+    """Run `texopt style`, `feature`, `custom` or `fit` and write DIR: model, pictures, history and configuration.
 
     resume: go on from the checkpoint in DIR.
     """
@@ -254,12 +256,17 @@ def _run(command: str, config: RunConfig, device: torch.device, resume: bool) ->
     drawing = backends.select(config.raster, device).name
     generator = torch.Generator().manual_seed(config.seed)
     sample_sphere(distance=config.distance, elevation=config.elevation)  # says what cannot be
+    fit = Fit(config) if isinstance(config, FitConfig) else None
     extractor = load_backbone(config.backbone, config.weights, device)
     mesh = load(config)
     if device.type == "cpu":
         budget.check(config, mesh, extractor)
     sizes = mesh.map_sizes(config.texture_size)
-    objective, cameras = _objective(config, mesh, paintings), make_cameras(config, mesh)
+    if fit:
+        objective, cameras, view_size = fit.prepare(mesh, sizes)
+    else:
+        objective, cameras = _objective(config, mesh, paintings), make_cameras(config, mesh)
+        view_size = (config.view_size, config.view_size)
     textures = make_textures(config, mesh, paintings, generator)
     rate = config.learning_rate * (toward(config) if isinstance(config, StyleConfig) else 1.0)
     config.out = config.out or Path("outputs") / f"{mesh.name}_{run_name(config)}"
@@ -270,7 +277,7 @@ def _run(command: str, config: RunConfig, device: torch.device, resume: bool) ->
         precision = "bfloat16" if extractor.half_precision else "float32"
         log.info(
             "%s: %s triangles; %s; %s on %s, %s; drawing on %s", mesh.name, f"{len(mesh.faces):,}",
-            f"{config.texture} {described(mesh, sizes)}", config.backbone, device.type, precision, drawing,
+            f"{config.texture} {described(mesh, sizes)}", "no network" if fit else config.backbone, device.type, precision, drawing,
         )  # fmt: skip
         if config.texture != "pyramid" and max(sizes) > WHOLE:
             log.info(
@@ -296,7 +303,7 @@ def _run(command: str, config: RunConfig, device: torch.device, resume: bool) ->
 
             try:
                 result = optimize(
-                    mesh, textures, objective, steps=config.steps, view_size=config.view_size,
+                    mesh, textures, objective, steps=config.steps, view_size=view_size,
                     views_per_step=config.views_per_step, learning_rate=max(rate, 1e-6), cameras=cameras,
                     background=BACKGROUNDS[config.background],
                     transform=robust() if isinstance(config, FeatureConfig) else None,
@@ -315,6 +322,8 @@ def _run(command: str, config: RunConfig, device: torch.device, resume: bool) ->
     models = [config.out / f"{mesh.name}.{ending}" for ending in ("obj", "glb") if ending in listed(config.format)]
     models += texture_files(mesh, config.out / f"{mesh.name}.png").values()
     print(f"{models[0]}, and preview.png and viewer.html beside it, in {seconds:.0f} s")
+    if fit:
+        print(fit.report(result))
     if page is not None:
         page.finished([to_image(image) for image in result.images])
         try:

@@ -1,0 +1,181 @@
+"""The cameras of photographs: windows of them at their own resolution, one photograph after another."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from texopt.cameras import R2, Cameras
+from texopt.errors import MeshError, OptionError
+from texopt.mesh import Mesh
+from texopt.photos import Photo, Photos
+from texopt.render import Fragments, Scene
+
+log = logging.getLogger("texopt")
+
+SURVEY = 128  # pixels a side that it is looked for the object with
+LOOK = 512  # of a side, that it is looked for what can be seen with
+MARGIN = 0.25  # of a window's side, that more of them lie at the object's border, which else few would see
+NEAREST = 1e-3  # of the distance to the farthest point
+
+Window = tuple[float, float, float, float]  # left, top, width, height, in pixels of a photograph
+
+
+def window_size(photos: Photos, most: int) -> tuple[int, int]:
+    """(height, width) of views that hold the photographs, or windows of them: multiples of 32 up to `most`."""
+    sides = [max(photo.height for photo in photos), max(photo.width for photo in photos)]
+    height, width = (min(-(-side // 32) * 32, most) for side in sides)
+    return height, width
+
+
+def camera(photo: Photo, mesh: Mesh, window: Window) -> Cameras:
+    """The camera [1] that sees a window of a photograph, for renderings, which see the mesh in the unit sphere."""
+    center, radius = mesh.normalization(optimized=True)
+    rotation, place = photo.camera_to_world[:3, :3].T, photo.camera_to_world[:3, 3]
+    view = np.eye(4)
+    view[:3, :3], view[:3, 3] = rotation, rotation @ (center - place) / radius
+    depth = -(rotation[2] @ ((mesh.vertices[mesh.used_vertices()] - place) / radius).T)
+    far = max(1.01 * float(depth.max()), 1e-6)
+    near = max(0.99 * float(depth.min()), NEAREST * far)
+    left, top, width, height = window
+    projection = np.zeros((4, 4))
+    projection[0, 0], projection[0, 2] = 2 * photo.fx / width, 1 - 2 * (photo.cx - left) / width
+    projection[1, 1], projection[1, 2] = 2 * photo.fy / height, 2 * (photo.cy - top) / height - 1
+    projection[2, 2], projection[2, 3] = (far + near) / (near - far), 2 * far * near / (near - far)
+    projection[3, 2] = -1.0
+    return Cameras(torch.from_numpy(view)[None], torch.from_numpy(projection)[None])
+
+
+def windows(photo: Photo, cameras: Cameras) -> list[Window]:
+    """The window of a photograph that each of `camera`'s cameras sees."""
+    found = []
+    for matrix in cameras.projection.tolist():
+        width, height = 2 * photo.fx / matrix[0][0], 2 * photo.fy / matrix[1][1]
+        found.append(
+            (photo.cx - width * (1 - matrix[0][2]) / 2, photo.cy - height * (1 + matrix[1][2]) / 2, width, height)
+        )
+    return found
+
+
+def whole(photo: Photo) -> Window:
+    """The window that is all of it."""
+    return 0.0, 0.0, float(photo.width), float(photo.height)
+
+
+def shown(fragments: Fragments, mesh: Mesh) -> Tensor:
+    """bool [B,H,W]: where what is optimised of the mesh is seen."""
+    return fragments.mask & torch.isin(fragments.map_id, torch.tensor(mesh.optimized, dtype=torch.int32))
+
+
+def fineness(photos: Photos, mesh: Mesh, sizes: list[int]) -> float:
+    """Texels to a pixel's side in the photographs, the median over all that see the object: under 1 their pixels are
+    finer than texels of textures of those sizes. 1 where nothing is seen."""
+    scene, found = Scene(mesh, optimized=True), []
+    side = torch.ones(len(mesh.maps))
+    side[mesh.optimized] = torch.tensor(sizes, dtype=torch.float32)
+    for photo in photos:
+        fragments = scene.rasterize(camera(photo, mesh, whole(photo)), SURVEY)
+        seen = shown(fragments, mesh)
+        a, b, c, d = fragments.uv_da[seen].unbind(-1)
+        texels = (a * d - b * c).abs() * side[fragments.map_id[seen].long()].square()
+        found.append(texels * SURVEY**2 / (photo.width * photo.height))
+    texels = torch.cat(found)
+    return float(texels.median().sqrt()) if len(texels) else 1.0
+
+
+class PhotoCameras:
+    """A sampler that shows photograph after photograph: each as often as another, in another order every time, and of
+    those that are larger than a view, each time another window that sees the object.
+
+    Windows are of the photographs' own resolution, so that a view's pixels are theirs; `frame` says which photograph.
+    Used with optimize's view_size, which has to be `size`, and the objective `photographs`.
+
+    Args:
+        photos: with cameras in the space of the mesh file.
+        mesh: what they show.
+        size: (height, width) of views in pixels; by default what window_size makes of 512.
+
+    MeshError where none of them sees the mesh; of those that do not, if others do, it says so.
+    """
+
+    def __init__(self, photos: Photos, mesh: Mesh, size: tuple[int, int] | None = None) -> None:
+        if not len(photos):
+            raise OptionError("there are no photographs to look at")
+        self.photos, self.mesh, self.size = photos, mesh, size or window_size(photos, 512)
+        scene = Scene(mesh, optimized=True)
+        boxes = [self._box(scene, photo) for photo in photos]
+        self.seen = [index for index, box in enumerate(boxes) if box is not None]
+        blind = len(photos) - len(self.seen)
+        if not self.seen:
+            raise MeshError(
+                f"none of {len(photos)} photographs sees {mesh.name}: cameras and mesh have to be in one space, with the "
+                "same axes and scale; --up z is for cameras of a world with +Z up and a mesh with +Y up"
+            )
+        if blind:
+            first = next(photo.path.name for photo, box in zip(photos, boxes, strict=True) if box is None)
+            log.warning("%d of %d photographs do not see %s, as %s; they are left out", blind, len(photos), mesh.name, first)
+        self.cameras = [camera(photo, mesh, (0.0, 0.0, float(self.size[1]), float(self.size[0]))) for photo in photos]
+        self.ranges = [self._range(photos[index], box) for index, box in enumerate(boxes) if box is not None]
+
+    def _box(self, scene: Scene, photo: Photo) -> np.ndarray | None:
+        """Left, top, right, bottom of what is seen of the object in a photograph, in pixels; None of nothing."""
+        fragments = scene.rasterize(camera(photo, self.mesh, whole(photo)), SURVEY)
+        rows, columns = shown(fragments, self.mesh)[0].nonzero().T.numpy()
+        if not len(rows):
+            return None
+        cells = np.array([columns.min() - 1, rows.min() - 1, columns.max() + 2, rows.max() + 2]) / SURVEY
+        return cells.clip(0, 1) * [photo.width, photo.height, photo.width, photo.height]
+
+    def _range(self, photo: Photo, box: np.ndarray) -> np.ndarray:
+        """[2,3]: for x and y, between where windows begin, and the most of it that stays in the photograph."""
+        size = np.array(self.size[::-1])
+        extent, most = box[2:] - box[:2], np.maximum(np.array([photo.width, photo.height]) - size, 0)
+        roam = np.where(extent > size, extent - size + 2 * MARGIN * size, 0)
+        first = np.where(extent > size, box[:2] - MARGIN * size, box[:2] + (extent - size) / 2)
+        return np.stack([first, first + roam, most])
+
+    def __call__(self, generator: Generator, count: int, before: int = 0) -> Cameras:
+        seed = generator.initial_seed() % (1 << 62)
+        views, shots = [], []
+        for number in range(before, before + count):
+            turn, position = divmod(number, len(self.seen))
+            order = torch.randperm(len(self.seen), generator=Generator().manual_seed(seed + turn))
+            which = int(order[position])
+            index = self.seen[which]
+            offset = torch.rand(2, dtype=torch.float64, generator=Generator().manual_seed(seed + index))
+            place = ((offset + R2 * turn) % 1).numpy()
+            first, last, most = self.ranges[which]
+            left, top = (first + (last - first) * place).clip(0, most).round()
+            shot = self.cameras[index]
+            moved = shot.projection.clone()
+            moved[:, 0, 2] += 2 * left / self.size[1]
+            moved[:, 1, 2] -= 2 * top / self.size[0]
+            shots.append(index)
+            views.append(replace(shot, projection=moved))
+        return Cameras(
+            torch.cat([view.view for view in views]), torch.cat([view.projection for view in views]),
+            frame=torch.tensor(shots), frames=len(self.photos),
+        )  # fmt: skip
+
+    def centers(self) -> Iterator[tuple[int, tuple[float, float]]]:
+        """Of every photograph that sees the object, its number and left and top of the window in the middle of it."""
+        for index, (first, last, most) in zip(self.seen, self.ranges, strict=True):
+            left, top = ((first + last) / 2).clip(0, most).round()
+            yield index, (float(left), float(top))
+
+    def looks(self, scene: Scene) -> Iterator[Fragments]:
+        """What the photographs see, where their masks let it count: as texopt.result.Looks."""
+        for index in self.seen:
+            photo = self.photos[index]
+            shrink = min(1.0, LOOK / min(photo.width, photo.height))
+            height, width = (max(round(side * shrink), 1) for side in (photo.height, photo.width))
+            fragments = scene.rasterize(camera(photo, self.mesh, whole(photo)), height, width)
+            counts = torch.from_numpy(self.photos.pixels(index)[..., 3].copy()) > 127
+            rows, columns = ((torch.arange(n) + 0.5) * (m / n) for n, m in zip((height, width), counts.shape, strict=True))
+            counts = counts[rows.long()][:, columns.long()][None]
+            yield replace(fragments, mask=fragments.mask & counts)
