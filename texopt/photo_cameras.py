@@ -88,12 +88,32 @@ def fineness(photos: Photos, mesh: Mesh, sizes: list[int]) -> float:
     return float(texels.median().sqrt()) if len(texels) else 1.0
 
 
+def seen_box(photo: Photo, mesh: Mesh, scene: Scene) -> np.ndarray | None:
+    """Left, top, right, bottom of what a photograph sees of the object, in its pixels: float64 [4]; None of nothing."""
+    fragments = scene.rasterize(camera(photo, mesh, whole(photo)), SURVEY)
+    rows, columns = shown(fragments, mesh)[0].nonzero().T.numpy()
+    if not len(rows):
+        return None
+    cells = np.array([columns.min() - 1, rows.min() - 1, columns.max() + 2, rows.max() + 2]) / SURVEY
+    return np.asarray(cells.clip(0, 1) * [photo.width, photo.height, photo.width, photo.height])
+
+
+def window_places(photo: Photo, box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Where windows (height, width) of a photograph begin that see a box: [3,2], the first and the last left and top,
+    some of which reach out of it, and the last that do not."""
+    window = np.array(size[::-1])
+    extent = box[2:] - box[:2]
+    roam = np.where(extent > window, extent - window + 2 * MARGIN * window, 0)
+    first = np.where(extent > window, box[:2] - MARGIN * window, box[:2] + (extent - window) / 2)
+    return np.stack([first, first + roam, np.maximum(np.array([photo.width, photo.height]) - window, 0)])
+
+
 class PhotoCameras:
     """A sampler that shows photograph after photograph: each as often as another, in another order every time, and of
     those that are larger than a view, each time another window that sees the object.
 
     Windows are of the photographs' own resolution, so that a view's pixels are theirs; `frame` says which photograph.
-    Used with optimize's view_size, which has to be `size`, and the objective `photographs`.
+    It is for the objective `photographs`, with `size` as optimize's view_size.
 
     Args:
         photos: with cameras in the space of the mesh file.
@@ -108,65 +128,37 @@ class PhotoCameras:
             raise OptionError("there are no photographs to look at")
         self.photos, self.mesh, self.size = photos, mesh, size or window_size(photos, 512)
         scene = Scene(mesh, optimized=True)
-        boxes = [self._box(scene, photo) for photo in photos]
+        boxes = [seen_box(photo, mesh, scene) for photo in photos]
         self.seen = [index for index, box in enumerate(boxes) if box is not None]
-        blind = len(photos) - len(self.seen)
         if not self.seen:
             raise MeshError(
-                f"none of {len(photos)} photographs sees {mesh.name}: cameras and mesh have to be in one space, with the "
-                "same axes and scale; --up z is for cameras of a world with +Z up and a mesh with +Y up"
+                f"none of {len(photos)} photographs sees {mesh.name}: cameras and mesh have to be in one space, with "
+                "the same axes and scale; --up z is for cameras of a world with +Z up and a mesh with +Y up"
             )
-        if blind:
-            first = next(photo.path.name for photo, box in zip(photos, boxes, strict=True) if box is None)
-            log.warning("%d of %d photographs do not see %s, as %s; they are left out", blind, len(photos), mesh.name, first)
+        if blind := [photo.path.name for photo, box in zip(photos, boxes, strict=True) if box is None]:
+            log.warning("%s and %d more photographs do not see %s", blind[0], len(blind) - 1, mesh.name)
         self.cameras = [camera(photo, mesh, (0.0, 0.0, float(self.size[1]), float(self.size[0]))) for photo in photos]
-        self.ranges = [self._range(photos[index], box) for index, box in enumerate(boxes) if box is not None]
-
-    def _box(self, scene: Scene, photo: Photo) -> np.ndarray | None:
-        """Left, top, right, bottom of what is seen of the object in a photograph, in pixels; None of nothing."""
-        fragments = scene.rasterize(camera(photo, self.mesh, whole(photo)), SURVEY)
-        rows, columns = shown(fragments, self.mesh)[0].nonzero().T.numpy()
-        if not len(rows):
-            return None
-        cells = np.array([columns.min() - 1, rows.min() - 1, columns.max() + 2, rows.max() + 2]) / SURVEY
-        return cells.clip(0, 1) * [photo.width, photo.height, photo.width, photo.height]
-
-    def _range(self, photo: Photo, box: np.ndarray) -> np.ndarray:
-        """[2,3]: for x and y, between where windows begin, and the most of it that stays in the photograph."""
-        size = np.array(self.size[::-1])
-        extent, most = box[2:] - box[:2], np.maximum(np.array([photo.width, photo.height]) - size, 0)
-        roam = np.where(extent > size, extent - size + 2 * MARGIN * size, 0)
-        first = np.where(extent > size, box[:2] - MARGIN * size, box[:2] + (extent - size) / 2)
-        return np.stack([first, first + roam, most])
+        self.places = [
+            window_places(photo, box, self.size) for photo, box in zip(photos, boxes, strict=True) if box is not None
+        ]
 
     def __call__(self, generator: Generator, count: int, before: int = 0) -> Cameras:
         seed = generator.initial_seed() % (1 << 62)
-        views, shots = [], []
+        shots, shown = [], []
         for number in range(before, before + count):
             turn, position = divmod(number, len(self.seen))
-            order = torch.randperm(len(self.seen), generator=Generator().manual_seed(seed + turn))
-            which = int(order[position])
+            which = int(torch.randperm(len(self.seen), generator=Generator().manual_seed(seed + turn))[position])
             index = self.seen[which]
             offset = torch.rand(2, dtype=torch.float64, generator=Generator().manual_seed(seed + index))
-            place = ((offset + R2 * turn) % 1).numpy()
-            first, last, most = self.ranges[which]
-            left, top = (first + (last - first) * place).clip(0, most).round()
-            shot = self.cameras[index]
-            moved = shot.projection.clone()
-            moved[:, 0, 2] += 2 * left / self.size[1]
-            moved[:, 1, 2] -= 2 * top / self.size[0]
-            shots.append(index)
-            views.append(replace(shot, projection=moved))
-        return Cameras(
-            torch.cat([view.view for view in views]), torch.cat([view.projection for view in views]),
-            frame=torch.tensor(shots), frames=len(self.photos),
-        )  # fmt: skip
-
-    def centers(self) -> Iterator[tuple[int, tuple[float, float]]]:
-        """Of every photograph that sees the object, its number and left and top of the window in the middle of it."""
-        for index, (first, last, most) in zip(self.seen, self.ranges, strict=True):
-            left, top = ((first + last) / 2).clip(0, most).round()
-            yield index, (float(left), float(top))
+            first, last, most = self.places[which]
+            left, top = (first + (last - first) * ((offset + R2 * turn) % 1).numpy()).clip(0, most).round()
+            projection = self.cameras[index].projection.clone()
+            projection[:, 0, 2] += 2 * left / self.size[1]
+            projection[:, 1, 2] -= 2 * top / self.size[0]
+            shots.append(projection)
+            shown.append(index)
+        view = torch.cat([self.cameras[index].view for index in shown])
+        return Cameras(view, torch.cat(shots), frame=torch.tensor(shown), frames=len(self.photos))
 
     def looks(self, scene: Scene) -> Iterator[Fragments]:
         """What the photographs see, where their masks let it count: as texopt.result.Looks."""
@@ -175,7 +167,10 @@ class PhotoCameras:
             shrink = min(1.0, LOOK / min(photo.width, photo.height))
             height, width = (max(round(side * shrink), 1) for side in (photo.height, photo.width))
             fragments = scene.rasterize(camera(photo, self.mesh, whole(photo)), height, width)
-            counts = torch.from_numpy(self.photos.pixels(index)[..., 3].copy()) > 127
-            rows, columns = ((torch.arange(n) + 0.5) * (m / n) for n, m in zip((height, width), counts.shape, strict=True))
-            counts = counts[rows.long()][:, columns.long()][None]
+            mask = self.photos.pixels(index)[..., 3]
+            rows, columns = (
+                ((np.arange(drawn) + 0.5) * side / drawn).astype(int)
+                for drawn, side in zip((height, width), mask.shape, strict=True)
+            )
+            counts = torch.from_numpy(mask[np.ix_(rows, columns)] > 127)
             yield replace(fragments, mask=fragments.mask & counts)

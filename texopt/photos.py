@@ -61,7 +61,9 @@ class Photo:
         if self.mask is not None:
             mask = load_rgba(self.mask).convert("RGB").convert("L")
             if mask.size != image.size:
-                raise ImageError(f"mask {self.mask} is {_size(mask)} and its photograph {_size(image)}; make them alike")
+                raise ImageError(
+                    f"mask {self.mask} is {_size(mask)} and its photograph {_size(image)}; make them alike"
+                )
             image.putalpha(Image.fromarray(np.minimum(np.asarray(image)[..., 3], np.asarray(mask))))
         if self.reduction > 1:
             image = image.convert("RGBa").reduce(self.reduction).convert("RGBA")  # what does not count is not mixed in
@@ -71,9 +73,7 @@ class Photo:
         """The same, so many times smaller."""
         width, height = -(-self.width // factor), -(-self.height // factor)
         fx, fy, cx, cy = (value / factor for value in (self.fx, self.fy, self.cx, self.cy))
-        return replace(
-            self, width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy, reduction=self.reduction * factor
-        )
+        return replace(self, width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy, reduction=self.reduction * factor)
 
 
 def _size(image: Image.Image) -> str:
@@ -128,7 +128,8 @@ def _pixels(photo: Photo, kept: Kept) -> np.ndarray:
 
 def read_photos(path: str | os.PathLike[str], up: Literal["y", "z"] = "y") -> Photos:
     """Photographs with known cameras from a transforms.json, as instant-ngp, nerfstudio, Blender's NeRF exporters,
-    converters from COLMAP, and Metashape write it (Mildenhall et al., "NeRF", 2020; instant-ngp, docs/nerf_dataset_tips).
+    converters from COLMAP, and Metashape write it (Mildenhall et al., "NeRF", 2020, and instant-ngp's
+    docs/nerf_dataset_tips.md).
 
     Per frame, or for all: camera_angle_x, or fl_x (and fl_y), cx, cy, w, h; frames have a file_path, relative to the
     file, with or without its ending, a transform_matrix (camera to world, OpenGL: it looks along -Z, +Y is upwards),
@@ -149,7 +150,8 @@ def read_photos(path: str | os.PathLike[str], up: Literal["y", "z"] = "y") -> Ph
         place = _camera_to_world(frame.get("transform_matrix"), where)
         photo = Photo(file, mask, 1, 1, 1.0, 1.0, 0.0, 0.0, UP[up] @ place)
         height, width = _pixels(photo, kept).shape[:2]
-        photos.append(replace(photo, width=width, height=height, **_lens(frame, width, height, where, file)))
+        fx, fy, cx, cy = _lens(frame, width, height, where, file)
+        photos.append(replace(photo, width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy))
     return Photos(photos, kept)
 
 
@@ -216,7 +218,7 @@ def _number(frame: dict[str, Any], name: str, where: str) -> float | None:
     return number
 
 
-def _lens(frame: dict[str, Any], width: int, height: int, where: str, file: Path) -> dict[str, float]:
+def _lens(frame: dict[str, Any], width: int, height: int, where: str, file: Path) -> tuple[float, float, float, float]:
     """fx, fy, cx, cy in pixels."""
     numbers = {
         name: _number(frame, name, where)
@@ -250,7 +252,7 @@ def _lens(frame: dict[str, Any], width: int, height: int, where: str, file: Path
     if not fx or not fy or min(fx, fy) <= 0:
         raise OptionError(f"{where}: neither fl_x nor camera_angle_x says how wide the lens sees; add one")
     cx, cy = numbers["cx"], numbers["cy"]
-    return {"fx": fx, "fy": fy, "cx": width / 2 if cx is None else cx, "cy": height / 2 if cy is None else cy}
+    return fx, fy, width / 2 if cx is None else cx, height / 2 if cy is None else cy
 
 
 def _camera_to_world(value: Any, where: str) -> np.ndarray:

@@ -10,7 +10,7 @@ C1, C2 = 0.01**2, 0.03**2  # for values in [0,1]
 
 
 def _blurred(images: Tensor) -> Tensor:
-    """[B,C,H,W] under the window, with zeros around; sums of shifted images, whose digits no number of threads changes."""
+    """[B,C,H,W] under the window, with zeros around: as sums of shifted images, for the same digits on any threads."""
     offsets = torch.arange(WINDOW, dtype=torch.float64) - WINDOW // 2
     weights = torch.exp(-offsets.square() / (2 * SIGMA**2))
     for dim in (2, 3):
@@ -40,5 +40,6 @@ def ssim(first: Tensor, second: Tensor, mask: Tensor) -> Tensor:
     mean_x, mean_y, square_x, square_y, product = (sums[:, :-1] / sums[:, -1:].clamp(min=1e-8)).split(channels, 1)
     variance_x, variance_y, covariance = square_x - mean_x**2, square_y - mean_y**2, product - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
-    structure: Tensor = (2 * covariance + C2) / (variance_x + variance_y + C2)
-    return luminance * structure
+    structure = (2 * covariance + C2) / (variance_x + variance_y + C2)
+    found: Tensor = luminance * structure
+    return found

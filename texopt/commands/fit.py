@@ -50,7 +50,7 @@ class Fit:
 
         def told(photos: Photos) -> str:
             found: Sequence[float] = photo_psnr(result.mesh, result.images, photos, self.config.exposure)
-            return f"{sum(found) / max(len(found), 1):.1f} dB over {len(found)} photographs"
+            return f"{sum(found) / len(found):.1f} dB over {len(found)} photographs" if found else "of no photograph"
 
         line = f"PSNR {told(self.photos)}"
         return f"{line}, {told(self.held_out)} that were held out" if len(self.held_out) else line

@@ -277,7 +277,8 @@ def _run(command: str, config: RunConfig, device: torch.device, resume: bool) ->
         precision = "bfloat16" if extractor.half_precision else "float32"
         log.info(
             "%s: %s triangles; %s; %s on %s, %s; drawing on %s", mesh.name, f"{len(mesh.faces):,}",
-            f"{config.texture} {described(mesh, sizes)}", "no network" if fit else config.backbone, device.type, precision, drawing,
+            f"{config.texture} {described(mesh, sizes)}", "no network" if fit else config.backbone,
+            device.type, precision, drawing,
         )  # fmt: skip
         if config.texture != "pyramid" and max(sizes) > WHOLE:
             log.info(

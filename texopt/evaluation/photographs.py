@@ -10,7 +10,7 @@ from torch import Tensor
 
 from texopt.mesh import Mesh
 from texopt.objectives.photographs import cut, inner, moments
-from texopt.photo_cameras import PhotoCameras, camera, shown, window_size
+from texopt.photo_cameras import camera, seen_box, shown, window_places, window_size
 from texopt.photos import Photos
 from texopt.render import Mipmapped, Scene, look_up
 
@@ -31,10 +31,15 @@ def photo_psnr(mesh: Mesh, images: Sequence[Tensor], photos: Photos, exposure: b
     looks = [Mipmapped.of(image, scene.backend) for image in images]
     found = []
     height, width = window_size(photos, LARGEST)
-    for index, (left, top) in PhotoCameras(photos, mesh, (height, width)).centers():
+    for index, photo in enumerate(photos):
+        box = seen_box(photo, mesh, scene)
+        if box is None:
+            continue
+        first, last, most = window_places(photo, box, (height, width))
+        left, top = ((first + last) / 2).clip(0, most).round().tolist()
         window = (left, top, float(width), float(height))
         goal, counts = (part[None] for part in cut(photos, index, window, height, width))
-        fragments = scene.rasterize(camera(photos[index], mesh, window), height, width)
+        fragments = scene.rasterize(camera(photo, mesh, window), height, width)
         weight = inner(shown(fragments, mesh)[:, None].float()) * counts
         product, square, goal_square = moments(look_up(looks, fragments), goal, weight)[0]
         gain = product / square.clamp(min=1e-12) if exposure else torch.ones(3, dtype=torch.float64)
