@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from texopt.cameras import R2, Cameras
@@ -70,6 +71,11 @@ def whole(photo: Photo) -> Window:
 def shown(fragments: Fragments, mesh: Mesh) -> Tensor:
     """bool [B,H,W]: where what is optimised of the mesh is seen."""
     return fragments.mask & torch.isin(fragments.map_id, torch.tensor(mesh.optimized, dtype=torch.int32))
+
+
+def inner(mask: Tensor) -> Tensor:
+    """[B,1,H,W] without pixels at its border, which in a photograph are a mixture with what is behind."""
+    return -F.max_pool2d(-mask, 3, 1, 1)
 
 
 def fineness(photos: Photos, mesh: Mesh, sizes: list[int]) -> float:
@@ -173,4 +179,4 @@ class PhotoCameras:
                 for drawn, side in zip((height, width), mask.shape, strict=True)
             )
             counts = torch.from_numpy(mask[np.ix_(rows, columns)] > 127)
-            yield replace(fragments, mask=fragments.mask & counts)
+            yield replace(fragments, mask=(inner(fragments.mask[:, None].float())[:, 0] > 0) & counts)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from texopt.mesh import Mesh
-from texopt.objectives.photographs import cut, inner, moments
-from texopt.photo_cameras import camera, seen_box, shown, window_places, window_size
+from texopt.objectives.photographs import cut, moments
+from texopt.photo_cameras import camera, inner, seen_box, shown, window_places, window_size
 from texopt.photos import Photos
 from texopt.render import Mipmapped, Scene, look_up
 

@@ -6,13 +6,12 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from texopt import distributed
 from texopt.errors import OptionError
 from texopt.objectives.objective import Objective, objective
-from texopt.photo_cameras import Window, windows
+from texopt.photo_cameras import Window, inner, windows
 from texopt.photos import Photos
 from texopt.render import View
 from texopt.ssim import ssim
@@ -42,11 +41,6 @@ def cut(photos: Photos, index: int, window: Window, height: int, width: int) -> 
     out[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
     values = torch.from_numpy(out).permute(2, 0, 1)
     return values[:3] / 255.0, (values[3:] > 127).float()
-
-
-def inner(mask: Tensor) -> Tensor:
-    """[B,1,H,W] without pixels at its border, which in a photograph are a mixture with what is behind."""
-    return -F.max_pool2d(-mask, 3, 1, 1)
 
 
 def moments(image: Tensor, goal: Tensor, weight: Tensor) -> Tensor:
