@@ -287,7 +287,8 @@ def bad(studio: Path, tmp_path: Path, change: str) -> list[str]:
     ("change", "message"),
     [
         ("missing", "frame 4: image"), ("json", "no JSON"), ("far", "none of 16 photographs sees cube"),
-        ("truncated", "cannot be read"), ("--hold-out 1", "hold_out has to be"), ("--hold-out 17", "hold_out has to be"),
+        ("truncated", "cannot be read"), ("--hold-out 1", "hold_out has to be"),
+        ("--hold-out 17", "hold_out has to be"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_in_a_line(
