@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 from texopt.cameras import Sampler
 from texopt.config import FitConfig
@@ -17,6 +16,7 @@ from texopt.result import Result
 log = logging.getLogger("texopt")
 
 SEAM = 0.1  # weight of equal colours on both sides of seams, which photographs see only as well as they are sharp
+POOR = 18.0  # dB, under which cameras and mesh hardly fit together
 
 
 class Fit:
@@ -49,8 +49,16 @@ class Fit:
         from texopt.evaluation.photographs import photo_psnr
 
         def told(photos: Photos) -> str:
-            found: Sequence[float] = photo_psnr(result.mesh, result.images, photos, self.config.exposure)
-            return f"{sum(found) / len(found):.1f} dB over {len(found)} photographs" if found else "of no photograph"
+            found = photo_psnr(result.mesh, result.images, photos, self.config.exposure)
+            if not found:
+                return "of no photograph"
+            mean = sum(found) / len(found)
+            if mean < POOR and not result.interrupted:
+                log.warning(
+                    "photographs and mesh hardly fit together (%.1f dB); check that cameras and mesh are in one space "
+                    "(--up z), and --steps", mean,
+                )  # fmt: skip
+            return f"{mean:.1f} dB over {len(found)} photographs"
 
         line = f"PSNR {told(self.photos)}"
         return f"{line}, {told(self.held_out)} that were held out" if len(self.held_out) else line
