@@ -128,6 +128,29 @@ def test_a_window_may_reach_out_of_the_photograph(folder: Path) -> None:
         cut(photos, 0, (0.0, 0.0, 80.0, 60.0), 32, 32)
 
 
+def test_a_larger_window_is_of_blocks_of_pixels(folder: Path) -> None:
+    photos = one(folder)
+    goal, counts = cut(photos, 0, (4.0, 8.0, 64.0, 64.0), 16, 16)
+    assert counts[0, :13].all()  # the photograph ends after 52 rows more
+    assert not counts[0, 13:].any()
+    expected = photos.pixels(0)[8:12, 8:12, :3].mean((0, 1)) / 255
+    np.testing.assert_allclose(goal[:, 0, 1].numpy(), expected, atol=0.003)
+
+
+def test_windows_of_all_resolutions_come_in_turn_the_coarsest_first(folder: Path) -> None:
+    Image.new("RGB", (640, 480)).save(folder / "images" / "large.png")
+    photos = one(folder, {"file_path": "images/large"}, fl_x=640)
+    mesh = shifted_cube()
+    cameras = PhotoCameras(photos, mesh, (128, 96))
+    found = windows(photos[0], cameras(Generator().manual_seed(0), 9))
+    assert [round(width) for _, _, width, _ in found] == [384, 192, 96] * 3
+    assert [round(height) for _, _, _, height in found] == [512, 256, 128] * 3
+    box = np.array([bound(photos[0].project(mesh.vertices), 0) for bound in (np.min, np.max)])
+    left, top, width, height = found[0]
+    assert (box[0] >= [left, top]).all()
+    assert (box[1] <= [left + width, top + height]).all()
+
+
 def test_every_photograph_is_shown_as_often_as_another_each_time_in_another_order(folder: Path) -> None:
     frames = [{"file_path": "images/a", "transform_matrix": turned(seed).tolist()} for seed in range(7)]
     photos = read_photos(write_json(folder / "t.json", frames, fl_x=150))
@@ -142,10 +165,11 @@ def test_every_photograph_is_shown_as_often_as_another_each_time_in_another_orde
     assert torch.equal(later.projection, shown.projection[33:38])
     for index, row in zip(shown.frame.tolist(), range(70), strict=False):
         left, top, width, height = windows(photos[index], shown[row : row + 1])[0]
-        assert (width, height) == pytest.approx((32, 32))
+        assert width == pytest.approx(height)
+        assert round(width) in (32, 64)
         assert (round(left), round(top)) == pytest.approx((left, top), abs=1e-6)
-        assert 0 <= round(left) <= WIDTH - 32
-        assert 0 <= round(top) <= HEIGHT - 32
+        assert 0 <= round(left) <= max(WIDTH - round(width), 0)
+        assert 0 <= round(top) <= max(HEIGHT - round(height), 0)
     assert len({tuple(matrix[0].flatten().tolist()) for matrix in shown.projection.split(1)}) > 50
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -44,13 +45,20 @@ def camera(photo: Photo, mesh: Mesh, window: Window) -> Cameras:
     depth = -(rotation[2] @ ((mesh.vertices[mesh.used_vertices()] - place) / radius).T)
     far = max(1.01 * float(depth.max()), 1e-6)
     near = max(0.99 * float(depth.min()), NEAREST * far)
-    left, top, width, height = window
     projection = np.zeros((4, 4))
-    projection[0, 0], projection[0, 2] = 2 * photo.fx / width, 1 - 2 * (photo.cx - left) / width
-    projection[1, 1], projection[1, 2] = 2 * photo.fy / height, 2 * (photo.cy - top) / height - 1
+    projection[:2] = _lens(photo, window)
     projection[2, 2], projection[2, 3] = (far + near) / (near - far), 2 * far * near / (near - far)
     projection[3, 2] = -1.0
     return Cameras(torch.from_numpy(view)[None], torch.from_numpy(projection)[None])
+
+
+def _lens(photo: Photo, window: Window) -> list[list[float]]:
+    """The first two rows of a projection matrix."""
+    left, top, width, height = window
+    return [
+        [2 * photo.fx / width, 0.0, 1 - 2 * (photo.cx - left) / width, 0.0],
+        [0.0, 2 * photo.fy / height, 2 * (photo.cy - top) / height - 1, 0.0],
+    ]
 
 
 def windows(photo: Photo, cameras: Cameras) -> list[Window]:
@@ -119,7 +127,9 @@ class PhotoCameras:
     """A sampler that shows photograph after photograph: each as often as another, in another order every time, and of
     those that are larger than a view, each time another window that sees the object.
 
-    Windows are of the photographs' own resolution, so that a view's pixels are theirs; `frame` says which photograph.
+    Windows are of the photographs' own resolution, so that a view's pixels are theirs, and in turn, where those are too
+    small for the whole object, of a half of it, a quarter, ...: until it fits, and that first, as few windows would
+    otherwise agree on what is larger than they. `frame` says which photograph.
     It is for the objective `photographs`, with `size` as optimize's view_size.
 
     Args:
@@ -144,10 +154,14 @@ class PhotoCameras:
             )
         if blind := [photo.path.name for photo, box in zip(photos, boxes, strict=True) if box is None]:
             log.warning("%s and %d more photographs do not see %s", blind[0], len(blind) - 1, mesh.name)
-        self.cameras = [camera(photo, mesh, (0.0, 0.0, float(self.size[1]), float(self.size[0]))) for photo in photos]
-        self.places = [
-            window_places(photo, box, self.size) for photo, box in zip(photos, boxes, strict=True) if box is not None
-        ]
+        self.cameras = [camera(photo, mesh, whole(photo)) for photo in photos]
+        self.places = [self._places(photo, box) for photo, box in zip(photos, boxes, strict=True) if box is not None]
+
+    def _places(self, photo: Photo, box: np.ndarray) -> list[np.ndarray]:
+        """window_places of windows at the photograph's own resolution, at half of it, ..., until the box fits."""
+        levels = math.ceil(math.log2(max(1.0, *((box[2:] - box[:2]) / self.size[::-1]))))
+        height, width = self.size
+        return [window_places(photo, box, (height << level, width << level)) for level in range(levels + 1)]
 
     def __call__(self, generator: Generator, count: int, before: int = 0) -> Cameras:
         seed = generator.initial_seed() % (1 << 62)
@@ -157,11 +171,12 @@ class PhotoCameras:
             which = int(torch.randperm(len(self.seen), generator=Generator().manual_seed(seed + turn))[position])
             index = self.seen[which]
             offset = torch.rand(2, dtype=torch.float64, generator=Generator().manual_seed(seed + index))
-            first, last, most = self.places[which]
+            level = -(turn + 1) % len(self.places[which])  # the coarsest first
+            first, last, most = self.places[which][level]
             left, top = (first + (last - first) * ((offset + R2 * turn) % 1).numpy()).clip(0, most).round()
+            window = (float(left), float(top), float(self.size[1] << level), float(self.size[0] << level))
             projection = self.cameras[index].projection.clone()
-            projection[:, 0, 2] += 2 * left / self.size[1]
-            projection[:, 1, 2] -= 2 * top / self.size[0]
+            projection[0, :2] = torch.tensor(_lens(self.photos[index], window), dtype=torch.float64)
             shots.append(projection)
             shown.append(index)
         view = torch.cat([self.cameras[index].view for index in shown])

@@ -65,15 +65,20 @@ class Photo:
                     f"mask {self.mask} is {_size(mask)} and its photograph {_size(image)}; make them alike"
                 )
             image.putalpha(Image.fromarray(np.minimum(np.asarray(image)[..., 3], np.asarray(mask))))
-        if self.reduction > 1:
-            image = image.convert("RGBa").reduce(self.reduction).convert("RGBA")  # what does not count is not mixed in
-        return np.asarray(image)
+        return smaller(np.asarray(image), self.reduction)
 
     def reduced(self, factor: int) -> Photo:
         """The same, so many times smaller."""
         width, height = -(-self.width // factor), -(-self.height // factor)
         fx, fy, cx, cy = (value / factor for value in (self.fx, self.fy, self.cx, self.cy))
         return replace(self, width=width, height=height, fx=fx, fy=fy, cx=cx, cy=cy, reduction=self.reduction * factor)
+
+
+def smaller(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """uint8 [h,w,4]: means of blocks of pixels, in which those that do not count have no part."""
+    if factor == 1:
+        return pixels
+    return np.array(Image.fromarray(pixels).convert("RGBa").reduce(factor).convert("RGBA"))
 
 
 def _size(image: Image.Image) -> str:

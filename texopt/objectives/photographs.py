@@ -12,7 +12,7 @@ from texopt import distributed
 from texopt.errors import OptionError
 from texopt.objectives.objective import Objective, objective
 from texopt.photo_cameras import Window, inner, windows
-from texopt.photos import Photos
+from texopt.photos import Photos, smaller
 from texopt.render import View
 from texopt.ssim import ssim
 
@@ -26,20 +26,21 @@ FEW = 1 / 16  # of a view's pixels; where fewer are of the object, each does not
 def cut(photos: Photos, index: int, window: Window, height: int, width: int) -> tuple[Tensor, Tensor]:
     """A window of a photograph: float32 [3,height,width] in [0,1], and [1,height,width], 1 where it counts and else 0.
 
-    OptionError where the window is not of whole pixels, height x width of them.
+    Where the window is larger, a whole number of times, they are means of blocks of pixels; OptionError where it is so
+    by another factor.
     """
-    left, top = round(window[0]), round(window[1])
-    off = np.abs(np.array(window) - [left, top, width, height]).max()
-    if off > 0.01:
+    left, top, factor = round(window[0]), round(window[1]), max(round(window[2] / width), 1)
+    rows, columns = factor * height, factor * width
+    if np.abs(np.array(window) - [left, top, columns, rows]).max() > 0.01:
         raise OptionError(
             f"views of photographs have to be of their pixels: {window[2]:g}x{window[3]:g} of them are seen in "
             f"{width}x{height}; take texopt.PhotoCameras and view_size=cameras.size"
         )
-    pixels = photos.pixels(index)[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
-    out = np.zeros((height, width, 4), np.uint8)
+    pixels = photos.pixels(index)[max(top, 0) : max(top + rows, 0), max(left, 0) : max(left + columns, 0)]
+    out = np.zeros((rows, columns, 4), np.uint8)
     y, x = max(-top, 0), max(-left, 0)
     out[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
-    values = torch.from_numpy(out).permute(2, 0, 1)
+    values = torch.from_numpy(smaller(out, factor)).permute(2, 0, 1)
     return values[:3] / 255.0, (values[3:] > 127).float()
 
 
