@@ -84,8 +84,8 @@ def count_activations(extractor: FeatureExtractor, side: int = 128) -> Activatio
             saved[values.untyped_storage().data_ptr()] = values.untyped_storage().nbytes()
         return values
 
-    device = next(extractor.parameters()).device
-    image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
+    image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    image = image.to(extractor.mean.device).requires_grad_()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda values: values):
         found = extractor(image, layers or None)
     kept = sum(values.numel() * 4 for values in found.values())

@@ -20,6 +20,7 @@ USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through rend
   texopt custom MESH FILE.py:FUNCTION  optimise for an objective of your own
   texopt image ...                     make an image: of a channel or class, in a painting's style, a tile, a dream
   texopt interpolate TARGET TARGET     images from one to another, and a GIF
+  texopt fit MESH CAMERAS.json         give a mesh its texture from photographs with known cameras
   texopt batch JOBS.csv|JOBS.yaml      run a table of such jobs, here or on a cluster
 
   texopt resume DIR                    go on with a run that was stopped

@@ -162,6 +162,35 @@ class CustomConfig(RunConfig):
 
 
 @dataclass(kw_only=True)
+class FitConfig(RunConfig):
+    """Give a mesh its texture from photographs with known cameras. Colours are as photographed: light stays in them."""
+
+    cameras: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAMERAS.json")]
+    """transforms.json, as NeRF programs, Blender's exporters and Metashape write it, in the mesh's coordinates."""
+    up: Literal["y", "z"] = "y"
+    """Axis that is up for the cameras: z turns their world to a mesh with +Y up, as Blender exports the two."""
+    hold_out: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Leave every Nth photograph out, and say how well it is predicted."""
+    loss: Literal["l1", "l2", "ssim"] = "l1"
+    """How photographs are compared: mean absolute or squared distance, or structural similarity."""
+    exposure: bool = True
+    """Find how photographs differ in exposure and white balance."""
+    start: Literal["grey", "original"] = "grey"
+    """What the texture starts from. What no photograph sees is filled from around it."""
+    steps: int = 400
+    """Steps of gradient descent."""
+    view_size: int = 512
+    """Pixels a side, at most, of the windows of photographs that are compared, a multiple of 32."""
+    backbone: Annotated[str, tyro.conf.Suppress] = "none"
+    weights: Annotated[Path | None, tyro.conf.Suppress] = None
+    distance: Annotated[tuple[float, float], tyro.conf.Suppress] = (0.75, 1.0)
+    elevation: Annotated[tuple[float, float], tyro.conf.Suppress] = (-90.0, 90.0)
+    close_ups: Annotated[float, tyro.conf.Suppress] = 0.0
+    zoom: Annotated[float, tyro.conf.Suppress] = 4.0
+    background: Annotated[Literal["noise", "color", "black"], tyro.conf.Suppress] = "black"
+
+
+@dataclass(kw_only=True)
 class PictureConfig(LoopConfig):
     """What every kind of run on an image has."""
 
@@ -340,7 +369,9 @@ class BatchConfig:
     """Accelerators of a job on the cluster, also a share of one: 0.5."""
 
 
-RUNS: dict[str, type[RunConfig]] = {"style": StyleConfig, "feature": FeatureConfig, "custom": CustomConfig}
+RUNS: dict[str, type[RunConfig]] = {
+    "style": StyleConfig, "feature": FeatureConfig, "custom": CustomConfig, "fit": FitConfig,
+}  # fmt: skip
 LOOPS: dict[str, type[LoopConfig]] = {**RUNS, "image": ImageConfig, "interpolate": InterpolateConfig}
 CONFIGS: dict[str, type] = {
     **LOOPS, "resume": ResumeConfig, "batch": BatchConfig, "evaluate": EvaluateConfig, "info": InfoConfig,
@@ -374,6 +405,8 @@ def run_name(config: LoopConfig) -> str:
         starts = [config.image.stem] if config.image else []
         goals = [name for name in (target_name(config.target), target_name(config.invert)) if name]
         return "_".join([*starts, *goals, *(path.stem for path in config.style[:3])])
+    if isinstance(config, FitConfig):
+        return config.cameras.stem
     assert isinstance(config, CustomConfig)
     return config.function.rpartition(":")[2]
 

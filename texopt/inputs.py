@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from texopt.config import CustomConfig, ImageConfig, LoopConfig, RunConfig, StyleConfig, masks
+from texopt.config import CustomConfig, FitConfig, ImageConfig, LoopConfig, RunConfig, StyleConfig, masks
 
 
 def named(config: LoopConfig) -> dict[str, list[Path]]:
@@ -22,6 +22,8 @@ def named(config: LoopConfig) -> dict[str, list[Path]]:
         "mesh": [config.mesh],
         "style": list(config.style) if isinstance(config, StyleConfig) else [],
         "function": [Path(config.function.rpartition(":")[0])] if isinstance(config, CustomConfig) else [],
+        "cameras": [config.cameras] if isinstance(config, FitConfig) else [],
+        "photographs": _photographs(config.cameras) if isinstance(config, FitConfig) else [],
         "mask": list(masked.values()) if isinstance(masked, dict) else [masked] if masked else [],
         "where": _painted(config.where) if isinstance(config, StyleConfig) else [],
     }
@@ -35,6 +37,12 @@ def _painted(parts: Sequence[str]) -> list[Path]:
 
     names = [name.rpartition("=")[2].strip() for part in parts for name in part.removeprefix("not ").split(",")]
     return [Path(name) for name in names if Path(name).suffix.lower() in PAINTED]
+
+
+def _photographs(cameras: Path) -> list[Path]:
+    from texopt.photos import photo_files
+
+    return photo_files(cameras)
 
 
 def digest(path: Path) -> str:

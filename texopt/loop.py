@@ -23,7 +23,7 @@ from texopt.mesh import Mesh
 from texopt.objectives.objective import Loss, Objective, as_objective
 from texopt.regions import Regions
 from texopt.render import Fragments, Scene, View, composite, to_device
-from texopt.result import Result
+from texopt.result import Result, all_around
 from texopt.run import Run, Step, Terms
 from texopt.schedules import Schedule
 from texopt.seams import Seams
@@ -136,7 +136,8 @@ def optimize(
         schedule: of the learning rate: "warmup-cosine", "constant", "linear", "exponential", "staircase", a function
             (step, steps) -> factor, or "auto": warmup-cosine, but constant for lbfgs.
         clip: the most that the norm of all gradients may be; by default it may be anything.
-        cameras: a sampler; by default sample_sphere(), from all around.
+        cameras: a sampler; by default sample_sphere(), from all around. One that does not see everything may say what
+            it sees in an attribute `looks` (texopt.result.Looks): the result has the rest filled.
         background: behind the object, a new one every step; by default smooth_noise().
         transform: of the rendered views before the objective sees them, see texopt.transforms; none by default.
         backbone: name of a pretrained network (`texopt backbones`), or a FeatureExtractor.
@@ -207,7 +208,7 @@ def optimize(
                 original_features=Activations(extractor, before, run.original_layers, False), extractor=extractor,
                 seams=points, scale=scale, step=number, steps=steps, zoom=shot.zoom,
                 regions=partial(_region, regions, fragments, move), frame=shot.frame.to(target), frames=shot.frames,
-                alpha=mask if alpha is None else alpha,
+                alpha=mask if alpha is None else alpha, cameras=shot,
             )
         )  # fmt: skip
         if not loss.requires_grad:
@@ -260,4 +261,6 @@ def optimize(
         run.save()
     if run.step and run.guard.skipped == run.step:
         raise OptionError("the loss or its gradient is not finite from the first step on; mend the objective")
-    return Result(mesh, texture, run.history, interrupted, run.guard.skipped)
+    return Result(
+        mesh, texture, run.history, interrupted, run.guard.skipped, getattr(sample_cameras, "looks", all_around)
+    )

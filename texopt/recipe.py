@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from texopt.backgrounds import Background, plain, random_color, smooth_noise
 from texopt.cameras import Sampler, close_ups, sample_sphere, with_close_ups
-from texopt.config import FeatureConfig, RunConfig, StyleConfig
+from texopt.config import FeatureConfig, FitConfig, RunConfig, StyleConfig
 from texopt.errors import OptionError
 from texopt.images import load_image
 from texopt.mesh import Mesh
@@ -34,6 +34,7 @@ BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_c
 FIRST = 2.0  # weight of content at the start, before its limit tells
 SHARP = 1024  # texels a side of a start that shall be sharp
 COLORS = 5.0  # weight of colours in the place of style
+GREY = (0.5, 0.5, 0.5)
 POINTS = 8192  # that close-ups are of
 
 
@@ -131,6 +132,8 @@ def make_textures(
         start = _starts(config, mesh, paintings, generator)
     elif isinstance(config, FeatureConfig) and config.start == "original":
         start = list(_originals(mesh, sizes))
+    elif isinstance(config, FitConfig):
+        start = list(_originals(mesh, sizes)) if config.start == "original" else [GREY] * len(sizes)
     kind = TEXTURES[config.texture]
     return [kind(size, image, generator) for size, image in zip(sizes, start, strict=True)]
 

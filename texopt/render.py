@@ -249,6 +249,7 @@ class View:
     regions: from a text as of texopt.regions to that part of the mask; see `where`.
     frame: int64 [B], which of several pictures each image is of; see Cameras. frames: how many there are.
     alpha: float32 [B,1,H,W], opacity of the object at each pixel, 0 beside it; differentiable where textures have it.
+    cameras: that the renderings are of, None where they are of none.
     """
 
     image: Tensor
@@ -266,6 +267,7 @@ class View:
     frame: Tensor = None  # type: ignore[assignment]  # zeros
     frames: int = 1
     alpha: Tensor = None  # type: ignore[assignment]  # the mask
+    cameras: Cameras | None = None
 
     def __post_init__(self) -> None:
         if self.frame is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -52,17 +52,25 @@ def _level_by_area(fragments: Fragments) -> Fragments:
     return replace(fragments, uv_da=fragments.uv_da * (area / longer.clamp(min=1e-30)).sqrt()[..., None])
 
 
-def reached_texels(mesh: Mesh, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:
-    """bool [H,W], one a map that is optimised: texels that views from all around look at, at whatever mip level.
+Looks = Callable[[Scene], Iterator[Fragments]]  # views that together see what of a mesh is to be seen
 
-    sizes: (height, width) of those maps.
+
+def all_around(scene: Scene) -> Iterator[Fragments]:
+    """Views from all around."""
+    cameras = fixed_views(COVERAGE_VIEWS)
+    for start in range(0, COVERAGE_VIEWS, 8):  # eight at a time bound the memory
+        yield scene.rasterize(cameras[start : start + 8], COVERAGE_SIZE)
+
+
+def reached_texels(mesh: Mesh, sizes: Sequence[tuple[int, int]], looks: Looks = all_around) -> list[Tensor]:
+    """bool [H,W], one a map that is optimised: texels that views look at, at whatever mip level.
+
+    sizes: (height, width) of those maps. looks: the views.
     """
-    scene, cameras = Scene(mesh, optimized=True), fixed_views(COVERAGE_VIEWS)
     reached: list[Tensor | None] = [None] * len(mesh.maps)
     for index, (height, width) in zip(mesh.optimized, sizes, strict=True):
         reached[index] = torch.zeros(1, min(height, COVERAGE_TEXELS), min(width, COVERAGE_TEXELS), requires_grad=True)
-    for start in range(0, COVERAGE_VIEWS, 8):  # eight at a time bound the memory
-        fragments = _level_by_area(scene.rasterize(cameras[start : start + 8], COVERAGE_SIZE))
+    for fragments in map(_level_by_area, looks(Scene(mesh, optimized=True))):
         seen = look_up(reached, fragments)[:, 0] * fragments.mask
         if seen.requires_grad:
             seen.sum().backward()  # type: ignore[no-untyped-call]
@@ -92,14 +100,15 @@ class Result:
 
     mesh: as it was given. texture: the optimised nn.Module, or a list of them, one a map. history: a Step for every
     step. interrupted: whether the run ended early. skipped: steps that were left out, as
-    their loss or gradient was not finite.
+    their loss or gradient was not finite. looks: views that see what the run saw; the rest is filled.
     """
 
     def __init__(
-        self, mesh: Mesh, texture: Any, history: list[Step], interrupted: bool = False, skipped: int = 0
-    ) -> None:
+        self, mesh: Mesh, texture: Any, history: list[Step], interrupted: bool = False, skipped: int = 0,
+        looks: Looks = all_around,
+    ) -> None:  # fmt: skip
         self.mesh, self.texture, self.history, self.interrupted = mesh, texture, history, interrupted
-        self.skipped = skipped
+        self.skipped, self.looks = skipped, looks
 
     @cached_property
     def images(self) -> list[Tensor]:
@@ -111,7 +120,7 @@ class Result:
         mesh, textures = self.mesh, TextureSet(self.mesh, self.texture)
         baked = [image.cpu() for image in textures.bake()]
         filled, sizes = [], [(image.shape[1], image.shape[2]) for image in baked]
-        for index, reached in zip(mesh.optimized, reached_texels(mesh, sizes), strict=True):
+        for index, reached in zip(mesh.optimized, reached_texels(mesh, sizes, self.looks), strict=True):
             used = _widened(covered(mesh.uvs, mesh.face_uvs[mesh.face_map == index], *reached.shape))
             filled.append(fill(baked.pop(0), used & reached))
         give_back()

@@ -1,4 +1,4 @@
-"""texopt style, feature, custom: what is optimised on a mesh, and what is written of it."""
+"""texopt style, feature, custom, fit: what is optimised on a mesh, and what is written of it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from PIL import Image
 from texopt import budget
 from texopt.backgrounds import Background
 from texopt.cameras import sample_sphere
+from texopt.commands.fit import Fit
 from texopt.commands.meshes import described, load
-from texopt.config import CustomConfig, FeatureConfig, RunConfig, StyleConfig, listed, run_name
+from texopt.config import CustomConfig, FeatureConfig, FitConfig, RunConfig, StyleConfig, listed, run_name
 from texopt.errors import OptionError
 from texopt.export import FORMATS, check_target
 from texopt.export.names import texture_files
@@ -105,7 +106,7 @@ def check_outputs(config: RunConfig) -> None:
 
 
 class MeshTask:
-    """`texopt style`, `feature` or `custom`: see texopt.commands.running.Task. OptionError for what cannot be."""
+    """`texopt style`, `feature`, `custom` or `fit`: see commands.running.Task. OptionError for what cannot be."""
 
     view_size: Size
     background: Background | None
@@ -125,12 +126,17 @@ class MeshTask:
             parse_target(config.target)
         sample_sphere(distance=config.distance, elevation=config.elevation)  # says what cannot be
         self.config, self.device = config, device
+        self._fit = Fit(config) if isinstance(config, FitConfig) else None
         self.extractor = load_backbone(config.backbone, config.weights, device)
         self.mesh = mesh = load(config)
         if device.type == "cpu":
             budget.check(config, mesh, self.extractor)
         sizes = mesh.map_sizes(config.texture_size)
-        self.objective, self.cameras = _objective(config, mesh, paintings), make_cameras(config, mesh)
+        if self._fit:
+            self.objective, self.cameras, self.view_size = self._fit.prepare(mesh, sizes)
+        else:
+            self.objective, self.cameras = _objective(config, mesh, paintings), make_cameras(config, mesh)
+            self.view_size = config.view_size
         self.textures: list[Texture] = make_textures(
             config, mesh, paintings, torch.Generator().manual_seed(config.seed)
         )
@@ -139,7 +145,7 @@ class MeshTask:
                 TransparentTexture(texture, size) for texture, size in zip(self.textures, sizes, strict=True)
             ]
         rate = config.learning_rate * (toward(config) if isinstance(config, StyleConfig) else 1.0)
-        self.learning_rate, self.view_size = max(rate, 1e-6), config.view_size
+        self.learning_rate = max(rate, 1e-6)
         self.background = BACKGROUNDS[config.background]
         self.transform = robust() if isinstance(config, FeatureConfig) else None
         config.out = self.folder = config.out or Path("outputs") / f"{mesh.name}_{run_name(config)}"
@@ -185,6 +191,8 @@ class MeshTask:
         return f"{models[0]}, and preview.png and viewer.html beside it"
 
     def finish(self, result: Result) -> None:
+        if self._fit:
+            print(self._fit.report(result))
         if self._page is None:
             return
         self._page.finished([to_image(image[:3]) for image in result.images])

@@ -29,6 +29,7 @@ from texopt.config import (
     to_yaml,
 )
 from texopt.errors import OptionError, OutputError, TexoptError
+from texopt.features.backbones import NONE
 from texopt.features.extractor import FeatureExtractor
 from texopt.files import claimed, write_file
 from texopt.inputs import changed, named, states
@@ -174,8 +175,8 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
     with claimed(config.out) if writes else nullcontext():
         watchers = task.watchers() if writes else []
         precision = "bfloat16" if task.extractor.half_precision else "float32"
-        network = f"{config.backbone} on {device.type}, {precision}; drawing on {drawing}"
-        log.info("%s; %s", task.described, network)
+        network = "no network" if config.backbone == NONE else f"{config.backbone} on {device.type}, {precision}"
+        log.info("%s; %s; drawing on %s", task.described, network, drawing)
         checkpoint = _checkpoint(command, config, task.mesh, resume)
         if writes and not resume:
             _tell_of_earlier(config.out)

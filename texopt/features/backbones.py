@@ -23,6 +23,7 @@ log = logging.getLogger("texopt")
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DEFAULT = "efficientnet_lite0"
+NONE = "none"  # the name of no network
 
 
 @dataclass(frozen=True)
@@ -233,13 +234,15 @@ def load_backbone(
     """A pretrained network as a FeatureExtractor.
 
     Args:
-        name: one of BACKBONES, or `timm:NAME`.
+        name: one of BACKBONES, or `timm:NAME`; "none" for objectives that look at no features.
         weights: a .safetensors or .pth state dict to use in place of the published weights.
         device: where it runs; bfloat16 is used where the device computes in it natively.
 
     Raises:
         OptionError: the name is unknown. WeightsError: the weights cannot be had, or fit another network.
     """
+    if name == NONE:
+        return FeatureExtractor(torch.nn.Identity()).to(device)
     backbone = get_backbone(name)
     model = backbone.build()
     values = read_weights(Path(weights)) if weights else backbone.pretrained()
