@@ -20,7 +20,7 @@ from PIL import Image
 
 import texopt
 from texopt.checkpoint import NAME, read
-from texopt.config import from_yaml
+from texopt.saved import from_yaml
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, signals, files without a name")
 

@@ -71,8 +71,9 @@ def _taken(arguments: list[str], option: str) -> tuple[str, list[str]]:
 def _run(command: str, arguments: list[str]) -> int:
     import tyro
 
-    from texopt.config import CONFIGS, LOOPS, from_yaml
+    from texopt.config import CONFIGS, LOOPS
     from texopt.presets import preset_values
+    from texopt.saved import from_yaml
 
     kind = CONFIGS[command]
     values: dict[str, Any] = {}

@@ -53,10 +53,10 @@ def entries() -> dict[str, Callable[[Path], Any]]:
     import texopt
     from texopt.batch.jobs import read_jobs
     from texopt.cli import main
-    from texopt.config import from_yaml
     from texopt.errors import TexoptError
     from texopt.features.backbones import load_backbone
     from texopt.images import load_image
+    from texopt.saved import from_yaml
 
     def mesh(path: Path) -> Any:
         loaded = texopt.load_mesh(path)

@@ -15,10 +15,10 @@ from typing import Any
 
 from texopt.batch.child import INPUTS
 from texopt.batch.jobs import Job
-from texopt.config import saved
 from texopt.errors import OutputError
 from texopt.files import write_file
 from texopt.inputs import changed
+from texopt.saved import saved
 
 RECORD, LOG, FAILED = "job.json", "log.txt", "failed"
 

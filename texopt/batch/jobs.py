@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from texopt.batch.table import from_text, option_name, read_rows
-from texopt.config import RUNS, RunConfig, field_values, plain_values, run_name
+from texopt.config import RUNS, RunConfig
 from texopt.errors import OptionError
 from texopt.inputs import named
 from texopt.presets import preset_values
+from texopt.saved import field_values, plain_values, run_name
 
 OF_THE_BATCH = {"out": "name", "live": "`texopt view`, after it"}  # options that no job has, and what is there instead
 NOT_THE_RESULT = {  # options that the same textures come out with

@@ -154,8 +154,9 @@ def view(config: ViewConfig) -> None:
 
 def _before(folder: Path, mesh: Mesh) -> list[Image.Image] | None:
     """The original textures of the mesh that a result was made from; None where it is gone or has other UVs."""
-    from texopt.config import RUNS, from_yaml
+    from texopt.config import RUNS
     from texopt.errors import TexoptError
+    from texopt.saved import from_yaml
 
     for command in RUNS:
         try:

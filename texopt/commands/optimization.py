@@ -17,7 +17,7 @@ from texopt.backgrounds import Background
 from texopt.cameras import sample_sphere
 from texopt.commands.fit import Fit
 from texopt.commands.meshes import described, load
-from texopt.config import CustomConfig, FeatureConfig, FitConfig, RunConfig, StyleConfig, listed, run_name
+from texopt.config import CustomConfig, FeatureConfig, FitConfig, RunConfig, StyleConfig, listed
 from texopt.errors import OptionError
 from texopt.export import FORMATS, check_target
 from texopt.export.names import texture_files
@@ -32,6 +32,7 @@ from texopt.recipe import BACKGROUNDS, check_style, make_cameras, make_textures,
 from texopt.render import Scene
 from texopt.result import Result
 from texopt.run import Step
+from texopt.saved import run_name
 from texopt.targets import parse_target
 from texopt.texture import Texture, TextureSet, TransparentTexture
 from texopt.texture.image import check_size

@@ -13,7 +13,7 @@ from PIL import Image
 from texopt.backgrounds import Background
 from texopt.cameras import Sampler
 from texopt.canvas import canvas, canvas_size, crops, octaves, whole
-from texopt.config import ImageConfig, InterpolateConfig, PictureConfig, run_name
+from texopt.config import ImageConfig, InterpolateConfig, PictureConfig
 from texopt.errors import ImageError, OptionError
 from texopt.features.backbones import load_backbone
 from texopt.files import write_file
@@ -26,6 +26,7 @@ from texopt.preview import loss_plot
 from texopt.recipe import FIRST, TEXTURES
 from texopt.result import Result
 from texopt.run import Step
+from texopt.saved import run_name
 from texopt.targets import parse_target
 from texopt.texture import SharedTexture, Texture, TransparentTexture
 from texopt.texture.image import Start
