@@ -15,12 +15,13 @@ from torch import Generator, Tensor, nn
 
 import texopt
 from texopt import FeatureExtractor, Mesh, OptionError, SharedTexture, TextureMap
+from texopt.export.atlas import fill
 from texopt.memory import bands
 from texopt.render import Scene, look_up
 from texopt.seams import Seams
 from texopt.texture import Cppn, CppnTexture, TextureSet, blend
 from texopt.texture.cppn import ACTIVATIONS
-from texopt.uvspace import surface_texels
+from texopt.uvspace import covered
 
 
 def coloured(network: Cppn, seed: int = 0) -> Cppn:
@@ -130,20 +131,20 @@ def test_both_sides_of_a_seam_have_one_colour(make: type[Mesh]) -> None:
 
 
 def test_baked_charts_meet_at_seams() -> None:
-    """Half a texel out of place would be several times as much: what is beyond a chart goes on as it would."""
+    """What is beyond a chart goes on as it would, and is not only the colour beside, half a texel out of place."""
     mesh = make_cube()
     texture = CppnTexture.on(mesh, 64, coloured(Cppn(3)))[0]
     fragments, seams = seam_points(mesh)
-    baked = texture.bake()
-    exact, (one, other) = texture.sample(fragments), seams.split(look_up(baked, fragments), 32)[1]
-    assert (one - other).abs().max() < 0.01
-    _, (right, _) = seams.split(exact, 32)
-    assert (one - right).abs().max() < 0.01
-    texels = surface_texels(mesh, 0, 64, 64, slice(None))
-    inside = (texels.bary >= 0).all(-1) & (texels.bary.sum(-1) <= 1)
-    clamped = torch.where(inside[:, None] & texels.mask[:, None], baked, 0.0)[0]
-    _, (one, other) = seams.split(look_up(clamped, fragments), 32)
-    assert (one - other).abs().max() > 0.1
+    baked, inside = texture.bake(), covered(mesh.uvs, mesh.face_uvs, 64, 64)
+
+    def step(image: Tensor) -> float:
+        _, (one, other) = seams.split(look_up(image, fragments), 32)
+        return float((one - other).abs().mean())
+
+    assert step(baked) < 0.002
+    assert step(baked) < step(fill(baked, inside)) / 3
+    exact = seams.split(texture.sample(fragments), 32)[1]
+    assert (seams.split(look_up(baked, fragments), 32)[1] - exact).abs().mean() < 0.002
 
 
 def test_bakes_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,8 +232,8 @@ def test_a_blend_is_between_and_its_ends_are_the_textures() -> None:
     last = CppnTexture(16, coloured(copy.deepcopy(first.network), 1))
     for share, end in ((0.0, first), (1.0, last)):
         assert torch.equal(blend(first, last, share).bake(), end.bake())
-    half = blend(first, last, 0.5).bake()  # only the last layers differ: colours before the sigmoid are between
-    assert (half >= torch.minimum(first.bake(), last.bake()) - 1e-6).float().mean() > 0.9
+    half, ends = blend(first, last, 0.5).bake(), torch.stack([first.bake(), last.bake()])  # only last layers differ
+    assert ((half >= ends.amin(0) - 1e-6) & (half <= ends.amax(0) + 1e-6)).all()
     assert not torch.equal(half, first.bake())
     on = CppnTexture.on(make_cube(), 16, coloured(Cppn(3)))[0]
     assert torch.equal(blend(on, on, 0.3).bake(), on.bake())

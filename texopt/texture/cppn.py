@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from texopt.color import to_valid_rgb
 from texopt.errors import OptionError
 from texopt.memory import bands
 from texopt.mesh import Mesh
@@ -41,11 +40,12 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Cppn(nn.Module):
-    """A compositional pattern producing network: coordinates -> unbounded, decorrelated colours (see to_valid_rgb).
+    """A compositional pattern producing network: coordinates -> RGB before the sigmoid.
 
-    Linear layers, each but the last with an activation; the last starts at zero, which is grey. Stanley, "Compositional
-    pattern producing networks", Genetic Programming and Evolvable Machines 8, 2007; sizes, activations and starting
-    values after lucid, optvis/param/cppn.py.
+    Linear layers, each but the last with an activation; the last starts at zero, which is grey. Colours are not
+    decorrelated as those of other textures, and so come out purer. Stanley, "Compositional pattern producing
+    networks", Genetic Programming and Evolvable Machines 8, 2007; sizes, activations and starting values after lucid,
+    optvis/param/cppn.py.
 
     Args:
         inputs: numbers a place has: 2 of UVs, 3 of positions on a surface.
@@ -160,10 +160,10 @@ class CppnTexture(nn.Module):
         """Colours [B,3,H,W] at the drawn pixels; grey where nothing is."""
         # a GPU computes them all, as how many are drawn would have to be waited for
         pixels = fragments.mask.flatten().nonzero()[:, 0] if fragments.mask.device.type == "cpu" else slice(None)
-        found = self.network(self._coordinates(fragments, pixels))
+        found: Tensor = self.network(self._coordinates(fragments, pixels))
         values = found.new_zeros(fragments.mask.numel(), 3)
         values[pixels] = found
-        return to_valid_rgb(values.reshape(*fragments.mask.shape, 3).permute(0, 3, 1, 2))
+        return values.reshape(*fragments.mask.shape, 3).permute(0, 3, 1, 2).sigmoid()
 
     @torch.no_grad()
     def bake(self, height: int | None = None, width: int | None = None) -> Tensor:
