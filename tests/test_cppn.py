@@ -88,6 +88,12 @@ def test_is_the_same_picture_at_every_size() -> None:
     assert texture.bake(16, 48).shape == (3, 16, 48)
 
 
+def test_a_scale_of_three_shows_the_middle_third_at_scale_one() -> None:
+    network = coloured(Cppn())
+    fine, plain = CppnTexture(32, network, scale=3.0).bake(96, 96), CppnTexture(32, network).bake(32, 32)
+    torch.testing.assert_close(fine[:, 32:64, 32:64], plain, atol=1e-5, rtol=0)
+
+
 def test_samples_what_it_bakes_and_repeats_it() -> None:
     texture, mesh = CppnTexture(64, coloured(Cppn())), texopt.canvas(size=(64, 64))
     seen = Scene(mesh).rasterize(texopt.whole(mesh)(Generator(), 1, 0), 64)
@@ -235,7 +241,7 @@ def test_a_blend_is_between_and_its_ends_are_the_textures() -> None:
     half, ends = blend(first, last, 0.5).bake(), torch.stack([first.bake(), last.bake()])  # only last layers differ
     assert ((half >= ends.amin(0) - 1e-6) & (half <= ends.amax(0) + 1e-6)).all()
     assert not torch.equal(half, first.bake())
-    on = CppnTexture.on(make_cube(), 16, coloured(Cppn(3)))[0]
+    on = CppnTexture.on(make_cube(), 16, coloured(Cppn(3)), scale=2.0)[0]
     assert torch.equal(blend(on, on, 0.3).bake(), on.bake())
 
 

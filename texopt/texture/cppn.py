@@ -109,11 +109,13 @@ class CppnTexture(nn.Module):
         size: texels a side that it is baked with by default, or (height, width); powers of two.
         network: by default Cppn().
         surface: a mesh and the index of its map, for coordinates on the surface; see `on`.
+        scale: of the coordinates; at 2 patterns start twice as fine.
     """
 
     def __init__(
-        self, size: int | tuple[int, int] = 512, network: Cppn | None = None, surface: tuple[Mesh, int] | None = None
-    ) -> None:
+        self, size: int | tuple[int, int] = 512, network: Cppn | None = None, surface: tuple[Mesh, int] | None = None,
+        scale: float = 1.0,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.height, self.width = (size, size) if isinstance(size, int) else size
         for side in (self.height, self.width):
@@ -122,17 +124,21 @@ class CppnTexture(nn.Module):
         self.network = network or Cppn(wanted)
         if self.network.inputs != wanted:
             raise OptionError(f"a CPPN of such places has {wanted} inputs, not {self.network.inputs}")
-        self.surface = surface
-        corners = None if surface is None else SPAN * surface[0].unit_vertices(True)[surface[0].faces.astype("int64")]
+        self.surface, self.span = surface, SPAN * scale
+        corners = (
+            None if surface is None else self.span * surface[0].unit_vertices(True)[surface[0].faces.astype("int64")]
+        )
         self.register_buffer("corners", corners, persistent=False)  # [F,3,3]
         self.corners: Tensor | None
 
     @staticmethod
-    def on(mesh: Mesh, size: int = 1024, network: Cppn | None = None) -> list[CppnTexture]:
+    def on(
+        mesh: Mesh, size: int = 1024, network: Cppn | None = None, scale: float = 1.0
+    ) -> list[CppnTexture]:  # fmt: skip
         """A texture for each map that is optimised, all of one network, from positions on the surface in the unit
         sphere: what meets on the surface has one colour, wherever it is in the textures.
 
-        size: texels a side of the largest, see Mesh.map_sizes. network: by default Cppn(3).
+        size: texels a side of the largest, see Mesh.map_sizes. network: by default Cppn(3). scale: of the coordinates.
 
         OptionError where parts of the surface share texels, which can have only one colour.
         """
@@ -143,15 +149,15 @@ class CppnTexture(nn.Module):
                 )
         network = network or Cppn(3)
         return [
-            CppnTexture(side, network, (mesh, index))
+            CppnTexture(side, network, (mesh, index), scale)
             for side, index in zip(mesh.map_sizes(size), mesh.optimized, strict=True)
         ]
 
     def _coordinates(self, fragments: Fragments, pixels: Tensor | slice) -> Tensor:
-        """[N,2 or 3] of some pixels, within SPAN of zero."""
+        """[N,2 or 3] of some pixels, within `span` of zero."""
         if self.corners is None:
             uv = fragments.uv.flatten(0, 2)[pixels]
-            return SPAN * (2 * (uv - uv.floor()) - 1)
+            return self.span * (2 * (uv - uv.floor()) - 1)
         faces, bary = fragments.face_id.flatten()[pixels], fragments.bary.flatten(0, 2)[pixels]
         weights = torch.cat([bary, 1 - bary.sum(1, keepdim=True)], 1)
         return (self.corners[faces.clamp(min=0).long()] * weights[..., None]).sum(1)
@@ -200,4 +206,4 @@ def blend(first: CppnTexture, last: CppnTexture, share: float) -> CppnTexture:
     network = copy.deepcopy(a)
     for value, one, other in zip(network.parameters(), a.parameters(), b.parameters(), strict=True):
         value.copy_(torch.lerp(one, other, share))
-    return CppnTexture((first.height, first.width), network, first.surface).to(a.last.weight.device)
+    return CppnTexture((first.height, first.width), network, first.surface, first.span / SPAN).to(a.last.weight.device)
