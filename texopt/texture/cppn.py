@@ -102,8 +102,8 @@ class CppnTexture(nn.Module):
     """A texture that a network computes from where a point is, so that it is sharp at whatever size it is baked.
 
     Patterns are smooth shapes with crisp edges, as of vector graphics. From UVs as here, or with `on` from the position
-    on the surface, where there are no seams. Good learning rates are about 0.005. Mordvintsev et al., "Differentiable
-    Image Parameterizations", Distill 2018, compositional pattern producing networks.
+    on the surface, where there are no seams. Learning rates are about 0.005, as published. Mordvintsev et al.,
+    "Differentiable Image Parameterizations", Distill 2018, compositional pattern producing networks.
 
     Args:
         size: texels a side that it is baked with by default, or (height, width); powers of two.
