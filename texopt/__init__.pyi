@@ -23,6 +23,7 @@ from .photos import Photo as Photo, Photos as Photos, read_photos as read_photos
 from .render import Fragments as Fragments, View as View, composite as composite, rasterize as rasterize
 from .result import Result as Result
 from .run import Step as Step
+from .texture import Cppn as Cppn, CppnTexture as CppnTexture, blend as blend
 from .texture import FourierTexture as FourierTexture, ImageTexture as ImageTexture, PixelTexture as PixelTexture
 from .texture import PyramidTexture as PyramidTexture, SharedTexture as SharedTexture, Texture as Texture
 from .texture import TransparentTexture as TransparentTexture

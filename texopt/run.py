@@ -157,13 +157,24 @@ class Run:
         names = list(self.history[0].terms)
         return {
             "step": self.step, "seconds": self.history[-1].seconds, "settings": self.settings,
-            "textures": self.textures.state_dict(), "optimizer": optimizers.state_of(self.optimizer),
+            "textures": self._tensors(), "optimizer": optimizers.state_of(self.optimizer),
             "guard": self.guard.state_dict(), "names": names,
             "times": torch.tensor([step.seconds for step in self.history], dtype=torch.float64),
             "values": torch.tensor(
                 [[step.terms[name] for name in names] for step in self.history], dtype=torch.float64
             ),
         } | self._between  # fmt: skip
+
+    def _shared(self) -> dict[str, str]:
+        """The first name of every tensor of the textures: a part that several of them have in common is one."""
+        first: dict[int, str] = {}
+        named = self.textures.state_dict(keep_vars=True)
+        return {name: first.setdefault(id(tensor), name) for name, tensor in named.items()}
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """The textures, what they share once."""
+        named, shared = self.textures.state_dict(), self._shared()
+        return {name: named[name] for name in dict.fromkeys(shared.values())}
 
     def _load_textures(self, state: dict[str, Any]) -> None:
         assert self.checkpoint
@@ -172,10 +183,14 @@ class Run:
             if state["settings"].get(name) != value:
                 before = state["settings"].get(name)
                 raise OptionError(f"{path} is of a run with {name} {before}, not {value}; delete it to start anew")
-        devices = {name: tensor.device for name, tensor in self.textures.state_dict().items()}
+        shared, now = self._shared(), self.textures.state_dict(keep_vars=True)
         try:
-            loaded = {name: tensor.to(devices[name]) for name, tensor in state["textures"].items()}
-            self.textures.load_state_dict(loaded, assign=True)
+            if state["textures"].keys() != set(shared.values()):
+                raise KeyError
+            loaded = {name: tensor.to(now[name].device) for name, tensor in state["textures"].items()}
+            for name, tensor in loaded.items():
+                loaded[name] = nn.Parameter(tensor) if isinstance(now[name], nn.Parameter) else tensor
+            self.textures.load_state_dict({name: loaded[first] for name, first in shared.items()}, assign=True)
         except (RuntimeError, KeyError):
             raise OptionError(f"{path} is of a run with other textures; delete it to start anew") from None
 

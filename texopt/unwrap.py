@@ -96,8 +96,6 @@ def uv_problems(uvs: np.ndarray, face_uvs: np.ndarray) -> list[str]:
 
     uvs float64 [T,2], face_uvs int [F,3].
     """
-    from texopt.uvspace import covered
-
     corners = uvs[face_uvs]
     low, high = corners.min((0, 1)), corners.max((0, 1))
     if (high > np.floor(low + 1e-4) + 1 + 1e-4).any():  # all in one repeat of the texture is as all in the first
@@ -109,21 +107,31 @@ def uv_problems(uvs: np.ndarray, face_uvs: np.ndarray) -> list[str]:
     flat = int((areas <= 1e-12).sum())
     if flat > len(areas) // 100:
         found.append(f"{flat:,} of {len(areas):,} faces have no area in the texture and show single colours")
-    if flat < len(areas):
-        for size, tolerance in OVERLAP:
-            many = areas.sum() > MANY_LAYERS  # which would take long to draw
-            share = 1.0 if many else float(covered(uvs, face_uvs, size, size).float().mean())
-            overlap = 1 - share / float(areas.sum())
-            if overlap <= tolerance:
-                break
-        else:
-            mirrored = float(areas[signed < 0].sum() / areas.sum())
-            kind = "mirrored" if 0.1 < mirrored < 0.9 else "stacked"
-            found.append(
-                f"{overlap:.0%} of the UV area overlaps ({kind} charts): those parts share one texture "
-                "(--unwrap gives each its own)"
-            )
+    if flat < len(areas) and (share := overlap(uvs, face_uvs)):
+        mirrored = float(areas[signed < 0].sum() / areas.sum())
+        kind = "mirrored" if 0.1 < mirrored < 0.9 else "stacked"
+        found.append(
+            f"{share:.0%} of the UV area overlaps ({kind} charts): those parts share one texture "
+            "(--unwrap gives each its own)"
+        )
     return found
+
+
+def overlap(uvs: np.ndarray, face_uvs: np.ndarray) -> float:
+    """The share of the UV area that is there more than once; 0 where it may be the rounding of texels."""
+    from texopt.uvspace import covered
+
+    corners = uvs[face_uvs]
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = float(np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / 2)
+    if area <= 1e-12 * len(corners):
+        return 0.0
+    for size, tolerance in OVERLAP:
+        # many layers would take long to draw
+        share = 1.0 if area > MANY_LAYERS else float(covered(uvs, face_uvs, size, size).float().mean())
+        if 1 - share / area <= tolerance:
+            return 0.0
+    return 1 - share / area
 
 
 def report_uvs(name: str, uvs: np.ndarray, face_uvs: np.ndarray) -> None:

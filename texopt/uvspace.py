@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from texopt import raster
 from texopt.memory import bands
+from texopt.mesh import Mesh
+from texopt.render import Fragments, texel_centers
 
 BAND = 1 << 23  # texels that are drawn at a time, as each takes 32 bytes
 MAX_TILES = 16  # repeats of the texture along one axis that are followed for a single triangle
@@ -52,3 +57,38 @@ def covered(uvs: np.ndarray, face_uvs: np.ndarray, height: int, width: int) -> T
     """bool [H,W]: texels whose centre lies in a face."""
     parts = bands(height, width, BAND)
     return torch.cat([rasterize_uvs(uvs, face_uvs, height, width, rows)[0][0, ..., 3] > 0 for rows in parts])
+
+
+def surface_texels(
+    mesh: Mesh, index: int, height: int, width: int, rows: slice, device: torch.device | str = "cpu"
+) -> Fragments:
+    """The texels of some rows of a map as points of the surface: Fragments [1,rows,width] with no footprint.
+
+    They are those whose centres are in faces, and one more around charts, where look-ups at their edges reach: there
+    the plane of the face beside goes on, with barycentrics outside [0,1].
+    """
+    faces = np.flatnonzero(mesh.face_map == index)
+    first, last, _ = rows.indices(height)
+    wider = slice(max(first - 1, 0), min(last + 1, height))
+    rast, slopes = rasterize_uvs(mesh.uvs, mesh.face_uvs[faces], height, width, wider)
+    rast = _continued(rast, slopes)[:, first - wider.start : last - wider.start]
+    face = rast[..., 3].long()
+    there = face > 0
+    face_id = torch.where(there, torch.from_numpy(faces)[(face - 1).clamp(min=0)], -1).int()
+    maps = torch.full_like(face_id, index)
+    found = [values.to(device) for values in (face_id, rast[..., :2], there, maps)]
+    at = texel_centers(height, width, rows, device)
+    return replace(at, face_id=found[0], bary=found[1], mask=found[2], map_id=found[3])
+
+
+def _continued(rast: Tensor, slopes: Tensor) -> Tensor:
+    """rast [1,H,W,4] with the faces of texels beside in texels that have none; slopes: its rast_db."""
+    padded, out = F.pad(torch.cat([rast, slopes], 3), (0, 0, 0, 0, 1, 1)), rast.clone()
+    for y, x in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)):
+        beside = padded[:, 1 - y : 1 - y + rast.shape[1]].roll(x, 2)  # columns repeat
+        free = (out[..., 3] == 0) & (beside[..., 3] > 0)
+        bary, rest, slope = beside[free].split((2, 2, 4), 1)
+        # thin faces go on no farther than they are wide
+        bary = (bary + slope[:, 0::2] * x + slope[:, 1::2] * y).clamp(-1, 2)
+        out[free] = torch.cat([bary, rest], 1)
+    return out

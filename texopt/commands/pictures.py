@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -70,14 +69,14 @@ def look(mesh: Mesh, limit: int, tileable: bool) -> tuple[Sampler, Size]:
     return crops(mesh, *(side / min(height, width) for side in window)), (window[0], window[1])
 
 
-def image_objective(config: ImageConfig, height: int, width: int, paintings: Sequence[Image.Image]) -> Objective:
+def image_objective(config: ImageConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
     """What `texopt image` minimises. OptionError where that is nothing."""
     parts: list[Objective] = []
     if config.target:
         goal = parse_target(config.target)
         parts.append(transparent(goal) if config.transparent else goal)
     if paintings:
-        scale = config.style_scale * min(height, width) / math.hypot(height, width)  # of the circle around the image
+        scale = config.style_scale / (2 * mesh.normalization()[1])  # of the canvas, whose images' shorter side is 1
         parts.append(style(list(paintings), scale=scale))
         if config.image and config.strength < 1:
             parts.append(FIRST * content().below(max(config.strength, 0.02)))
@@ -156,7 +155,7 @@ class PictureTask:
                 raise OptionError(f"frames has to be 2 or more to go from one to another, not {config.frames}")
             return interpolate(parse_target(config.first), parse_target(config.last))
         assert isinstance(config, ImageConfig)
-        return image_objective(config, *self.size, paintings)
+        return image_objective(config, self.mesh, paintings)
 
     def _textures(self, config: PictureConfig, paintings: Sequence[Image.Image]) -> list[Texture]:
         generator, size = torch.Generator().manual_seed(config.seed), canvas_size(*self.size)

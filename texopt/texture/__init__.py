@@ -1,5 +1,6 @@
 """Texture parameterisations: differentiable fields over the surface, which `sample(fragments)` and `bake(...)`."""
 
+from texopt.texture.cppn import Cppn, CppnTexture, blend
 from texopt.texture.fourier import FourierTexture
 from texopt.texture.image import ImageTexture
 from texopt.texture.maps import Texture, TextureSet
@@ -9,6 +10,6 @@ from texopt.texture.shared import SharedTexture
 from texopt.texture.transparent import TransparentTexture
 
 __all__ = [
-    "FourierTexture", "ImageTexture", "PixelTexture", "PyramidTexture", "SharedTexture", "Texture", "TextureSet",
-    "TransparentTexture",
+    "Cppn", "CppnTexture", "FourierTexture", "ImageTexture", "PixelTexture", "PyramidTexture", "SharedTexture",
+    "Texture", "TextureSet", "TransparentTexture", "blend",
 ]  # fmt: skip

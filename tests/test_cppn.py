@@ -1,0 +1,260 @@
+"""Networks as textures: one picture at every size, one colour on both sides of a seam."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_cube
+from torch import Generator, Tensor, nn
+
+import texopt
+from texopt import FeatureExtractor, Mesh, OptionError, SharedTexture, TextureMap
+from texopt.export.atlas import fill
+from texopt.memory import bands
+from texopt.render import Scene, look_up
+from texopt.seams import Seams
+from texopt.texture import Cppn, CppnTexture, TextureSet, blend
+from texopt.texture.cppn import ACTIVATIONS
+from texopt.uvspace import covered
+
+
+def coloured(network: Cppn, seed: int = 0) -> Cppn:
+    """A network whose last layer is none that makes all grey."""
+    with torch.no_grad():
+        network.last.weight.normal_(0, 0.3, generator=Generator().manual_seed(seed))
+    return network
+
+
+def two_maps() -> Mesh:
+    mesh, side = make_cube(), np.repeat(np.arange(2, dtype=np.int32), 6)
+    grey = np.full((1, 1, 3), 128, np.uint8)
+    return replace(
+        mesh, maps=(TextureMap(grey, "a"), TextureMap(grey, "b")), face_map=side, materials=("a", "b"),
+        face_material=side,
+    )  # fmt: skip
+
+
+def test_fits_exclusive_or() -> None:
+    network = Cppn(2, width=4, depth=2)
+    points = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    wanted = torch.tensor([0.0, 1.0, 1.0, 0.0])
+    adam = torch.optim.Adam(network.parameters(), lr=0.1)
+    for _ in range(50):
+        adam.zero_grad()
+        loss = nn.functional.binary_cross_entropy_with_logits(network(points)[:, 0], wanted)
+        loss.backward()
+        adam.step()
+    assert loss < 0.05
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients_are_right(activation: str) -> None:
+    network = coloured(Cppn(2, 3, 3, activation)).double()
+    names, values = zip(*network.named_parameters(), strict=True)
+    points = torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
+
+    def colors(points: Tensor, *values: Tensor) -> Tensor:
+        found: Tensor = torch.func.functional_call(network, dict(zip(names, values, strict=True)), points)
+        return found
+
+    assert torch.autograd.gradcheck(colors, (points, *values), fast_mode=True)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_values_stay_as_large_at_any_depth(activation: str) -> None:
+    points = torch.randn(2048, 2, generator=Generator().manual_seed(0))
+    network = coloured(Cppn(2, 64, 12, activation))
+    before: list[Tensor] = []
+    network.last.register_forward_pre_hook(lambda _, given: before.append(given[0]))
+    x = points.T[None]
+    for layer in network.layers:
+        x = ACTIVATIONS[activation](layer.weight @ x + layer.bias[:, None])  # type: ignore[operator, index]
+    assert 0.5 < x.square().mean().sqrt() < 2
+    torch.testing.assert_close(network(points), network.last(x[0].T), atol=1e-4, rtol=1e-4)
+
+
+def test_is_the_same_picture_at_every_size() -> None:
+    texture = CppnTexture(32, coloured(Cppn()))
+    small, large, whole = texture.bake(), texture.bake(96, 96), texture.bake(256, 256)
+    torch.testing.assert_close(large[:, 1::3, 1::3], small, atol=1e-6, rtol=0)  # the same places
+    assert (nn.functional.avg_pool2d(whole, 8) - small).abs().max() < 0.02
+    assert small.std() > 0.05
+    assert texture.bake(16, 48).shape == (3, 16, 48)
+
+
+def test_a_scale_of_three_shows_the_middle_third_at_scale_one() -> None:
+    network = coloured(Cppn())
+    fine, plain = CppnTexture(32, network, scale=3.0).bake(96, 96), CppnTexture(32, network).bake(32, 32)
+    torch.testing.assert_close(fine[:, 32:64, 32:64], plain, atol=1e-5, rtol=0)
+
+
+def test_samples_what_it_bakes_and_repeats_it() -> None:
+    texture, mesh = CppnTexture(64, coloured(Cppn())), texopt.canvas(size=(64, 64))
+    seen = Scene(mesh).rasterize(texopt.whole(mesh)(Generator(), 1, 0), 64)
+    torch.testing.assert_close(texture.sample(seen)[0], texture.bake(), atol=1e-4, rtol=0)
+    repeated = replace(seen, uv=seen.uv + torch.tensor([1.0, -3.0]))
+    torch.testing.assert_close(texture.sample(repeated), texture.sample(seen), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("on_surface", [False, True])
+def test_where_nothing_is_nothing_is_computed(on_surface: bool) -> None:
+    mesh = make_cube()
+    texture = CppnTexture.on(mesh, 64, coloured(Cppn(3)))[0] if on_surface else CppnTexture(64, coloured(Cppn()))
+    fragments = texopt.rasterize(mesh, texopt.fixed_views(2), 32)
+    counts: list[int] = []
+    texture.network.register_forward_pre_hook(lambda _, given: counts.append(len(given[0])))
+    colors = texture.sample(fragments).permute(0, 2, 3, 1)
+    assert counts == [int(fragments.mask.sum())]
+    assert (colors[~fragments.mask] == 0.5).all()
+    nothing = replace(fragments, mask=torch.zeros_like(fragments.mask))
+    texture.sample(nothing).sum().backward()
+    assert not any(value.grad.any() for value in texture.parameters() if value.grad is not None)
+
+
+def seam_points(mesh: Mesh) -> tuple[texopt.Fragments, Seams]:
+    seams = Seams(mesh, torch.device("cpu"))
+    fragments = Scene(mesh).rasterize(texopt.fixed_views(1), 32)
+    return seams.extend(fragments, Generator().manual_seed(0), slice(1), 1), seams
+
+
+@pytest.mark.parametrize("make", [make_cube, two_maps])
+def test_both_sides_of_a_seam_have_one_colour(make: type[Mesh]) -> None:
+    mesh = make()
+    textures = TextureSet(mesh, CppnTexture.on(mesh, 64, coloured(Cppn(3))))
+    fragments, seams = seam_points(mesh)
+    _, (one, other) = seams.split(textures.sample(fragments), 32)
+    assert (one - other).abs().max() < 1e-5
+    assert one.std() > 0.05
+    by_uv = [CppnTexture(64, coloured(Cppn())) for _ in mesh.maps]
+    _, (one, other) = seams.split(TextureSet(mesh, by_uv).sample(fragments), 32)
+    assert (one - other).abs().max() > 0.1
+
+
+def test_baked_charts_meet_at_seams() -> None:
+    """What is beyond a chart goes on as it would, and is not only the colour beside, half a texel out of place."""
+    mesh = make_cube()
+    texture = CppnTexture.on(mesh, 64, coloured(Cppn(3)))[0]
+    fragments, seams = seam_points(mesh)
+    baked, inside = texture.bake(), covered(mesh.uvs, mesh.face_uvs, 64, 64)
+
+    def step(image: Tensor) -> float:
+        _, (one, other) = seams.split(look_up(image, fragments), 32)
+        return float((one - other).abs().mean())
+
+    assert step(baked) < 0.002
+    assert step(baked) < step(fill(baked, inside)) / 3
+    exact = seams.split(texture.sample(fragments), 32)[1]
+    assert (seams.split(look_up(baked, fragments), 32)[1] - exact).abs().mean() < 0.002
+
+
+def test_bakes_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    for texture in (CppnTexture(64, coloured(Cppn())), *CppnTexture.on(two_maps(), 64, coloured(Cppn(3)))):
+        whole = texture.bake(50, 64)
+        with monkeypatch.context() as patch:
+            patch.setattr("texopt.texture.cppn.bands", partial(bands, texels=500))
+            torch.testing.assert_close(texture.bake(50, 64), whole, atol=1e-5, rtol=0)
+
+
+def test_starts_grey_and_seeded() -> None:
+    assert (CppnTexture(8).bake() == 0.5).all()
+    states = [Cppn(generator=Generator().manual_seed(seed)).state_dict() for seed in (1, 1, 2)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["layers.0.weight"], states[2]["layers.0.weight"])
+
+
+def optimized(
+    extractor: FeatureExtractor, texture: CppnTexture | list[CppnTexture], mesh: Mesh, steps: int = 12, **more: object
+) -> texopt.Result:
+    return texopt.optimize(
+        mesh, texture, texopt.channel("act2", 1), steps=steps, view_size=32, learning_rate=0.02, backbone=extractor,
+        device="cpu", **more,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def test_descends_on_a_canvas_and_the_same_way_every_time(extractor: FeatureExtractor) -> None:
+    mesh, baked = texopt.canvas(size=(32, 32)), []
+    for _ in range(2):
+        texture = CppnTexture(32, Cppn(width=8, depth=3))
+        result = optimized(extractor, texture, mesh, cameras=texopt.whole(mesh))
+        baked.append(texture.bake())
+        assert result.history[-1].terms["loss"] < result.history[0].terms["loss"] - 0.01
+    assert torch.equal(*baked)
+
+
+def test_digits_do_not_depend_on_the_number_of_threads() -> None:
+    network, points = coloured(Cppn()), torch.randn(10000, 2)
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        colors = network(points)
+        found.append([colors, *torch.autograd.grad(colors.square().sum(), list(network.parameters()))])
+    assert all(torch.equal(one, other) for others in found[1:] for one, other in zip(found[0], others, strict=True))
+
+
+def test_several_maps_share_a_network_and_go_on_from_a_checkpoint(extractor: FeatureExtractor, tmp_path: Path) -> None:
+    mesh, path = two_maps(), tmp_path / "run.safetensors"
+
+    def make() -> list[CppnTexture]:
+        return CppnTexture.on(mesh, 32, Cppn(3, 8, 3))
+
+    def stop(step: texopt.Step) -> None:
+        if step.number == 2:
+            raise KeyboardInterrupt
+
+    whole, stopped, resumed = make(), make(), make()
+    assert len(list(TextureSet(mesh, whole).parameters())) == len(list(whole[0].parameters())) == 8
+    optimized(extractor, whole, mesh, 4)
+    assert optimized(extractor, stopped, mesh, 4, checkpoint=path, on_step=stop).interrupted
+    optimized(extractor, resumed, mesh, 4, checkpoint=path)
+    assert resumed[0].network.last.weight is resumed[1].network.last.weight
+    for one, other in zip(whole, resumed, strict=True):
+        assert torch.equal(one.bake(), other.bake())
+    with pytest.raises(OptionError, match="other textures"):
+        optimized(extractor, [CppnTexture(32, Cppn(2, 8, 3)) for _ in range(2)], mesh, 4, checkpoint=path)
+
+
+def test_pictures_with_a_common_part_go_on_from_a_checkpoint(extractor: FeatureExtractor, tmp_path: Path) -> None:
+    mesh, path = two_maps(), tmp_path / "run.safetensors"
+
+    def stop(step: texopt.Step) -> None:
+        if step.number == 2:
+            raise KeyboardInterrupt
+
+    whole, stopped, resumed = (SharedTexture.several(2, 32) for _ in range(3))
+    optimized(extractor, whole, mesh, 4)  # type: ignore[arg-type]
+    optimized(extractor, stopped, mesh, 4, checkpoint=path, on_step=stop)  # type: ignore[arg-type]
+    optimized(extractor, resumed, mesh, 4, checkpoint=path)  # type: ignore[arg-type]
+    assert all(torch.equal(one.bake(), other.bake()) for one, other in zip(whole, resumed, strict=True))
+
+
+def test_a_blend_is_between_and_its_ends_are_the_textures() -> None:
+    first = CppnTexture(16, coloured(Cppn()))
+    last = CppnTexture(16, coloured(copy.deepcopy(first.network), 1))
+    for share, end in ((0.0, first), (1.0, last)):
+        assert torch.equal(blend(first, last, share).bake(), end.bake())
+    half, ends = blend(first, last, 0.5).bake(), torch.stack([first.bake(), last.bake()])  # only last layers differ
+    assert ((half >= ends.amin(0) - 1e-6) & (half <= ends.amax(0) + 1e-6)).all()
+    assert not torch.equal(half, first.bake())
+    on = CppnTexture.on(make_cube(), 16, coloured(Cppn(3)), scale=2.0)[0]
+    assert torch.equal(blend(on, on, 0.3).bake(), on.bake())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Cppn(activation="softmax"), "composite, atan"), (lambda: Cppn(width=0), "at least 1"),
+        (lambda: CppnTexture(100), "power of two"), (lambda: CppnTexture(64, Cppn(3)), "has 2 inputs, not 3"),
+        (lambda: CppnTexture.on(make_cube(), 64, Cppn(2)), "has 3 inputs, not 2"),
+        (lambda: blend(CppnTexture(8), CppnTexture(8, Cppn(width=8)), 0.5), "can be blended"),
+        (lambda: CppnTexture.on(replace(make_cube(), face_uvs=make_cube().face_uvs % 4)), "unwrap=True"),
+    ],
+)  # fmt: skip
+def test_says_what_cannot_be(make: object, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        make()  # type: ignore[operator]
