@@ -14,7 +14,7 @@ from texopt.color import COLOR_CORRELATION, from_rgb, to_valid_rgb
 from texopt.raster import backends, portable
 from texopt.raster.details import ROW, details
 from texopt.render import Fragments, Mipmapped, Scene, look_up
-from texopt.texture.image import resized
+from texopt.texture.image import periodic, resized
 
 TEXTURES = [PyramidTexture, FourierTexture, PixelTexture]
 
@@ -234,3 +234,20 @@ def test_a_far_view_of_a_large_pyramid_is_that_of_its_baked_image() -> None:
     seen, image = texture.sample(fragments).detach(), look_up(texture.bake(), fragments)
     raw = to_valid_rgb(look_up(texture.levels[-1].permute(2, 0, 1), fragments)).detach()
     assert (seen - image).square().mean() < 0.1 * (raw - image).square().mean()
+
+
+def test_a_periodic_image_has_no_step_across_its_borders() -> None:
+    """And is, within them, the image but for something smooth: its discrete Laplacian inside is the image's."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, 48), torch.linspace(0, 1, 64), indexing="ij")
+    image = torch.stack([x + y, x * x, (9 * x).sin() + y])
+    found = periodic(image)
+    for axis in (1, 2):
+        across = (found.narrow(axis, 0, 1) - found.narrow(axis, -1, 1)).abs().mean()
+        assert across < 0.1 * (image.narrow(axis, 0, 1) - image.narrow(axis, -1, 1)).abs().mean()
+
+    def laplacian(values: torch.Tensor) -> torch.Tensor:
+        around = sum(values.roll(step, axis) for step in (1, -1) for axis in (1, 2))
+        return (around - 4 * values)[:, 1:-1, 1:-1]
+
+    torch.testing.assert_close(laplacian(found), laplacian(image), atol=1e-5, rtol=0)
+    assert torch.allclose(found.mean((1, 2)), image.mean((1, 2)), atol=1e-6)

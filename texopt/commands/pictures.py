@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from texopt.backgrounds import Background
 from texopt.cameras import Sampler
@@ -28,7 +29,7 @@ from texopt.run import Step
 from texopt.saved import run_name
 from texopt.targets import parse_target
 from texopt.texture import SharedTexture, Texture, TransparentTexture
-from texopt.texture.image import Start
+from texopt.texture.image import periodic
 from texopt.transforms import robust
 from texopt.video import Timelapse, write_video
 
@@ -161,12 +162,14 @@ class PictureTask:
         generator, size = torch.Generator().manual_seed(config.seed), canvas_size(*self.size)
         if isinstance(config, InterpolateConfig) and config.share:
             return list(SharedTexture.several(self.frames, size, generator))
-        starts: list[Start] = [None] * self.frames
+        starts: list[Tensor | None] = [None] * self.frames
         if isinstance(config, ImageConfig) and not config.invert:
             if paintings:
                 starts = list(repainted(self.mesh, paintings, generator=generator))
             elif config.image:
                 starts = list(self.mesh.originals([size] * self.frames))
+        if isinstance(config, ImageConfig) and config.tileable:
+            starts = [start if start is None else periodic(start).clamp(0, 1) for start in starts]
         textures = [TEXTURES[self.kind](size, start, generator) for start in starts]
         if isinstance(config, ImageConfig) and config.transparent:
             return [TransparentTexture(texture, size) for texture in textures]

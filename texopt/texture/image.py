@@ -75,3 +75,26 @@ def resized(image: Tensor, height: int, width: int) -> Tensor:
     if image.shape[1:] == (height, width):
         return image
     return F.interpolate(image[None], (height, width), mode="bilinear", antialias=True)[0]
+
+
+def periodic(image: Tensor) -> Tensor:
+    """An image [C,H,W] without the step across its borders, which is taken off as a smooth field all over it.
+
+    Moisan, "Periodic plus Smooth Image Decomposition", Journal of Mathematical Imaging and Vision, 2011, section 3.
+    """
+    _, height, width = image.shape
+    values = image.double()
+    jump = torch.zeros_like(values)
+    for axis in (1, 2):
+        step = values.narrow(axis, -1, 1) - values.narrow(axis, 0, 1)
+        jump.narrow(axis, 0, 1).add_(step)
+        jump.narrow(axis, -1, 1).sub_(step)
+    rows, columns = (
+        2 * torch.cos(2 * torch.pi * torch.arange(side, dtype=torch.float64) / side) for side in (height, width)
+    )
+    divisor = rows[:, None] + columns[None] - 4
+    divisor[0, 0] = 1
+    smooth = torch.fft.fft2(jump) / divisor
+    smooth[:, 0, 0] = 0
+    out: Tensor = (values - torch.fft.ifft2(smooth).real).to(image)
+    return out
