@@ -25,10 +25,12 @@ USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through rend
 
   texopt resume DIR                    go on with a run that was stopped
   texopt evaluate DIR                  how good a result is, in numbers
+  texopt saliency IMAGE|MESH TARGET    where a class or channel sees what it answers to
   texopt info MESH                     what is in a mesh file
   texopt unwrap MESH                   new UVs, with the textures carried over
   texopt render MESH                   a picture of it, or a turntable
   texopt view DIR|MESH                 a page in the browser that shows it
+  texopt doctor                        check what is installed, and its gradients
   texopt backbones                     list the pretrained networks
 
 `texopt COMMAND --help` lists a command's options; `--config FILE` starts from a saved config.yaml.
@@ -99,7 +101,7 @@ def _run(command: str, arguments: list[str]) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command. Returns the exit code.
 
-    0; 1 if jobs of a batch failed; 2 for a user's error; 130 for Ctrl-C while there is nothing to save.
+    0; 1 if jobs of a batch or checks failed; 2 for a user's error; 130 for Ctrl-C while there is nothing to save.
     """
     from texopt.config import CONFIGS
 

@@ -280,6 +280,56 @@ class EvaluateConfig:
 
 
 @dataclass(kw_only=True)
+class SaliencyConfig:
+    """Show which places of an image, or of a mesh's surface, a network's answer depends on."""
+
+    input: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE|MESH")]
+    """The image, or the mesh with its textures."""
+    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
+    """A class by number or name (tiger), a layer and channel (blocks.4:17), or a sum: see `texopt image --help`."""
+    method: Literal["gradient", "guided", "occlusion"] = "gradient"
+    """gradient: which colours would change the answer most. guided: what speaks for it, by guided backpropagation.
+    occlusion: what the answer is lost without; it takes 49 looks at every view."""
+    views: int = 16
+    """Of a mesh, from all around."""
+    view_size: int = 256
+    """Pixels a side of a view, or an image's shorter side, as the network sees them; a multiple of 32."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """What to write: .png for an image, .glb or .obj for a mesh. Default: outputs/ and the names of the inputs."""
+    backbone: str = "efficientnet_lite0"
+    """The network that looks."""
+    weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A file with weights for it."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, mps."""
+    raster: Literal["auto", "cpu", "nvdiffrast"] = "auto"
+    """What draws."""
+
+
+@dataclass(kw_only=True)
+class DoctorConfig:
+    """Check this installation: its gradients against finite differences, and how large they are from loss to texture.
+
+    The exit code is 1 where something is wrong.
+    """
+
+    mesh: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[MESH]")] = None
+    """What to look at the gradients' norms on. Default: a cube."""
+    style: Annotated[Path | None, tyro.conf.arg(metavar="IMAGE")] = None
+    """Have it take the style of this image. Default: excite a layer."""
+    backbone: str = "efficientnet_lite0"
+    """The network that looks."""
+    weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """A file with weights for it."""
+    threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Processor threads. Default: one a core."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, mps."""
+    raster: Literal["auto", "cpu", "nvdiffrast"] = "auto"
+    """What draws."""
+
+
+@dataclass(kw_only=True)
 class UnwrapConfig:
     """Make new UVs for a mesh and carry its textures over; what the file has else stays."""
 
@@ -368,7 +418,8 @@ RUNS: dict[str, type[RunConfig]] = {
 LOOPS: dict[str, type[LoopConfig]] = {**RUNS, "image": ImageConfig, "interpolate": InterpolateConfig}
 CONFIGS: dict[str, type] = {
     **LOOPS, "resume": ResumeConfig, "batch": BatchConfig, "evaluate": EvaluateConfig, "info": InfoConfig,
-    "unwrap": UnwrapConfig, "render": RenderConfig, "view": ViewConfig,
+    "unwrap": UnwrapConfig, "render": RenderConfig, "view": ViewConfig, "saliency": SaliencyConfig,
+    "doctor": DoctorConfig,
 }  # fmt: skip
 
 

@@ -9,7 +9,10 @@ from texopt.config import LOOPS
 
 
 def run(command: str, config: Any) -> int:
-    """Run a command with its options (texopt.config.CONFIGS). Returns the exit code: 0; 1 if jobs of a batch failed."""
+    """Run a command with its options (texopt.config.CONFIGS). Returns the exit code.
+
+    0; 1 if jobs of a batch or checks failed.
+    """
     if command in LOOPS:
         from texopt.commands import running
 
@@ -26,6 +29,14 @@ def run(command: str, config: Any) -> int:
         from texopt.commands import batch
 
         return batch.run(config)
+    elif command == "saliency":
+        from texopt.commands import diagnosis
+
+        diagnosis.saliency(config)
+    elif command == "doctor":
+        from texopt.commands import diagnosis
+
+        return diagnosis.doctor(config)
     else:
         from texopt.commands import meshes
 

@@ -47,6 +47,11 @@ def l2(color: float = 0.5) -> Objective:
     return objective(lambda view: _of_object((view.image - color).square(), view), "l2")
 
 
+def change() -> Objective:
+    """Mean squared distance of the object's pixels to those of the original: it keeps its look."""
+    return objective(lambda view: _of_object((view.image - view.original).square(), view), "change")
+
+
 def blur(radius: int = 1) -> Objective:
     """Mean squared distance of the object's pixels to the mean of those around them: against high frequencies.
 

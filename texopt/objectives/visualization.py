@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.errors import OptionError
@@ -64,6 +65,26 @@ def direction(layer: str, vector: Tensor | Sequence[float]) -> Objective:
 def logit(index: int) -> Objective:
     """Look like a class: the negated logit (before the softmax) of that class, 0 to 999 for ImageNet."""
     return objective(lambda view: -_channel(view.features["logits"], "logits", index), f"logit:{index}")
+
+
+def classified_as(index: int) -> Objective:
+    """Be taken for a class, before all others: the cross entropy of the logits with it, -log of its probability.
+
+    Optimised over random views and backgrounds, and the `robust` transforms, it makes textures that a network takes
+    for something else from anywhere (Athalye, Engstrom, Ilyas & Kwok, "Synthesizing Robust Adversarial Examples", ICML
+    2018, expectation over transformation). With `change` it keeps the look as far as that allows; what changes least
+    is a PixelTexture, whose details move before its colours do:
+
+        texopt.change() + 0.002 * texopt.classified_as(292).below(1.0)
+    """
+
+    def loss(view: View) -> Tensor:
+        logits = view.features["logits"]
+        return F.cross_entropy(
+            logits, torch.full_like(_channel(logits, "logits", index), index).long(), reduction="none"
+        )
+
+    return objective(loss, f"class:{index}")
 
 
 def deepdream(layer: str) -> Objective:

@@ -9,9 +9,10 @@ from texopt.errors import MeshError
 from texopt.readers import gltf, obj, other
 from texopt.readers.raw import Material, RawMesh
 
-__all__ = ["Material", "RawMesh", "read"]
+__all__ = ["ENDINGS", "Material", "RawMesh", "read"]
 
 READERS = {".gltf": gltf.read, ".glb": gltf.read}
+ENDINGS = (".obj", *READERS, *other.FORMATS)  # of files that are meshes
 
 
 def read(path: Path, lenient: bool = False) -> RawMesh:

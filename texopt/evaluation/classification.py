@@ -1,0 +1,51 @@
+"""How often a mesh is taken for a class: from views, and in front of backgrounds, that no optimisation has seen."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator
+
+from texopt.backgrounds import Background, smooth_noise
+from texopt.cameras import Sampler, sample_sphere
+from texopt.errors import OptionError
+from texopt.evaluation.views import BATCH
+from texopt.features.backbones import DEFAULT, load_backbone
+from texopt.features.extractor import FeatureExtractor
+from texopt.loop import Size, check_options, sides
+from texopt.mesh import Mesh
+from texopt.render import Scene, composite, look_up
+
+SEED = 2**32 + 1  # that is no run's by chance
+
+
+@torch.no_grad()
+def classified_share(
+    mesh: Mesh, index: int, views: int = 100, *, backbone: str | FeatureExtractor = DEFAULT, view_size: Size = 256,
+    cameras: Sampler | None = None, background: Background | None = None, seed: int = SEED,
+) -> float:  # fmt: skip
+    """The share of random views of a mesh, with its own textures, whose highest logit is that of a class.
+
+    Athalye, Engstrom, Ilyas & Kwok, "Synthesizing Robust Adversarial Examples", ICML 2018, section 3: "adversariality".
+
+    Args:
+        mesh: result.textured(), or any.
+        index: of the class, see texopt.class_index.
+        views: how many.
+        backbone: the network that judges: its name or a FeatureExtractor.
+        view_size, cameras, background: as of optimize.
+        seed: of cameras and backgrounds; another than the run's.
+    """
+    check_options(1, view_size, 1, 1.0, seed)
+    extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone)
+    scene, looks, generator = Scene(mesh, optimized=True), mesh.originals(), Generator().manual_seed(seed)
+    sample, behind = cameras or sample_sphere(), background or smooth_noise()
+    hits, (height, width) = 0, sides(view_size)
+    for start in range(0, views, BATCH):
+        count = min(BATCH, views - start)
+        fragments = scene.rasterize(sample(generator, count, start), height, width)
+        image = composite(look_up(looks, fragments), fragments.mask[:, None], behind(generator, count, height, width))
+        logits = extractor(image, ["logits"])["logits"]
+        if not 0 <= index < logits.shape[1]:
+            raise OptionError(f"the network has classes 0 to {logits.shape[1] - 1}, not {index}")
+        hits += int((logits.argmax(1) == index).sum())
+    return hits / views
