@@ -35,6 +35,7 @@ def loss(objective: Objective) -> float:
         ("logit:7", texopt.logit(7)),
         ("7", texopt.logit(7)),
         ("tench", texopt.logit(0)),
+        ("as:tench", texopt.classified_as(0)),
         ("act1:1 + act2:3", texopt.channel("act1", 1) + texopt.channel("act2", 3)),
         (
             "act1:1 - 0.5*act2:3 + 2 * act2:*",

@@ -5,6 +5,7 @@ from .checkpoint import Checkpoint as Checkpoint
 from .errors import DependencyError as DependencyError, ImageError as ImageError, MeshError as MeshError
 from .errors import OptionError as OptionError, OutputError as OutputError, TexoptError as TexoptError
 from .errors import WeightsError as WeightsError
+from .evaluation import classified_share as classified_share
 from .evaluation import Evaluation as Evaluation, evaluate as evaluate, evaluate_image as evaluate_image
 from .features import FeatureExtractor as FeatureExtractor, class_index as class_index, load_backbone as load_backbone
 from .loop import optimize as optimize
@@ -12,6 +13,7 @@ from .maps import TextureMap as TextureMap
 from .mesh import Mesh as Mesh, load_mesh as load_mesh
 from .objectives import GramEMA as GramEMA, Objective as Objective, alignment as alignment, blur as blur
 from .objectives import by_frame as by_frame
+from .objectives import change as change, classified_as as classified_as
 from .objectives import channel as channel, colors as colors, content as content, deepdream as deepdream
 from .objectives import direction as direction, diversity as diversity, gram_matrix as gram_matrix
 from .objectives import interpolate as interpolate, inversion as inversion, l1 as l1, l2 as l2, logit as logit
@@ -22,6 +24,7 @@ from .photo_cameras import PhotoCameras as PhotoCameras
 from .photos import Photo as Photo, Photos as Photos, read_photos as read_photos
 from .render import Fragments as Fragments, View as View, composite as composite, rasterize as rasterize
 from .result import Result as Result
+from .saliency import saliency as saliency
 from .run import Step as Step
 from .texture import Cppn as Cppn, CppnTexture as CppnTexture, blend as blend
 from .texture import FourierTexture as FourierTexture, ImageTexture as ImageTexture, PixelTexture as PixelTexture

@@ -139,9 +139,12 @@ class FeatureConfig(RunConfig):
     """Show on a mesh what excites a channel of a network, or looks like an ImageNet class."""
 
     target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
-    """A layer and channel (blocks.4:17), a class by number or name (tiger), or a sum: see `texopt image --help`."""
+    """A layer and channel (blocks.4:17), a class by number or name (tiger), as:CLASS, to be taken for it from most
+    views, or a sum: see `texopt image --help`."""
     start: Literal["noise", "original"] = "noise"
-    """What the texture starts from: noise, or the original, to dream on (TARGET LAYER:*)."""
+    """What the texture starts from: noise, or the original, to dream on (LAYER:*) or to be taken for something else."""
+    change: float = 0.0
+    """Weight of the original's look: of the mean squared distance of pixels."""
     transparent: bool = False
     """Leave transparent what the target does not need: holes, for the engine, where less than half of it is there."""
 

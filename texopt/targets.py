@@ -9,9 +9,10 @@ import numpy as np
 
 from texopt.errors import OptionError
 from texopt.features.backbones import class_index
-from texopt.objectives import Objective, channel, deepdream, direction, logit, neuron
+from texopt.objectives import Objective, channel, classified_as, deepdream, direction, logit, neuron
 
-GRAMMAR = "LAYER:CHANNEL, LAYER:CHANNEL@center, LAYER:CHANNEL@X,Y, LAYER:*, LAYER:VECTOR.npy or a class"
+TAKEN = "as"  # the word for a class that something is to be taken for
+GRAMMAR = "LAYER:CHANNEL, LAYER:CHANNEL@center, LAYER:CHANNEL@X,Y, LAYER:*, LAYER:VECTOR.npy, a class, as:CLASS"
 
 
 def parse_target(text: str) -> Objective:
@@ -19,7 +20,8 @@ def parse_target(text: str) -> Objective:
 
     LAYER:CHANNEL is a channel, with @center or @X,Y its neuron there; LAYER:* all that a layer sees (DeepDream);
     LAYER:FILE.npy a direction, a vector in a file; anything else an ImageNet class, by number or name, as logit:N.
-    Signs of a sum have spaces around them, as names of classes may have hyphens in them. OptionError for other texts.
+    as:CLASS is to be taken for a class before all others. Signs of a sum have spaces around them, as names of classes
+    may have hyphens in them. OptionError for other texts.
     """
     first, *rest = re.split(r"\s+([+-])\s+", text.strip())
     total = _term(first, text)
@@ -40,6 +42,8 @@ def _activation(text: str, whole: str) -> Objective:
         if not text:
             raise OptionError(f"target {whole!r} names nothing; write {GRAMMAR}")
         return logit(class_index(text))
+    if layer == TAKEN:
+        return classified_as(class_index(index))
     if index == "*":
         return deepdream(layer)
     if index.endswith(".npy"):

@@ -19,7 +19,7 @@ from texopt import __version__
 from texopt import doctor as checks
 from texopt.cameras import fixed_views
 from texopt.canvas import canvas, whole
-from texopt.config import DoctorConfig, SaliencyConfig, target_name
+from texopt.config import DoctorConfig, SaliencyConfig
 from texopt.errors import OptionError, OutputError, TexoptError
 from texopt.export import check_ending, check_target, export
 from texopt.features.backbones import load_backbone
@@ -34,6 +34,7 @@ from texopt.raster import backends
 from texopt.readers import ENDINGS
 from texopt.saliency import heat
 from texopt.saliency import saliency as find
+from texopt.saved import target_name
 from texopt.targets import parse_target
 from texopt.texture.image import resized
 

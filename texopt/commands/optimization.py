@@ -19,21 +19,22 @@ from texopt.commands.fit import Fit
 from texopt.commands.meshes import described, load
 from texopt.config import CustomConfig, FeatureConfig, FitConfig, RunConfig, StyleConfig, listed
 from texopt.errors import OptionError
+from texopt.evaluation import classified_share
 from texopt.export import FORMATS, check_target
 from texopt.export.names import texture_files
-from texopt.features.backbones import load_backbone
+from texopt.features.backbones import class_index, load_backbone
 from texopt.images import to_image
 from texopt.indexed import map_parts
 from texopt.loop import Size, check_options
 from texopt.mesh import Mesh
-from texopt.objectives import Objective, as_objective, transparent
+from texopt.objectives import Objective, as_objective, change, transparent
 from texopt.preview import SUPERSAMPLE, developed, draw, framed
 from texopt.recipe import BACKGROUNDS, check_style, make_cameras, make_textures, style_objective, toward
 from texopt.render import Scene
 from texopt.result import Result
 from texopt.run import Step
 from texopt.saved import run_name
-from texopt.targets import parse_target
+from texopt.targets import TAKEN, parse_target
 from texopt.texture import Texture, TextureSet, TransparentTexture
 from texopt.texture.image import check_size
 from texopt.texture.maps import Surface, with_kept
@@ -91,7 +92,8 @@ def _objective(config: RunConfig, mesh: Mesh, paintings: list[Image.Image]) -> O
         return style_objective(config, mesh, paintings)
     if isinstance(config, FeatureConfig):
         goal = parse_target(config.target)
-        return transparent(goal) if config.transparent else goal
+        goal = transparent(goal) if config.transparent else goal
+        return goal + config.change * change() if config.change else goal
     assert isinstance(config, CustomConfig)
     return load_function(config.function)
 
@@ -194,6 +196,10 @@ class MeshTask:
     def finish(self, result: Result) -> None:
         if self._fit:
             print(self._fit.report(result))
+        if isinstance(self.config, FeatureConfig) and self.config.target.startswith(f"{TAKEN}:"):
+            name = self.config.target.partition(":")[2]
+            share = classified_share(result.textured(), class_index(name), backbone=self.extractor)
+            print(f"taken for {name} in {share:.0%} of 100 new views")
         if self._page is None:
             return
         self._page.finished([to_image(image[:3]) for image in result.images])
