@@ -135,7 +135,7 @@ def _photographs(mesh: texopt.Mesh, folder: Path, count: int, side: int) -> Path
 
 
 def fit(out: Path) -> Numbers:
-    """The creature's texture from 40 photographs: a photograph that was held out, the result, the original texture, the found."""
+    """The texture from 40 photographs: one that was held out and the result; the true texture and the found one."""
     mesh, folder = texopt.load_mesh(CREATURE), out / "work" / "fit"
     cameras = _photographs(mesh, out / "work" / "photographs", 44, 512)
     texopt_command("fit", CREATURE, cameras, "--hold-out", 11, "--out", folder)
