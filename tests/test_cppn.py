@@ -120,7 +120,7 @@ def test_where_nothing_is_nothing_is_computed(on_surface: bool) -> None:
 def seam_points(mesh: Mesh) -> tuple[texopt.Fragments, Seams]:
     seams = Seams(mesh, torch.device("cpu"))
     fragments = Scene(mesh).rasterize(texopt.fixed_views(1), 32)
-    return seams.extend(fragments, Generator().manual_seed(0), slice(1), 1), seams
+    return seams.extend(fragments, Generator().manual_seed(0), slice(1), 1, 1e9), seams
 
 
 @pytest.mark.parametrize("make", [make_cube, two_maps])

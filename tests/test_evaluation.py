@@ -279,7 +279,7 @@ def test_halves_of_an_even_painting_are_as_the_whole(extractor: FeatureExtractor
     even = noise_painting(256)
     split = even.copy()
     split.paste((200, 30, 30), (0, 0, 128, 256))
-    floors = [painting_grams(image, 0.5, extractor)[1] for image in (even, split)]
+    floors = [painting_grams(image, PIXELS_PER_RADIUS, extractor)[1] for image in (even, split)]
     assert floors[0] < 0.1
     assert floors[1] > 3 * floors[0]
 
