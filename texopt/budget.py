@@ -4,8 +4,8 @@ What the process has when it is asked, network and mesh among it, is read from t
 from what each phase allocates: phases come one after the other, and blocks of one are given back before the next. The
 constants of bytes are peaks of resident memory, measured on Linux (x86-64, torch 2, one thread) part by part, each in
 a process that had run it before at a small size: textures of 1024² to 8192², meshes of 10,000 to 2,000,000
-triangles, views of 256² to 1024², and the networks efficientnet_lite0, _lite1, vgg16 and googlenet. CODE, PARAMETERS, DRAWING and
-BANDS were then set so that whole runs come out right.
+triangles, views of 256² to 1024², and the networks efficientnet_lite0, _lite1, vgg16 and googlenet. CODE, PARAMETERS,
+DRAWING and BANDS were then set so that whole runs come out right.
 """
 
 from __future__ import annotations
