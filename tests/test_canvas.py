@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 from conftest import make_network
@@ -89,6 +91,7 @@ def test_the_texture_of_an_image_holds_it() -> None:
     assert texopt.canvas_size(3, 3) == (8, 8)
 
 
+@cache
 def frames(share: bool, steps: int = 30) -> torch.Tensor:
     """Four frames from one channel to another, [4,3,64,64]."""
     mesh = texopt.canvas(size=(64, 64), frames=4)
