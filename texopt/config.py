@@ -145,6 +145,8 @@ class FeatureConfig(RunConfig):
     """What the texture starts from: noise, or the original, to dream on (LAYER:*) or to be taken for something else."""
     change: float = 0.0
     """Weight of the original's look: of the mean squared distance of pixels."""
+    seam_weight: float = 10.0
+    """Weight of equal colours on both sides of UV seams."""
     transparent: bool = False
     """Leave transparent what the target does not need: holes, for the engine, where less than half of it is there."""
 

@@ -95,7 +95,7 @@ def saliency(
         method: "gradient" (Simonyan, Vedaldi & Zisserman, "Deep Inside Convolutional Networks", 2013, section 3);
             "guided", where gradients through ReLUs have to be positive (see texopt.features.guided); "occlusion", how
             much is lost where a grey patch hides a part of the view (Zeiler & Fergus, "Visualizing and Understanding
-            Convolutional Networks", 2014, section 4.2): a sixth of the view a side, in 49 places at most.
+            Convolutional Networks", 2014, section 4.2): a third of the view a side, in 49 places at most.
         cameras: by default fixed_views(VIEWS).
         view_size: pixels a side of a rendering, or its (height, width); multiples of 32.
         backbone: name of a pretrained network, or a FeatureExtractor.

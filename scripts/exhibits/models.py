@@ -84,13 +84,12 @@ def saliency(out: Path) -> Numbers:
         pixels = torch.from_numpy(np.array(photo(224, 224))).permute(2, 0, 1)[None] / 255
         index = int(network(pixels, ["logits"])["logits"].argmax())
     canvas = texopt.canvas(before)
+    cameras = texopt.whole(canvas)(torch.Generator(), 1, 0)
     for method in ("gradient", "guided", "occlusion"):
         file = out / "work" / f"saliency_{method}.png"
         texopt_command("saliency", before, index, "--method", method, "--out", file)
         row.append(opened(file))
-        (found,) = texopt.saliency(
-            canvas, texopt.logit(index), method=method, cameras=texopt.whole(canvas), view_size=224
-        )
+        (found,) = texopt.saliency(canvas, texopt.logit(index), method=method, cameras=cameras, view_size=224)
         found = torch.nn.functional.interpolate(found[None, None], mask.shape, mode="bilinear")[0, 0].clamp(min=0)
         numbers[f"{method}: share on it"] = float(found[torch.from_numpy(mask)].sum() / found.sum())
     numbers["its share of the picture"] = float(mask.mean())

@@ -27,7 +27,7 @@ from texopt.images import to_image
 from texopt.indexed import map_parts
 from texopt.loop import Size, check_options
 from texopt.mesh import Mesh
-from texopt.objectives import Objective, as_objective, change, transparent
+from texopt.objectives import Objective, as_objective, change, seam, transparent
 from texopt.preview import SUPERSAMPLE, developed, draw, framed
 from texopt.recipe import BACKGROUNDS, check_style, make_cameras, make_textures, style_objective, toward
 from texopt.render import Scene
@@ -93,7 +93,8 @@ def _objective(config: RunConfig, mesh: Mesh, paintings: list[Image.Image]) -> O
     if isinstance(config, FeatureConfig):
         goal = parse_target(config.target)
         goal = transparent(goal) if config.transparent else goal
-        return goal + config.change * change() if config.change else goal
+        goal = goal + config.change * change() if config.change else goal
+        return goal + config.seam_weight * seam() if config.seam_weight else goal
     assert isinstance(config, CustomConfig)
     return load_function(config.function)
 
