@@ -459,7 +459,13 @@ def test_who_comes_while_it_is_paused_sees_the_step_it_waits_at(
 
 
 def test_wait_ends_with_ctrl_c(make_page: Callable[..., LivePage]) -> None:
-    page = make_page()
-    threading.Timer(0.2, _thread.interrupt_main).start()
-    page.wait()
+    page, before = (
+        make_page(),
+        signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # in the background it is ignored
+    try:
+        threading.Timer(0.2, _thread.interrupt_main).start()
+        page.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert b"<html" in get(page.url)
