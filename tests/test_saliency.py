@@ -128,6 +128,9 @@ class Functional(nn.Module):
 
 
 def _in_a_norm() -> nn.Module:
+    from texopt.features.backbones import _torchvision
+
+    _torchvision()  # which timm imports, and which may not load as it is
     from timm.layers import BatchNormAct2d
 
     return BatchNormAct2d(3, act_layer=nn.ReLU6, inplace=True).eval()
