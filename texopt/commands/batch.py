@@ -18,10 +18,10 @@ from texopt.batch.jobs import Job, read_jobs
 from texopt.batch.local import Local
 from texopt.batch.report import DONE, NOT_RUN, Report
 from texopt.batch.schedule import Backend, Outcome, work_off
-from texopt.config import BatchConfig
 from texopt.errors import OptionError
 from texopt.files import claimed
 from texopt.signals import stoppable
+from texopt.toolconfig import BatchConfig
 
 log = logging.getLogger("texopt")
 

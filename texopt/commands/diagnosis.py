@@ -19,7 +19,6 @@ from texopt import __version__
 from texopt import doctor as checks
 from texopt.cameras import fixed_views
 from texopt.canvas import canvas, whole
-from texopt.config import DoctorConfig, SaliencyConfig
 from texopt.errors import OptionError, OutputError, TexoptError
 from texopt.export import check_ending, check_target, export
 from texopt.features.backbones import load_backbone
@@ -37,6 +36,7 @@ from texopt.saliency import saliency as find
 from texopt.saved import target_name
 from texopt.targets import parse_target
 from texopt.texture.image import resized
+from texopt.toolconfig import DoctorConfig, SaliencyConfig
 
 log = logging.getLogger("texopt")
 

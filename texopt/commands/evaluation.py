@@ -17,7 +17,7 @@ from rich.table import Table
 
 from texopt import __version__
 from texopt.commands.meshes import load, model_in
-from texopt.config import EvaluateConfig, ImageConfig, StyleConfig, listed
+from texopt.config import ImageConfig, StyleConfig, listed
 from texopt.errors import OptionError
 from texopt.evaluation import Evaluation, evaluate, evaluate_image
 from texopt.features.backbones import load_backbone
@@ -26,6 +26,7 @@ from texopt.images import load_image, to_image, to_tensor
 from texopt.mesh import load_mesh
 from texopt.preview import contact_sheet
 from texopt.saved import from_yaml
+from texopt.toolconfig import EvaluateConfig
 
 log = logging.getLogger("texopt")
 

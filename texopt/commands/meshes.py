@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from texopt.cameras import zoomed
-from texopt.config import InfoConfig, RenderConfig, RunConfig, UnwrapConfig, ViewConfig, listed, masks
+from texopt.config import RunConfig, listed, masks
 from texopt.errors import OptionError, OutputError, printable
 from texopt.export import check_ending, check_target, export
 from texopt.files import write_file
@@ -24,6 +24,7 @@ from texopt.preview import draw, still
 from texopt.readers import read
 from texopt.render import Scene
 from texopt.texture.image import check_size
+from texopt.toolconfig import InfoConfig, RenderConfig, UnwrapConfig, ViewConfig
 
 log = logging.getLogger("texopt")
 

@@ -29,14 +29,13 @@ from texopt.run import Step
 from texopt.saved import run_name
 from texopt.targets import parse_target
 from texopt.texture import SharedTexture, Texture, TransparentTexture
-from texopt.texture.image import periodic
+from texopt.texture.image import MAX_SIZE, periodic
 from texopt.transforms import robust
 from texopt.video import Timelapse, write_video
 
 LARGE = 1024  # pixels a side, above which a pyramid computes what a crop sees
 STRIDE = 32  # of views' sides
 SMALLEST = 32  # pixels a side: networks halve images up to five times
-MOST = 8192 * 8192
 STEP = 0.25  # seconds that a frame of an interpolation is shown
 
 
@@ -50,12 +49,12 @@ def size_of(config: PictureConfig, image: Image.Image | None) -> tuple[int, int]
         height, width = (config.size * 2)[:2] if config.size else (256, 256)
     if min(height, width) < SMALLEST:
         raise ImageError(f"{width}x{height} pixels are too few for a network to see; take {SMALLEST} a side or more")
-    if max(height, width) > 8192:
-        raise ImageError(f"{width}x{height} pixels are too many; take 8192 a side or less")
+    if max(height, width) > MAX_SIZE:
+        raise ImageError(f"{width}x{height} pixels are too many; take {MAX_SIZE} a side or less")
     return height, width
 
 
-def look(mesh: Mesh, limit: int, tileable: bool) -> tuple[Sampler, Size]:
+def look(mesh: Mesh, limit: int, tileable: bool) -> tuple[Sampler, tuple[int, int]]:
     """Cameras that see the whole of the pictures, or crops of those that are larger than the limit; and their size.
 
     A picture that goes on beyond its borders is always seen in windows that lie across them.
@@ -135,7 +134,8 @@ class PictureTask:
             self.mesh = canvas(None, (height, width), self.frames, tileable)
         self.objective = self._objective(config, paintings)
         self.extractor = load_backbone(config.backbone, config.weights, device)
-        self.cameras, self.view_size = look(self.mesh, config.view_size, tileable)
+        self.cameras, seen_size = look(self.mesh, config.view_size, tileable)
+        self.view_size = seen_size
         if isinstance(config, ImageConfig) and config.octaves > 1:
             self.cameras = octaves(self.mesh, self.cameras, config.octaves)
         config.views_per_step = max(config.views_per_step, self.frames)
@@ -146,7 +146,7 @@ class PictureTask:
             self.kind = "pyramid" if max(height, width) > LARGE else "fourier"
         self.textures = self._textures(config, paintings)
         config.out = self.folder = config.out or Path("outputs") / run_name(config)
-        seen = "x".join(map(str, reversed(self.view_size))) if isinstance(self.view_size, tuple) else self.view_size
+        seen = "x".join(map(str, reversed(seen_size)))
         count = f"{self.frames} images" if self.frames > 1 else "an image"
         self.described = f"{count} of {width}x{height}, seen at {seen}; {self.kind} texture"
 

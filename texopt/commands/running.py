@@ -17,7 +17,7 @@ from texopt import distributed
 from texopt.backgrounds import Background
 from texopt.cameras import Sampler
 from texopt.checkpoint import NAME, Checkpoint, read
-from texopt.config import LOOPS, LoopConfig, PictureConfig, ResumeConfig, RunConfig, listed
+from texopt.config import LOOPS, LoopConfig, PictureConfig, RunConfig, listed
 from texopt.errors import OptionError, OutputError, TexoptError
 from texopt.features.backbones import NONE
 from texopt.features.extractor import FeatureExtractor
@@ -32,6 +32,7 @@ from texopt.run import Step
 from texopt.saved import field_values, plain_values, to_yaml
 from texopt.signals import stoppable
 from texopt.texture import Texture
+from texopt.toolconfig import ResumeConfig
 from texopt.transforms import Transform
 from texopt.video import Timelapse, check_videos
 
