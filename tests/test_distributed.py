@@ -30,34 +30,35 @@ def last_words(step):
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
-with distributed.joined(torch.device("cpu")):
+device = distributed.local_device({device!r})
+with distributed.joined(torch.device(device)):
     picture = texopt.images.to_image(torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)))
     mesh = make_cube()
     mesh = type(mesh)(**{{**vars(mesh), "maps": (texopt.TextureMap(
         (torch.rand(32, 32, 3, generator=torch.Generator().manual_seed(1)) * 255).byte().numpy()),)}})
     extractor = texopt.FeatureExtractor(
-        make_network().eval(), style_layers=["act1", "act2"], content_layer="act1")
+        make_network().eval(), style_layers=["act1", "act2"], content_layer="act1").to(device)
     texopt.texture.pyramid.BASE = 256  # so that it has details
     texture = texopt.PyramidTexture(512, start=(0.4, 0.5, 0.6))
     objective = texopt.style(picture) + texopt.content().below(0.3) + 10 * texopt.seam()
     result = texopt.optimize(
         mesh, texture, objective, steps=6, view_size=64, views_per_step=2, learning_rate=0.01,
-        backbone=extractor, on_step=last_words, checkpoint=texopt.Checkpoint(sys.argv[2], seconds=0))
+        backbone=extractor, device=device, on_step=last_words, checkpoint=texopt.Checkpoint(sys.argv[2], seconds=0))
     if distributed.rank() == 0:
         rows = [list(step.terms.values()) for step in result.history]
-        torch.save((texture.bake(), torch.tensor(rows), result.interrupted), sys.argv[1])
+        torch.save((texture.bake().cpu(), torch.tensor(rows), result.interrupted), sys.argv[1])
 """
 
 
 def work(
-    folder: Path, count: int, dies: bool = False, stops: bool = False, checkpoint: str = ""
+    folder: Path, count: int, dies: bool = False, stops: bool = False, checkpoint: str = "", device: str = "cpu"
 ) -> tuple[Tensor, Tensor, bool]:
     """(the texture, the losses, whether it was interrupted) of a run of two views a step on some ranks.
 
     checkpoint: its name; by default another one for each number of ranks.
     """
     script, out = folder / "work.py", folder / f"{count}.pt"
-    script.write_text(WORKER.format(tests=str(Path(__file__).parent), dies=dies, stops=stops))
+    script.write_text(WORKER.format(tests=str(Path(__file__).parent), dies=dies, stops=stops, device=device))
     done = torchrun(count, str(script), str(out), str(folder / f"{checkpoint or count}.safetensors"))
     assert (done.returncode == 0) == (not dies), done.stderr[-3000:]
     found: tuple[Tensor, Tensor, bool] = torch.load(out)

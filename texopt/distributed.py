@@ -58,8 +58,9 @@ def joined(device: torch.device) -> Iterator[None]:
     if not launched():
         yield
         return
-    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    _call(dist.init_process_group, backend)
+    own_card = device.type == "cuda" and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= torch.cuda.device_count()
+    # NCCL refuses ranks that share a card
+    _call(dist.init_process_group, "cpu:gloo,cuda:nccl" if own_card else "cpu:gloo,cuda:gloo")
     try:
         yield
         with suppress(RankError):  # one that has gone; the others leave together, as gloo aborts where one is early

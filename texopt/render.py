@@ -108,7 +108,7 @@ class Scene:
         draw = self.backend
         clip = cameras.project(self.vertices.double())
         clip[..., 1].neg_()  # the drawing operations' row 0 is y = -w, an image's is the top
-        pos = clip.float().contiguous().to(draw.geometry)
+        pos = to_device(clip.float().contiguous(), draw.geometry)
         rast, rast_db = draw.rasterize(draw.context, pos, self.faces, (height, width or height))
         uv, uv_da = draw.interpolate(self.uvs, rast, self.face_uvs, rast_db, diff_attrs="all")
         rast, uv, uv_da = (to_device(x, self.device) for x in (rast, uv, uv_da))
@@ -241,7 +241,8 @@ class View:
     features, original_features: activations by layer name, [B,C,h,w]. One forward pass of the network gives all the
         layers that the objective uses; the first use of a layer makes it one of them.
     extractor: the network the features are of.
-    seams: float32 [2,N,3], the texture's colours on the two sides of N random points on UV seams; differentiable.
+    seams: float32 [2,N,3], or 4 with opacity, the texture's colours on the two sides of N random points on UV seams;
+        differentiable.
     scale: pixels that one radius of the mesh spans in the middle of a view, averaged over the run's cameras that have
         this view's zoom.
     step, steps: of the run, for objectives that change with time.

@@ -105,6 +105,6 @@ class Seams:
         )  # fmt: skip
 
     def split(self, colors: Tensor, height: int) -> tuple[Tensor, Tensor]:
-        """Colours [B,3,H+rows,W] of extended fragments -> of the images [B,3,H,W], of the points' two sides [2,N,3]."""
+        """Colours [B,C,H+rows,W] of extended fragments -> of the images [B,C,H,W], of the points' two sides [2,N,C]."""
         image, points = colors.split((height, colors.shape[2] - height), 2)
-        return image, points.unflatten(2, (2, -1)).permute(2, 0, 3, 4, 1).reshape(2, -1, 3)
+        return image, points.unflatten(2, (2, -1)).permute(2, 0, 3, 4, 1).flatten(1, 3)

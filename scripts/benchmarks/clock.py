@@ -37,14 +37,18 @@ PARTS = (
 
 
 class Clock:
-    """Divides time over parts by name: of parts within parts the innermost, and REST where there is none."""
+    """Divides time over parts by name: of parts within parts the innermost, and REST where there is none.
 
-    def __init__(self) -> None:
-        self.stack = [REST]
+    wait: called before it looks at the time; on a graphics card until that has done its work.
+    """
+
+    def __init__(self, wait: Callable[[], Any]) -> None:
+        self.stack, self.wait = [REST], wait
         self.begin()
 
     def begin(self) -> None:
         self.seconds: Counter[str] = Counter()
+        self.wait()
         self.last = time.perf_counter()
 
     def end(self) -> Counter[str]:
@@ -53,6 +57,7 @@ class Clock:
         return self.seconds
 
     def _account(self) -> None:
+        self.wait()
         now = time.perf_counter()
         self.seconds[self.stack[-1]] += now - self.last
         self.last = now

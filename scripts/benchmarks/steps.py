@@ -20,11 +20,12 @@ import texopt
 from texopt.cameras import Cameras
 from texopt.config import StyleConfig
 from texopt.features import FeatureExtractor
+from texopt.loop import resolve_device
 from texopt.recipe import BACKGROUNDS, check_style, make_cameras, make_textures, style_objective, toward
 
 WARM = 4  # steps that are not counted: the first compile, make targets, fault memory in
 LONGEST = 40.0  # seconds, after which a run ends with the steps that it has, at least two
-MATRIX = 1024  # rows and columns of the product that the machine's peak is measured with
+MATRIX = {"cpu": 1024, "cuda": 8192}  # rows and columns of the product that a device's peak is measured with
 
 
 @dataclass
@@ -40,7 +41,13 @@ class Run:
         self.objective = style_objective(config, self.mesh, paintings)
         self.textures = make_textures(config, self.mesh, paintings, Generator().manual_seed(0))
         self.cameras, self.background = make_cameras(config, self.mesh), BACKGROUNDS[config.background]
-        self.extractor = texopt.load_backbone()
+        self.device = resolve_device(config.device)
+        self.extractor = texopt.load_backbone(device=self.device)
+
+    def wait(self) -> None:
+        """Until a graphics card has done what it was told."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
 
     def sample_cameras(self, _generator: Generator, count: int, index: int) -> Cameras:
         return self.cameras(Generator().manual_seed(index), count, index)
@@ -55,6 +62,7 @@ class Run:
 
         def on_step(step: texopt.Step) -> None:
             nonlocal last
+            self.wait()
             seconds.append(time.perf_counter() - last)
             between()
             if step.number > 2 and time.perf_counter() - begun > LONGEST:
@@ -64,7 +72,8 @@ class Run:
         texopt.optimize(
             self.mesh, self.textures, self.objective, steps=WARM + self.repeat, view_size=self.config.view_size,
             views_per_step=self.config.views_per_step, learning_rate=self.config.learning_rate * toward(self.config),
-            cameras=sample, background=background, backbone=self.extractor, device="cpu", on_step=on_step,
+            cameras=sample, background=background, backbone=self.extractor, device=self.config.device,
+            raster=self.config.raster, on_step=on_step,
         )  # fmt: skip
         return counted(seconds)
 
@@ -74,10 +83,13 @@ def counted(steps: list[Any]) -> list[Any]:
     return steps[min(WARM, len(steps) - 2) :]
 
 
-def configured(mesh: str, style: str, texture: str, size: int, view: int, views: int = 1) -> StyleConfig:
+def configured(
+    mesh: str, style: str, texture: str, size: int, view: int, views: int = 1, device: str = "cpu", raster: str = "auto"
+) -> StyleConfig:
     return StyleConfig(
-        mesh=Path(mesh), style=(Path(style),), texture=texture, texture_size=size, view_size=view, views_per_step=views
-    )  # type: ignore[arg-type]
+        mesh=Path(mesh), style=(Path(style),), texture=texture, texture_size=size, view_size=view,
+        views_per_step=views, device=device, raster=raster,
+    )  # type: ignore[arg-type]  # fmt: skip
 
 
 def step(repeat: int, **options: Any) -> dict[str, float]:
@@ -99,9 +111,9 @@ def rank(repeat: int, **options: Any) -> dict[str, float]:
 class Bare:
     """The network alone: a random image forward, and random gradients of the layers back to it."""
 
-    def __init__(self, extractor: FeatureExtractor, view: int) -> None:
+    def __init__(self, extractor: FeatureExtractor, view: int, device: torch.device) -> None:
         self.extractor, self.forward = extractor, FeatureExtractor.forward  # before there are timers around it
-        self.image = torch.rand(1, 3, view, view, requires_grad=True)
+        self.image = torch.rand(1, 3, view, view, device=device, requires_grad=True)
         self.grads: list[Tensor] = []
 
     def flop(self) -> float:
@@ -124,9 +136,10 @@ def profile(repeat: int, **options: Any) -> dict[str, float]:
     has some. "flop" is the arithmetic of "alone"; "float32" and "bfloat16" are the best of floating-point operations a
     second in products of matrices.
     """
-    run, clock = Run(configured(**options), 2 * repeat), Clock()
-    alone = Bare(run.extractor, run.config.view_size)
-    matrix = torch.rand(MATRIX, MATRIX)
+    run = Run(configured(**options), 2 * repeat)
+    clock, alone = Clock(run.wait), Bare(run.extractor, run.config.view_size, run.device)
+    side = MATRIX[run.device.type]
+    matrix = torch.rand(side, side, device=run.device)
     half = matrix.bfloat16()
     works = {"alone": alone, "float32": lambda: matrix @ matrix, "bfloat16": lambda: half @ half}
     times: dict[str, list[float]] = {name: [] for name in works}
@@ -139,6 +152,7 @@ def profile(repeat: int, **options: Any) -> dict[str, float]:
             for name, work in works.items():
                 start = time.perf_counter()
                 work()
+                run.wait()
                 times[name].append(time.perf_counter() - start)
             there.close()
             if len(steps) % 2:
@@ -151,4 +165,4 @@ def profile(repeat: int, **options: Any) -> dict[str, float]:
     out = {part: 1000 * median(parts[part] for parts in timed) for part in PARTS}
     out["timed"], out["plain"] = (1000 * median(parts.total() for parts in some) for some in (timed, plain))
     out |= {"alone": 1000 * median(counted(times["alone"])), "flop": alone.flop()}
-    return out | {name: 2.0 * MATRIX**3 / min(times[name]) for name in ("float32", "bfloat16")}
+    return out | {name: 2.0 * side**3 / min(times[name]) for name in ("float32", "bfloat16")}
