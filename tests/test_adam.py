@@ -30,6 +30,20 @@ def test_rows_that_always_have_a_gradient_move_as_in_torch() -> None:
     assert ours.grad is None
 
 
+def test_dense_steps_and_sparse_ones_of_all_rows_are_one_run() -> None:
+    """A run goes on with the other kind where it is resumed on another device."""
+    generator = Generator().manual_seed(0)
+    start = torch.randn(20, 4, 3, generator=generator)
+    ours, theirs = nn.Parameter(start.clone()), nn.Parameter(start.clone())
+    adam, reference = Adam([ours], 0.03), torch.optim.Adam([theirs], lr=0.03)
+    for step in range(30):
+        grad = torch.randn(20, 4, 3, generator=generator)
+        ours.grad, theirs.grad = sparse(list(range(20)), grad, 20) if step // 10 == 1 else grad, grad
+        adam.step()
+        reference.step()
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
 def test_dense_and_sparse_parameters_together_and_rates_that_change() -> None:
     dense, rows = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(4, 2))
     adam = Adam([dense, rows], 0.1)

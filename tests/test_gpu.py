@@ -83,7 +83,7 @@ def test_every_operation_and_gradient_agrees_with_nvdiffrast() -> None:
 
 def drawn(image: Tensor, scene: Scene) -> tuple[Tensor, Tensor]:
     """What a scene's views show of a texture, and the gradient of a sum of it to the texture."""
-    image = image.to(scene.device).requires_grad_()
+    image = image.clone().to(scene.device).requires_grad_()
     colors = look_up(image, scene.rasterize(fixed_views(3), SIZE))
     (colors * torch.linspace(0, 1, colors.numel()).reshape(colors.shape).to(colors)).sum().backward()
     assert image.grad is not None

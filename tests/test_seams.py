@@ -76,3 +76,14 @@ def test_a_mesh_without_seams(extractor: FeatureExtractor) -> None:
 def test_bundled_meshes_have_seams(name: str) -> None:
     mesh = texopt.load_mesh(MESHES / f"{name}.obj")
     assert 0 < len(seam_edges(mesh)) < len(mesh.faces)
+
+
+@pytest.mark.parametrize("width", [32, 64])
+def test_points_of_textures_with_opacity(width: int, extractor: FeatureExtractor) -> None:
+    texture = texopt.TransparentTexture(PixelTexture(16), 16)
+
+    def check(view: texopt.View) -> torch.Tensor:
+        assert view.seams.shape == (2, 4096, 4)
+        return (view.seams[0] - view.seams[1]).abs().mean()
+
+    texopt.optimize(make_cube(), texture, check, steps=1, view_size=width, backbone=extractor, device="cpu")

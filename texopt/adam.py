@@ -14,6 +14,7 @@ from texopt.raster.kernels import at, for_each_block, kernel
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 BLOCK = 512  # rows that a block of work steps
+COUNTERS = ("counts", "last")  # of a row: its steps so far, and its last one
 
 
 @kernel
@@ -61,9 +62,14 @@ class Adam(torch.optim.Adam):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is not None and parameter.grad.is_sparse:
+                if parameter.grad is None:
+                    continue
+                if parameter.grad.is_sparse:
                     self._step_sparse(parameter, group["lr"])
                     parameter.grad = None
+                else:
+                    for name in COUNTERS:
+                        self.state[parameter].pop(name, None)
         super().step(closure)
 
     def _step_sparse(self, parameter: Tensor, rate: float) -> None:
@@ -74,9 +80,10 @@ class Adam(torch.optim.Adam):
         if not state:
             for name in ("exp_avg", "exp_avg_sq"):
                 state[name] = empty_zeros(*parameter.shape, read=False)
-            state["counts"] = torch.zeros(len(parameter), dtype=torch.int32)
-            state["last"] = torch.zeros(len(parameter), dtype=torch.int32)
             state["step"] = torch.zeros(())
+        for name in COUNTERS:  # dense steps so far, as on a graphics card, were of all rows
+            if name not in state:
+                state[name] = torch.full((len(parameter),), int(state["step"]), dtype=torch.int32)
         state["step"] += 1
         rows = grad._indices()[0].numpy()
         flat = [

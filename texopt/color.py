@@ -6,16 +6,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from texopt.constants import constant
+
 # Square root of the covariance of colours in ImageNet photographs, one row an RGB channel, scaled so that its largest
 # column has norm 1. From lucid, optvis/param/color.py; with it steps in the parameters are decorrelated in colour.
 _COLOR_CORRELATION = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 COLOR_CORRELATION = _COLOR_CORRELATION / _COLOR_CORRELATION.norm(dim=0).max()
+_ROWS = COLOR_CORRELATION.tolist()
 
 
 def to_valid_rgb(values: Tensor) -> Tensor:
     """Decorrelated, unbounded colours [3,H,W] or [B,3,H,W] -> RGB in (0,1): the colour correlation, then a sigmoid."""
     # not as a convolution, whose digits depend on the number of threads; in place, as a texture is large
-    mixed: Tensor = values.movedim(-3, -1) @ COLOR_CORRELATION.to(values).T
+    mixed: Tensor = values.movedim(-3, -1) @ constant(_ROWS, values).T
     return mixed.movedim(-1, -3).sigmoid_()
 
 

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from texopt.cameras import fixed_views
+from texopt.constants import constant
 from texopt.features.extractor import FeatureExtractor
 from texopt.loop import optimize
 from texopt.maps import TextureMap
@@ -98,10 +99,10 @@ class _Loss:
     """
 
     def __init__(self, texture: nn.Module, backend: Backend, device: torch.device, dtype: torch.dtype) -> None:
-        fragments = Scene(cube(), device).rasterize(fixed_views(len(FOOTPRINTS)), 24)
+        fragments = Scene(cube(), device, "cpu").rasterize(fixed_views(len(FOOTPRINTS)), 24)
         self.texture, self.mask = texture.to(device, dtype), fragments.mask[:, None]
         fragments = replace(
-            fragments, uv_da=fragments.uv_da * fragments.uv_da.new_tensor(FOOTPRINTS)[:, None, None, None]
+            fragments, uv_da=fragments.uv_da * constant(FOOTPRINTS, fragments.uv_da)[:, None, None, None]
         )
         self.fragments = replace(
             fragments, backend=backend, **{name: getattr(fragments, name).to(dtype) for name in ("uv", "uv_da", "bary")}

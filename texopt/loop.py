@@ -188,7 +188,10 @@ def optimize(
         views = distributed.own(count)
         shot = sample_cameras(generator, count, number * count)[views]
         fragments = scene.rasterize(shot, height, width)
-        behind = to_device(make_background(generator, count, height, width)[views], target)
+        behind, frame = (
+            to_device(values, target)
+            for values in (make_background(generator, count, height, width)[views], shot.frame)
+        )
         scale = height * run.scales.setdefault(shot.zoom, mean_scale([shot]))
         colors, before, amount = surface.sample(seams.extend(fragments, generator, views, count, scale))
         colors, points = seams.split(colors, height)
@@ -207,7 +210,7 @@ def optimize(
                 image=image, mask=mask, original=before, features=Activations(extractor, image, run.layers),
                 original_features=Activations(extractor, before, run.original_layers, False), extractor=extractor,
                 seams=points, scale=scale, step=number, steps=steps, zoom=shot.zoom,
-                regions=partial(_region, regions, fragments, move), frame=shot.frame.to(target), frames=shot.frames,
+                regions=partial(_region, regions, fragments, move), frame=frame, frames=shot.frames,
                 alpha=mask if alpha is None else alpha, cameras=shot,
             )
         )  # fmt: skip

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.cameras import Cameras
+from texopt.constants import constant
 from texopt.errors import OptionError
 from texopt.features.extractor import FeatureExtractor
 from texopt.mesh import Mesh
@@ -208,7 +209,7 @@ def look_up_details(rows: Tensor, sizes: Sequence[tuple[int, int]], fragments: F
 def mip_level(fragments: Fragments, height: int, width: int, every: int = 8) -> Tensor:
     """The mean mip level, 0 or more, at which fragments look up an image of a size: a scalar, of some of the pixels."""
     some = (slice(None), slice(None, None, every), slice(None, None, every))
-    size = fragments.uv_da.new_tensor([width, width, height, height])
+    size = constant((width, width, height, height), fragments.uv_da)
     squares = (fragments.uv_da[some] * size).square()
     level = squares.sum(-1).div(2).clamp(min=1).log2() / 2  # of the axes' root mean square
     there = fragments.mask[some]

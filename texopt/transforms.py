@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from texopt.render import to_device
+
 Transform = Callable[[Generator, Tensor], Tensor]
 
 
@@ -31,7 +33,8 @@ def jitter(pixels: int) -> Transform:
 
 def _warp(images: Tensor, scale: float, degrees: float) -> Tensor:
     cosine, sine = math.cos(math.radians(degrees)) / scale, math.sin(math.radians(degrees)) / scale
-    matrix = images.new_tensor([[cosine, -sine, 0.0], [sine, cosine, 0.0]]).expand(len(images), 2, 3)
+    matrix = torch.tensor([[cosine, -sine, 0.0], [sine, cosine, 0.0]], dtype=images.dtype)
+    matrix = to_device(matrix, images.device).expand(len(images), 2, 3)
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 

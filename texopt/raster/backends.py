@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -52,7 +52,7 @@ CPU = Backend(
 )  # fmt: skip
 PORTABLE = replace(
     CPU, name="the CPU, textures in torch", texture=portable.texture,
-    texture_construct_mip=portable.texture_construct_mip, details=partial(portable.details, portable.texture),
+    texture_construct_mip=portable.texture_construct_mip, details=portable.details,
     add_levels=portable_add_levels, average=portable_average,
 )  # fmt: skip
 
@@ -70,12 +70,12 @@ def _nvdiffrast(device: torch.device) -> Backend:
         ) from None
     try:
         context = dr.RasterizeCudaContext(device=device)  # compiles it, at its first use
-    except (RuntimeError, OSError, AttributeError) as error:
+    except (RuntimeError, OSError, AttributeError, ImportError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:160]
         raise DependencyError(f"nvdiffrast cannot be used ({reason}); use raster cpu") from None
     return Backend(
         "nvdiffrast", context, device, dr.rasterize, dr.interpolate, dr.texture, dr.texture_construct_mip,
-        partial(portable.details, dr.texture), portable_add_levels, portable_average,
+        portable.details, portable_add_levels, portable_average,
     )  # fmt: skip
 
 

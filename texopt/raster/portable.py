@@ -3,12 +3,15 @@ CUDA without nvdiffrast). Same arguments and, up to rounding, the same numbers a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
+from texopt.constants import constant
 from texopt.raster import cube
 from texopt.raster.mipmap import level_sizes
 from texopt.raster.sampling import check_boundary, check_levels, resolve_filter
@@ -21,6 +24,29 @@ def _halvings(tex: Tensor, max_mip_level: int | None) -> list[Tensor]:
         kernel = (height // low, width // narrow)
         levels.append(torch.nn.functional.avg_pool2d(levels[-1].permute(0, 3, 1, 2), kernel).permute(0, 2, 3, 1))
     return levels
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of a table [T,C] by index int64 [...]: [...,C].
+
+    torch's own gradient of it, on graphics cards, sorts the index, and waits where many pixels look at one texel: those
+    beside the object all look at the same. This one adds rows up in any order, and zeros wherever there is room.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, index: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(index)
+        ctx.shape = table.shape
+        return table.index_select(0, index.flatten()).reshape(*index.shape, table.shape[1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (index,) = ctx.saved_tensors
+        rows, index = grad.reshape(-1, grad.shape[-1]), index.flatten()
+        anywhere = torch.arange(len(index), device=index.device).remainder_(ctx.shape[0])
+        index = torch.where((rows == 0).all(1), anywhere, index)
+        return rows.new_zeros(ctx.shape).index_add_(0, index, rows), None
 
 
 def _cube_axes(face: Tensor, like: Tensor) -> tuple[Tensor, ...]:
@@ -81,12 +107,13 @@ def _level(slopes: Tensor | None, bias: Tensor | None, height: int, width: int, 
     """log2 of the major axis of every pixel's footprint, in texels, plus the bias: [B,h,w] in [0, top]."""
     level: Tensor | float = 0.0
     if slopes is not None:
-        texels = slopes * slopes.new_tensor([width, width, height, height])
+        texels = slopes * constant((width, width, height, height), slopes)
         largest = texels.detach().abs().amax(-1)  # squares of what is divided by it neither overflow nor vanish
         known = (largest > 0) & largest.isfinite()
         largest = torch.where(known, largest, 1.0)
-        s_x, s_y, t_x, t_y = (torch.where(known[..., None], texels, 1.0) / largest[..., None]).unbind(-1)
-        a, b, c = s_x * s_x + t_x * t_x, s_y * s_y + t_y * t_y, s_x * s_y + t_x * t_y
+        pairs = (torch.where(known[..., None], texels, 1.0) / largest[..., None]).unflatten(-1, (2, 2))  # of s, of t
+        a, b = pairs.square().sum(-2).unbind(-1)
+        c = pairs.prod(-1).sum(-1)
         squared = 0.25 * (a - b) ** 2 + c * c
         round_footprint = squared == 0  # there the root has no slope, and the mean of the axes stands for it
         difference = torch.where(round_footprint, 0.0, torch.where(round_footprint, 1.0, squared).sqrt())
@@ -104,22 +131,61 @@ def texture_construct_mip(tex: Tensor, max_mip_level: int | None = None) -> list
     return _halvings(tex.detach(), max_mip_level)[1:]
 
 
-def details(
-    look_up: Callable[..., Tensor], rows: Tensor, sizes: Sequence[tuple[int, int]], uv: Tensor, uv_da: Tensor,
-    mask: Tensor,
-) -> Tensor:  # fmt: skip
-    """Sums of levels of detail at pixels, on any device; see texopt.raster.details.details. The gradient is dense.
-
-    look_up: a backend's `texture`.
-    """
+def details(rows: Tensor, sizes: Sequence[tuple[int, int]], uv: Tensor, uv_da: Tensor, mask: Tensor) -> Tensor:
+    """Sums of levels of detail at pixels, on any device; see texopt.raster.details.details. The gradient is dense."""
     level = _level(uv_da, None, *sizes[0], len(sizes))
-    flat, start, out = rows.reshape(-1, rows.shape[-1]), 0, torch.zeros(*uv.shape[:3], rows.shape[-1], device=uv.device)
-    for number, (height, width) in enumerate(sizes):
-        image = flat[start : start + height * width].reshape(1, height, width, -1)
-        share = (number + 1 - level).clamp(0, 1)[..., None]
-        out = out + share * look_up(image, uv, filter_mode="linear")
-        start += height * width
-    return torch.where(mask[..., None], out, 0.0)
+    table = rows.reshape(-1, rows.shape[-1])
+    steps = constant(range(1, len(sizes) + 1), level).reshape(-1, 1, 1, 1)
+    share = (steps - level).clamp(0, 1) * mask
+    starts = list(accumulate((height * width for height, width in sizes[:-1]), initial=0))
+    sizes_and_starts = constant([(*size, start) for size, start in zip(sizes, starts, strict=True)], uv, torch.int64)
+    height, width, start = (values[:, None, None, None] for values in sizes_and_starts.unbind(1))
+    safe = torch.where(uv.isfinite(), uv, 0.0)
+    return _bilinear(table, safe - safe.detach().floor(), height, width, start, share, "wrap", None)
+
+
+def _indices(
+    row: Tensor, column: Tensor, height: Tensor, width: Tensor, boundary: str, face: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Texels within images that may be asked for beyond their edges, and where there is one (None is everywhere)."""
+    if boundary == "cube":
+        assert face is not None
+        row, column = torch.broadcast_tensors(row, column)
+        index, there = _cube_texel(face.expand(row.shape), row, column, width)
+        return torch.where(there, index, 0), there
+    if boundary == "wrap":
+        return row.remainder(height) * width + column.remainder(width), None
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width) if boundary == "zero" else None
+    row, column = row.clamp(min=0).minimum(height - 1), column.clamp(min=0).minimum(width - 1)
+    return row * width + column, inside
+
+
+def _bilinear(
+    table: Tensor, uv: Tensor, height: Tensor, width: Tensor, start: Tensor | int, share: Tensor, boundary: str,
+    face: Tensor | None,
+) -> Tensor:  # fmt: skip
+    """Sums [B,h,w,C] over S levels of bilinear look-ups, times their shares.
+
+    table [T,C]: texels of all images. uv [B,h,w,2]: limited to where they can be. height, width, start: of the levels,
+    int64 that broadcasts to [S,B,h,w], as does share. face: of a cube.
+    """
+    u, v = uv.unbind(-1)
+    s, t = u * width - 0.5, v * height - 0.5
+    if boundary == "clamp":
+        s, t = s.clamp(min=0).minimum(width - 1.0), t.clamp(min=0).minimum(height - 1.0)
+    x, y = s.detach().floor(), t.detach().floor()
+    fx, fy = s - x, t - y
+    x, y = x.long(), y.long()
+    weights = torch.stack([1 - fy, fy])[:, None] * torch.stack([1 - fx, fx])  # [2,2,S,B,h,w], as all that follows
+    index, there = _indices(
+        torch.stack([y, y + 1])[:, None], torch.stack([x, x + 1])[None], height, width, boundary, face
+    )
+    if there is not None:
+        if boundary == "cube":  # at a corner three faces meet, and the missing fourth texel is their mean
+            weights = weights + torch.where(there, 0.0, weights).sum((0, 1)) / 3
+        weights = torch.where(there, weights, 0.0)
+    texels: Tensor = _Gather.apply(table, index + start)
+    return ((weights * share)[..., None] * texels).sum((0, 1, 2))
 
 
 def texture(
@@ -140,63 +206,50 @@ def texture(
         check_levels(tex, mip)
         levels = [images, *(x.flatten(0, 1) if boundary == "cube" else x for x in mip)]
     stack = torch.cat([x.reshape(len(tex), -1, tex.shape[-1]) for x in levels], 1)  # [N, texels of all levels, C]
-    table = torch.tensor([x.shape[1:3] for x in levels], device=tex.device)
-    starts = torch.cat([table.new_zeros(1), (faces * table.prod(1)).cumsum(0)[:-1]])
-    batch = torch.arange(len(uv), device=uv.device)[:, None, None] if len(tex) > 1 else 0
+    sizes = [tuple(x.shape[1:3]) for x in levels]
+    starts = accumulate((faces * height * width for height, width in sizes[:-1]), initial=0)
+    table = constant([(*size, start) for size, start in zip(sizes, starts, strict=True)], uv, torch.int64)
+    first: Tensor | int = 0
+    if len(tex) > 1:
+        first = stack.shape[1] * torch.arange(len(tex), device=tex.device)[:, None, None]
+    stack = stack.flatten(0, 1)
 
+    face = None
     if boundary == "cube":
         face, u, v, valid = _cube_locate(uv)
+        limited = torch.stack([u, v], -1)
     else:
         valid = uv.isfinite().all(-1)
         safe = torch.where(valid[..., None], uv, 0.0)
-        limited = safe - safe.detach().floor() if boundary == "wrap" else safe.clamp(-2, 3)
-        u, v = limited.unbind(-1)  # exact, where u * width would round
-        face = torch.zeros_like(u, dtype=torch.long)
-
-    def fetch(start: Tensor, height: Tensor, width: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
-        """Texels [B,h,w,C] of levels, and where they are."""
-        there = torch.ones_like(valid)
-        if boundary == "cube":
-            index, there = _cube_texel(face, row, column, width)
-        else:
-            if boundary == "zero":
-                there = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-            if boundary == "wrap":
-                row, column = row.remainder(height), column.remainder(width)
-            row, column = row.clamp(min=0).minimum(height - 1), column.clamp(min=0).minimum(width - 1)
-            index = row * width + column
-        return stack[batch, start + torch.where(there, index, 0)], there
+        limited = (
+            safe - safe.detach().floor() if boundary == "wrap" else safe.clamp(-2, 3)
+        )  # exact, where u * width rounds
 
     if mode == "nearest":
-        height, width = table[0].unbind()
-        row, column = (v * height).floor().long(), (u * width).floor().long()
+        height, width = (side.long() for side in table[0, :2].unbind())
+        row, column = (limited[..., 1] * height).floor().long(), (limited[..., 0] * width).floor().long()
         if boundary != "zero":
             row, column = row.clamp(min=0).minimum(height - 1), column.clamp(min=0).minimum(width - 1)
-        texel, there = fetch(starts[0], height, width, row, column)
-        return torch.where((valid & there)[..., None], texel, 0.0)
-    level = torch.zeros_like(u)
+        index, there = _indices(row, column, height, width, boundary, face)
+        found: Tensor = _Gather.apply(stack, index + first)
+        return torch.where((valid if there is None else valid & there)[..., None], found, 0.0)
     if "mipmap" in mode:
         known = torch.ones_like(valid) if uv_da is None else uv_da.isfinite().all(-1)
         slopes = None if uv_da is None else torch.where(known[..., None], uv_da, 0.0)
         if slopes is not None and boundary == "cube":
+            assert face is not None
             slopes = _cube_slopes(torch.where(valid[..., None], uv, 1.0), slopes, face)
         level = _level(slopes, mip_level_bias, levels[0].shape[1], levels[0].shape[2], len(levels) - 1)
         level = torch.where(known, level, 0.0)
+    else:
+        level = torch.zeros_like(limited[..., 0])
     low = level.detach().floor()
-    blend = level - low
-    out = torch.zeros((*uv.shape[:3], tex.shape[-1]), device=tex.device, dtype=tex.dtype)
-    for step, share in enumerate((1 - blend, blend) if mode == "linear-mipmap-linear" else (torch.ones_like(u),)):
-        index = (low.long() + step).clamp(max=len(levels) - 1)
-        start, height, width = starts[index], table[index, 0], table[index, 1]
-        s, t = u * width - 0.5, v * height - 0.5
-        if boundary == "clamp":
-            s, t = s.clamp(min=0).minimum(width - 1.0), t.clamp(min=0).minimum(height - 1.0)
-        x, y = s.detach().floor(), t.detach().floor()
-        fx, fy = s - x, t - y
-        taps = [fetch(start, height, width, y.long() + dy, x.long() + dx) for dy in (0, 1) for dx in (0, 1)]
-        weights = [wy * wx for wy in (1 - fy, fy) for wx in (1 - fx, fx)]
-        missing = [torch.where(there, 0.0, weight) for (_, there), weight in zip(taps, weights, strict=True)]
-        third = torch.stack(missing).sum(0) / 3 if boundary == "cube" else torch.zeros_like(u)
-        for (texel, there), weight in zip(taps, weights, strict=True):
-            out = out + (torch.where(there, weight + third, 0.0) * share)[..., None] * texel
+    blend, number = level - low, low.long()
+    if mode == "linear-mipmap-linear":
+        number = torch.stack([number, (number + 1).clamp(max=len(levels) - 1)])
+        share = torch.stack([1 - blend, blend])
+    else:
+        number, share = number[None], torch.ones_like(blend)[None]
+    height, width, start = table[number].unbind(-1)
+    out = _bilinear(stack, limited, height, width, start + first, share, boundary, face)
     return torch.where(valid[..., None], out, 0.0)
