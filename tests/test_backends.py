@@ -153,4 +153,4 @@ def test_portable_path_shows_the_same_as_the_kernels() -> None:
 def test_the_parity_program_runs_on_the_cpu() -> None:
     from test_gpu import call
 
-    assert all(x.isfinite().all() for x in call(dr, "cpu"))
+    assert all(x.isfinite().all() for x in call(dr, "cpu").values())

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import MESHES, STYLES, make_cube, make_network
 from torch import Tensor, nn
 
@@ -51,8 +52,11 @@ def goal() -> Objective:
 # Drawing
 
 
-def call(module: ModuleType, device: str) -> list[Tensor]:
-    """All operations and their gradients, on one triangle soup: what texopt.raster and nvdiffrast have to agree in."""
+def call(module: ModuleType, device: str, counts: Tensor | float = 1.0) -> dict[str, Tensor]:
+    """All operations and their gradients, on one triangle soup: what texopt.raster and nvdiffrast have to agree in.
+
+    counts: [1,64,64,1], how much a pixel counts in what the gradients are of.
+    """
     generator = torch.Generator().manual_seed(0)
     corners = torch.rand(1, 24, 4, generator=generator) * 1.6 - 0.8
     corners[..., 3] = 1 + 0.5 * corners[..., 3]
@@ -64,21 +68,27 @@ def call(module: ModuleType, device: str) -> list[Tensor]:
     uv, uv_da = module.interpolate(attr, rast, tri, rast_db, diff_attrs="all")
     color = module.texture(tex, uv, uv_da, filter_mode="linear-mipmap-linear")
     image = module.antialias(color, rast, pos, tri)
-    weights = torch.rand(image.shape, generator=generator).to(device)
-    (image * weights).sum().backward()
-    return [x.detach().cpu() for x in (rast, rast_db, uv, uv_da, color, image, pos.grad, attr.grad, tex.grad)]
-
-
-NAMES = ("rast", "rast_db", "uv", "uv_da", "color", "image", "pos.grad", "attr.grad", "tex.grad")
+    weights = torch.rand(image.shape, generator=generator) * counts
+    (image * weights.to(device)).sum().backward()
+    found = {"rast": rast, "rast_db": rast_db, "uv": uv, "uv_da": uv_da, "color": color, "image": image}
+    found |= {"gradient of pos": pos.grad, "of attr": attr.grad, "of tex": tex.grad}
+    return {name: values.detach().cpu() for name, values in found.items()}
 
 
 def test_every_operation_and_gradient_agrees_with_nvdiffrast() -> None:
-    theirs = call(pytest.importorskip("nvdiffrast.torch"), "cuda")
+    """Vertices are rounded to a grid before they are drawn, another one: a pixel on an edge may be of either side."""
+    module = pytest.importorskip("nvdiffrast.torch")
+    shown = [call(one, device)["rast"][..., 3] for one, device in ((dr, "cpu"), (module, "cuda"))]
+    other = (shown[0] != shown[1]).float()
+    assert other.mean() < 0.01
+    same = 1 - F.max_pool2d(other, 7, 1, 3)[..., None]  # and what antialiasing mixes it into
+    ours, theirs = call(dr, "cpu", same), call(module, "cuda", same)
     differ = {}
-    for name, ours, other in zip(NAMES, call(dr, "cpu"), theirs, strict=True):
-        error = (ours - other).abs() / other.abs().mean()
+    for name, values in theirs.items():
+        error = (ours[name] - values).abs() / values.abs().mean()
+        error = error * same if values.shape[:3] == same.shape[:3] else error
         differ[name] = float((error > 0.02).float().mean())
-    assert max(differ.values()) < 0.02, differ
+    assert max(differ.values()) < 0.01, differ
 
 
 def drawn(image: Tensor, scene: Scene) -> tuple[Tensor, Tensor]:
