@@ -396,9 +396,6 @@ def test_without_ray_it_says_what_to_install(
     check_one_line(["batch", str(fake(good="good")), "--ray", "local"], "pip install 'texopt[ray]'", capsys)
 
 
-SMALL = ["--set", "steps=2", "texture_size=64", "view_size=64"]
-
-
 @pytest.mark.slow
 def test_real_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "no.obj").write_text("nothing")
@@ -438,6 +435,31 @@ def kill(view):
         time.sleep(60)
     return view.image.mean()
 """
+
+
+STUMBLES = """
+import os
+from pathlib import Path
+
+def loss(view):
+    steps = Path(__file__).with_suffix(".steps")
+    seen = steps.read_text().split() if steps.exists() else []
+    steps.write_text(" ".join([*seen, str(view.step)]))
+    if view.step == 3 and "3" not in seen:
+        os.kill(os.getpid(), 9)
+    return view.image.mean()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_job_that_crashed_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    write(tmp_path / "loss.py", STUMBLES)
+    table = write(tmp_path / "jobs.csv", f"mesh,command,function,checkpoint_seconds\n{KNOT},custom,loss.py:loss,0\n")
+    small = [*SMALL, "steps=6"]
+    assert main(["batch", str(table), "--out", str(tmp_path / "out"), *small]) == 0
+    assert (tmp_path / "loss.steps").read_text() == "0 1 2 3 3 4 5"
+    assert len((tmp_path / "out" / "torus_knot_loss" / "history.csv").read_text().splitlines()) == 1 + 6
 
 
 @pytest.mark.slow

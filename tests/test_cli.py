@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -213,3 +214,15 @@ def test_public_names() -> None:
     assert {"load_mesh", "optimize", "style", "content", "FourierTexture", "TexoptError"} <= set(texopt.__all__)
     with pytest.raises(AttributeError):
         texopt.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes")
+@pytest.mark.parametrize("arguments", [["--help"], ["style", "--help"]])
+def test_a_reader_that_has_seen_enough(arguments: list[str]) -> None:
+    """As in `texopt style --help | head`."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "texopt", *arguments]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -110,7 +110,9 @@ def main(arguments: list[str] | None = None) -> int:
     _configure_log()
     try:
         if command in CONFIGS:
-            return _run(command, rest)
+            code = _run(command, rest)
+            sys.stdout.flush()
+            return code
         elif command == "backbones":
             from texopt.commands import list_backbones
 
@@ -121,6 +123,9 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"texopt {__version__}")
         else:
             raise OptionError(f"unknown command {command!r}; the commands are {', '.join(CONFIGS)} and backbones")
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads this has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except TexoptError as error:
         if _speaks():
             print(f"texopt: {error}", file=sys.stderr)

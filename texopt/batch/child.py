@@ -1,7 +1,8 @@
 """The process of one job: `python -m texopt.batch.child COMMAND FOLDER [OPTION ...]`.
 
-It runs FOLDER/config.yaml and writes into FOLDER. Its standard input is a pipe that nothing is written to: when that
-ends, the process that started it is gone, however it went, and so is whoever would take the result.
+It runs FOLDER/config.yaml and writes into FOLDER; from the checkpoint there of an attempt that crashed it goes on. Its
+standard input is a pipe that nothing is written to: when that ends, the process that started it is gone, however it
+went, and so is whoever would take the result.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def _mesh_files(mesh: Path) -> tuple[Path, ...]:
 
 def main(command: str, folder: Path, options: list[str]) -> int:
     """Run the job. Returns the exit code of `texopt COMMAND`."""
+    from texopt.checkpoint import NAME
     from texopt.cli import main as texopt
     from texopt.process import tune_process
 
@@ -48,6 +50,8 @@ def main(command: str, folder: Path, options: list[str]) -> int:
     job = json.loads((folder / INPUTS).read_text(encoding="utf-8"))
     files = states([*map(Path, job["named"]), *_mesh_files(Path(job["mesh"]))])  # as they are before the run
     (folder / INPUTS).write_text(json.dumps(files), encoding="utf-8")
+    if (folder / NAME).exists():
+        return texopt(["resume", str(folder), *options])
     return texopt([command, "--config", str(folder / "config.yaml"), "--out", str(folder), *options])
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from texopt.batch.folders import LOG, discard, partial, prepare
+from texopt.batch.folders import LOG, partial, prepare
 from texopt.batch.jobs import Job
 from texopt.batch.schedule import Ended
 
@@ -84,7 +84,6 @@ class Local:
 
     def start(self, job: Job) -> None:
         started = time.monotonic()
-        discard(self.out, job)  # what is left of an earlier attempt
         self._running[job.name] = job, launch(job, partial(self.out, job), self.threads), started
 
     def wait(self) -> list[Ended]:
