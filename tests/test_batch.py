@@ -21,7 +21,7 @@ import yaml
 from conftest import MESHES, STYLES, check_one_line
 
 from texopt.batch import local
-from texopt.batch.folders import prepare
+from texopt.batch.folders import last_losses, prepare
 from texopt.batch.jobs import read_jobs
 from texopt.batch.table import from_text
 from texopt.cli import main
@@ -435,6 +435,12 @@ def kill(view):
         time.sleep(60)
     return view.image.mean()
 """
+
+
+def test_losses_are_the_last_known_ones(tmp_path: Path) -> None:
+    write(tmp_path / "history.csv", "step,seconds,style,content\n1,1,3,0.4\n2,2,2,nan\n")
+    assert last_losses(tmp_path) == {"step": 2, "seconds": 2, "style": 2, "content": 0.4}
+    assert last_losses(tmp_path / "none") == {}
 
 
 STUMBLES = """

@@ -4,6 +4,7 @@ import _thread
 import io
 import json
 import logging
+import math
 import random
 import re
 import signal
@@ -127,6 +128,14 @@ def test_curves_keep_evenly_spaced_steps(count: int, points: int) -> None:
     assert count - steps[-1] < max(np.diff(steps), default=1)  # the newest steps are among them
     np.testing.assert_allclose(values, 1 / steps)
     np.testing.assert_allclose(data["loss"][1], steps)
+
+
+def test_curves_leave_out_what_is_not_known() -> None:
+    curves = Curves()
+    for number, value in enumerate((1.0, math.nan, 3.0), 1):
+        curves.add(Step(number, 3, 1.0, {"content": value}))
+    steps, values = curves.data()["content"]
+    assert (steps.tolist(), values.tolist()) == ([1, 3], [1, 3])
 
 
 def test_speed_is_that_of_the_last_steps_and_pauses_do_not_count() -> None:

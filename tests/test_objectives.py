@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -480,4 +481,32 @@ def test_close_ups_have_no_content(extractor: FeatureExtractor) -> None:
     far = texopt.content("conv1")(view)[0].item()
     view.zoom = 4.0
     assert far > 0
-    assert texopt.content("conv1")(view)[0].item() == 0
+    loss, terms = texopt.content("conv1").below(0.1)(view)
+    assert loss.item() == 0
+    assert terms["content"].isnan()
+
+
+def test_a_loss_judges_some_views(extractor: FeatureExtractor) -> None:
+    """In the others it is not called, and changes neither the sum nor a weight that is found."""
+    seen = []
+
+    def bright(view: texopt.View) -> torch.Tensor:
+        seen.append(view.step)
+        return view.image.mean()
+
+    goal = texopt.objective(bright, when=lambda view: view.step % 2 == 0).below(0.1) + texopt.objective(dark)
+    totals, values = [], []
+    for step in range(4):
+        view = make_view(extractor, torch.full((1, 3, 32, 32), 0.5))
+        view.step, view.steps = step, 4
+        loss, terms = goal(view)
+        totals.append(loss.item())
+        values.append(terms["bright"].item())
+    assert seen == [0, 2]
+    np.testing.assert_array_equal(np.isnan(values), [False, True, False, True])
+    assert totals[1] == totals[3] == 0.25
+    assert totals[2] > totals[0] > 0.25  # its weight has grown
+
+
+def dark(view: texopt.View) -> torch.Tensor:
+    return view.image.square().mean()

@@ -101,9 +101,12 @@ class Curves:
                 del values[1::2]
 
     def data(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Name of a term -> (steps, values), both float64 [N]."""
-        steps = np.array(self._steps, np.float64)
-        return {name: (steps, np.array(values)) for name, values in self._terms.items()}
+        """Name of a term -> (steps, values) where there are some, both float64 [N]."""
+        steps, known = np.array(self._steps, np.float64), {}
+        for name, kept in self._terms.items():
+            values = np.array(kept, np.float64)
+            known[name] = steps[np.isfinite(values)], values[np.isfinite(values)]
+        return known
 
 
 class Speed:

@@ -123,7 +123,8 @@ def loss_plot(history: list[Step]) -> bytes:
         for axes, name in zip(grid, names, strict=False):
             values = np.array([step.terms[name] for step in history])
             smooth, color = _smooth(values), "0.25" if name == "loss" else "C0"
-            axes.plot(steps, values, color=color, alpha=0.3, linewidth=0.8)
+            known = np.isfinite(values)
+            axes.plot(np.array(steps)[known], values[known], color=color, alpha=0.3, linewidth=0.8)
             axes.plot(steps, smooth, color=color, linewidth=1.6, marker="o" if len(steps) == 1 else "")
             axes.set_title("weighted sum" if name == "loss" else name, loc="left", fontsize=10)
             axes.set_title(f"{smooth[-1]:.3g}", loc="right", fontsize=10, color=color)

@@ -44,7 +44,8 @@ class Terms(Mapping[str, float]):
 
 @dataclass(frozen=True)
 class Step:
-    """What the loop reports after a step. terms: every named term before weighting, and their weighted sum `loss`."""
+    """What the loop reports after a step. terms: every named term before weighting, NaN where it does not judge the
+    step's views, and their weighted sum `loss`."""
 
     number: int  # 1 is the first
     steps: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import shutil
 import signal
@@ -126,13 +127,14 @@ def _reason(log: str, code: int) -> str:
 
 
 def last_losses(folder: Path) -> dict[str, float]:
-    """The last row of history.csv: step, seconds and every term; nothing where there is none."""
+    """Of history.csv the last step, seconds, and the last known value of every term; nothing where there is none."""
+    last: dict[str, float] = {}
     try:
         with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
-            last: dict[str, str] = {}
-            for last in csv.DictReader(file):  # noqa: B007
-                pass
-        return {name: float(value) for name, value in last.items()}
+            for row in csv.DictReader(file):
+                values = {name: float(value) for name, value in row.items()}
+                last |= {name: value for name, value in values.items() if not math.isnan(value)}
+        return last
     except (OSError, ValueError, TypeError):
         return {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -78,12 +79,13 @@ class _Bar(Progress):
             TextColumn("left  {task.fields[terms]}"),
         )  # fmt: skip
         super().__init__(*columns, console=Console(stderr=True), refresh_per_second=4, disable=not shown)
-        self.row = self.add_task("", total=steps, speed="", terms="preparing")
+        self.row, self.known = self.add_task("", total=steps, speed="", terms="preparing"), dict[str, float]()
 
     def show(self, step: Step) -> None:
         if self.disable:
             return
-        terms = "  ".join(f"{name} {value:.3f}" for name, value in step.terms.items() if name != "loss")
+        self.known |= {name: value for name, value in step.terms.items() if not math.isnan(value) and name != "loss"}
+        terms = "  ".join(f"{name} {value:.3f}" for name, value in self.known.items())
         self.update(self.row, completed=step.number, speed=f"{step.number / step.seconds:.1f} steps/s", terms=terms)
 
 

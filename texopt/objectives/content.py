@@ -52,8 +52,8 @@ def content(layer: str | None = None, distance: str = "cosine") -> Objective:
 
     One minus the centred cosine similarity of the features of a view to those of the same view with the original
     texture, over the cells that the object covers; 0 is the original itself (or the original in another palette), 1
-    nothing in common. Views in which the original has a single colour have no content and count 0, as do close-ups:
-    what the object shows is seen from afar, what they add are strokes.
+    nothing in common. Views in which the original has a single colour have no content and count 0. Close-ups are not
+    judged: what the object shows is seen from afar, what they add are strokes.
 
     Args:
         layer: of the backbone; its own content layer by default.
@@ -67,8 +67,6 @@ def content(layer: str | None = None, distance: str = "cosine") -> Objective:
         name = layer or view.extractor.content_layer
         if not name:
             raise OptionError("the backbone has no content layer of its own; name one: content(layer)")
-        if view.zoom > 1:
-            return view.image.sum() * 0.0
         features, original = view.features[name], view.original_features[name]
         weights = cell_weights(view.mask, features.shape[2:])
         if distance == "l1":
@@ -76,4 +74,4 @@ def content(layer: str | None = None, distance: str = "cosine") -> Objective:
         lost = 1 - centered_cosine(features, original, weights)
         return (lost * shows_something(view.original, view.mask)).mean()
 
-    return objective(loss, "content")
+    return objective(loss, "content", when=lambda view: view.zoom == 1)

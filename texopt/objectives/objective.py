@@ -48,7 +48,7 @@ class Multiplier:
         self.logarithm = state["logarithm"]
 
     def update(self, value: Tensor, steps: int) -> Tensor:
-        """Take in a loss of one of a run's steps; return the factor for it. 0, nothing to be seen, says nothing."""
+        """Take in a loss of one of a run's steps; return the factor for it. 0 and NaN say nothing."""
         most = math.log(self.RANGE)
         change = self.RATE / steps * (value / self.limit - 1).nan_to_num().clamp(-1, 1) * (value > 0)
         self.logarithm = (self.logarithm.to(value) + change).clamp(-most, most)
@@ -57,14 +57,19 @@ class Multiplier:
 
 @dataclass(frozen=True)
 class Term:
+    """A loss with its name. when: whether it judges a view; others count nothing, and leave its value unknown."""
+
     name: str
     loss: Loss
     weight: float = 1.0
     multiplier: Multiplier | None = None
     factors: tuple[Factor, ...] = ()
+    when: Callable[[View], bool] | None = None
 
-    def values(self, view: View) -> Tensor:
-        """The loss before weighting, scalar or [B]. OptionError where it is something else."""
+    def values(self, view: View) -> Tensor | None:
+        """The loss before weighting, scalar or [B]; None of a view that it does not judge. Else OptionError."""
+        if self.when is not None and not self.when(view):
+            return None
         value = self.loss(view)
         if not isinstance(value, Tensor) or (value.numel() != 1 and value.shape != (len(view.image),)):
             got = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
@@ -157,12 +162,16 @@ class Objective:
         return named
 
     def __call__(self, view: View) -> tuple[Tensor, dict[str, Tensor]]:
-        """(loss to minimise, its terms by name before weighting); all scalars. Of several ranks the values are the mean
-        over all, the gradient is that of this rank's views."""
+        """(loss to minimise, its terms by name before weighting, NaN of those that do not judge the view); all scalars.
+        Of several ranks the values are the mean over all, the gradient is that of this rank's views."""
         named = self.named_terms()
         values = [term.values(view) for term in named.values()]
-        shares = [term.scaled(value, view) for term, value in zip(named.values(), values, strict=True)]
-        means = distributed.averaged(torch.stack([value.detach().mean() for value in values]))
+        shares = [
+            view.image.sum() * 0.0 if value is None else term.scaled(value, view)
+            for term, value in zip(named.values(), values, strict=True)
+        ]
+        unknown = view.image.new_full((), math.nan)
+        means = distributed.averaged(torch.stack([unknown if v is None else v.detach().mean() for v in values]))
         known = distributed.averaged(torch.stack([share.detach() for share in shares]))
         total = torch.zeros((), device=means.device)
         for term, share, mean, whole in zip(named.values(), shares, means, known, strict=True):
@@ -171,9 +180,13 @@ class Objective:
         return total, dict(zip(named, means, strict=True))
 
 
-def objective(loss: Loss, name: str | None = None) -> Objective:
-    """An Objective of one function of a View; it is called after the function unless `name` is given."""
-    return Objective((Term(name or str(getattr(loss, "__name__", type(loss).__name__.lower())), loss),))
+def objective(loss: Loss, name: str | None = None, when: Callable[[View], bool] | None = None) -> Objective:
+    """An Objective of one function of a View.
+
+    name: by default that of the function. when: which views it is for, by default all; the same of all in a step. In
+    other steps it is not called, counts nothing, and its value is NaN.
+    """
+    return Objective((Term(name or str(getattr(loss, "__name__", type(loss).__name__.lower())), loss, when=when),))
 
 
 def as_objective(value: Objective | Loss) -> Objective:
