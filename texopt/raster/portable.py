@@ -131,15 +131,19 @@ def texture_construct_mip(tex: Tensor, max_mip_level: int | None = None) -> list
     return _halvings(tex.detach(), max_mip_level)[1:]
 
 
+def _table(sizes: Sequence[tuple[int, int]], faces: int, like: Tensor) -> Tensor:
+    """int64 [L,3]: height, width and first texel of levels that follow one another."""
+    starts = accumulate((faces * height * width for height, width in sizes[:-1]), initial=0)
+    return constant([(*size, start) for size, start in zip(sizes, starts, strict=True)], like, torch.int64)
+
+
 def details(rows: Tensor, sizes: Sequence[tuple[int, int]], uv: Tensor, uv_da: Tensor, mask: Tensor) -> Tensor:
     """Sums of levels of detail at pixels, on any device; see texopt.raster.details.details. The gradient is dense."""
     level = _level(uv_da, None, *sizes[0], len(sizes))
     table = rows.reshape(-1, rows.shape[-1])
     steps = constant(range(1, len(sizes) + 1), level).reshape(-1, 1, 1, 1)
     share = (steps - level).clamp(0, 1) * mask
-    starts = list(accumulate((height * width for height, width in sizes[:-1]), initial=0))
-    sizes_and_starts = constant([(*size, start) for size, start in zip(sizes, starts, strict=True)], uv, torch.int64)
-    height, width, start = (values[:, None, None, None] for values in sizes_and_starts.unbind(1))
+    height, width, start = _table(sizes, 1, uv)[:, :, None, None, None].unbind(1)
     safe = torch.where(uv.isfinite(), uv, 0.0)
     return _bilinear(table, safe - safe.detach().floor(), height, width, start, share, "wrap", None)
 
@@ -206,9 +210,7 @@ def texture(
         check_levels(tex, mip)
         levels = [images, *(x.flatten(0, 1) if boundary == "cube" else x for x in mip)]
     stack = torch.cat([x.reshape(len(tex), -1, tex.shape[-1]) for x in levels], 1)  # [N, texels of all levels, C]
-    sizes = [tuple(x.shape[1:3]) for x in levels]
-    starts = accumulate((faces * height * width for height, width in sizes[:-1]), initial=0)
-    table = constant([(*size, start) for size, start in zip(sizes, starts, strict=True)], uv, torch.int64)
+    table = _table([(x.shape[1], x.shape[2]) for x in levels], faces, uv)
     first: Tensor | int = 0
     if len(tex) > 1:
         first = stack.shape[1] * torch.arange(len(tex), device=tex.device)[:, None, None]
@@ -221,12 +223,11 @@ def texture(
     else:
         valid = uv.isfinite().all(-1)
         safe = torch.where(valid[..., None], uv, 0.0)
-        limited = (
-            safe - safe.detach().floor() if boundary == "wrap" else safe.clamp(-2, 3)
-        )  # exact, where u * width rounds
+        # exact, where u * width rounds
+        limited = safe - safe.detach().floor() if boundary == "wrap" else safe.clamp(-2, 3)
 
     if mode == "nearest":
-        height, width = (side.long() for side in table[0, :2].unbind())
+        height, width, _ = table[0].unbind()
         row, column = (limited[..., 1] * height).floor().long(), (limited[..., 0] * width).floor().long()
         if boundary != "zero":
             row, column = row.clamp(min=0).minimum(height - 1), column.clamp(min=0).minimum(width - 1)
