@@ -88,10 +88,12 @@ def test_the_same_again_from_its_config_and_after_a_stop(tmp_path: Path, photo: 
     assert (again / "image.png").read_bytes() == (out / "image.png").read_bytes()
 
 
-def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("texture", ["auto", "cppn"])
+def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texture: str) -> None:
     from texopt.commands import running
 
-    whole = (make(tmp_path, "--target", "act2:1", "--size", 64, "--checkpoint-seconds", 0) / "image.png").read_bytes()
+    options = ["--target", "act2:1", "--size", 64, "--checkpoint-seconds", 0, "--texture", texture]
+    whole = (make(tmp_path, *options) / "image.png").read_bytes()
     optimize = running.optimize
 
     def stopped(*arguments: object, on_step: object, **options: object) -> object:
@@ -103,7 +105,8 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
 
     with monkeypatch.context() as patched:
         patched.setattr(running, "optimize", stopped)
-        out = make(tmp_path, "--target", "act2:1", "--size", 64, "--checkpoint-seconds", 0)
+        out = make(tmp_path, *options)
+    assert (out / "image.png").read_bytes() != whole
     assert main(["resume", str(out)]) == 0
     assert (out / "image.png").read_bytes() == whole
 

@@ -23,7 +23,7 @@ from texopt.uvspace import surface_texels
 SPAN = math.sqrt(3.0)  # coordinates spread evenly from -SPAN to SPAN have a standard deviation of 1
 WAVES, FREQUENCY = 32, 5.0  # that places are first turned into; radians a unit, their standard deviation
 CONTRAST, PLACES = 1.5, 2048  # standard deviation of colours before the sigmoid; places that it is found at
-BIAS = 0.2  # times the biases
+BIAS = 0.2  # times what is added to all points: biases, the mean colour
 PART, CHUNK = 2048, 8192  # points whose products are one, which is fixed so that digits are; points at a time
 
 
@@ -94,7 +94,7 @@ class Cppn(nn.Module):
         at_a_time = CHUNK if points.device.type == "cpu" else max(len(points), 1)  # that stay in the cache
         found = torch.cat([self._values(some) for some in values.split(at_a_time)])
         spread, mean = torch.std_mean(self._values(everywhere.to(values)), 0)
-        return CONTRAST * ((found - mean) / spread.clamp(min=1e-6) + self.mean.tanh())
+        return CONTRAST * ((found - mean) / spread.clamp(min=1e-6) + (BIAS * self.mean).tanh())
 
     def _values(self, points: Tensor) -> Tensor:
         parts = max(-(-len(points) // PART), 1)
