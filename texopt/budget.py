@@ -64,7 +64,7 @@ SEAMS, SCENE, VIEW, REACHING, COVERING, WRITING = 516, 108, 13, 290, 410, 230
 
 # bytes a pixel of a step: drawing, looking up and compositing; then those of activations, as often as they are there
 DRAWING, SAVED, KEPT = 420, 1.1, 4.6
-CPPN = 2500  # what a network of coordinates keeps of a point, for its gradient
+CPPN = 5000  # what a network of coordinates keeps of a point, for its gradient
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.I
         objective = objective + FIRST * kept
     elif config.strength < 1:  # the strength says how much of it may be lost
         objective = objective + FIRST * kept.below(max(config.strength, 0.02))
-    return objective + config.seam_weight * seam() if config.seam_weight else objective
+    seams = config.seam_weight and config.texture != "cppn"  # which has one colour on both sides
+    return objective + config.seam_weight * seam() if seams else objective
 
 
 def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:

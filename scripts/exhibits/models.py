@@ -109,12 +109,12 @@ def cppn(out: Path) -> Numbers:
     def excite(texture: texopt.CppnTexture, channel: int, steps: int) -> float:
         result = texopt.optimize(
             mesh, texture, texopt.channel("blocks.4", channel), steps=steps, view_size=224, cameras=texopt.whole(mesh),
-            transform=robust(),
+            transform=robust(), learning_rate=0.08,
         )  # fmt: skip
         return result.history[-1].terms["loss"]
 
     first = texopt.CppnTexture(256, scale=0.7)
-    loss = excite(first, 61, 250)
+    loss = excite(first, 61, 350)
     last = texopt.CppnTexture(256, copy.deepcopy(first.network))
     excite(last, 17, 150)
     between = [to_image(blend(first, last, share).bake()) for share in torch.linspace(0, 1, 25).tolist()]

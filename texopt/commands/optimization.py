@@ -94,7 +94,8 @@ def _objective(config: RunConfig, mesh: Mesh, paintings: list[Image.Image]) -> O
         goal = parse_target(config.target)
         goal = transparent(goal) if config.transparent else goal
         goal = goal + config.change * change() if config.change else goal
-        return goal + config.seam_weight * seam() if config.seam_weight else goal
+        seams = config.seam_weight and config.texture != "cppn"  # which has one colour on both sides
+        return goal + config.seam_weight * seam() if seams else goal
     assert isinstance(config, CustomConfig)
     return load_function(config.function)
 

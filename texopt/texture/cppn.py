@@ -48,8 +48,8 @@ class Cppn(nn.Module):
 
     Waves of random directions and frequencies, linear layers that have an activation each, and a last one. Colours are
     not decorrelated as those of other textures, and so come out purer. Stanley, "Compositional pattern producing
-    networks", Genetic Programming and Evolvable Machines 8, 2007; activations after lucid, optvis/param/cppn.py, whose
-    network is deeper (8 layers), and without the three things that make it follow random views of a mesh:
+    networks", Genetic Programming and Evolvable Machines 8, 2007; sizes and activations after lucid,
+    optvis/param/cppn.py, which lacks the three things that make it follow random views of a mesh:
 
     - Waves, sines and cosines, not coordinates: it has details from the start, of a size. Tancik et al., "Fourier
       Features Let Networks Learn High Frequency Functions in Low Dimensional Domains", NeurIPS 2020.
@@ -69,7 +69,7 @@ class Cppn(nn.Module):
     """
 
     def __init__(
-        self, inputs: int = 2, width: int = 24, depth: int = 3, activation: str = "composite",
+        self, inputs: int = 2, width: int = 24, depth: int = 8, activation: str = "composite",
         generator: Generator | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
