@@ -108,13 +108,13 @@ def test_is_the_same_picture_at_every_size() -> None:
 
 
 def test_a_scale_of_three_shows_the_middle_third_at_scale_one() -> None:
-    network = coloured(Cppn())
+    network = coloured(Cppn(depth=3))
     fine, plain = CppnTexture(32, network, scale=3.0), CppnTexture(32, network)
     fine.everywhere = plain.everywhere  # contrast is that of the whole texture
-    torch.testing.assert_close(fine.bake(96, 96)[:, 32:64, 32:64], plain.bake(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(fine.bake(96, 96)[:, 32:64, 32:64], plain.bake(), atol=1e-3, rtol=0)
     wide = CppnTexture((32, 64), network, scale=(2.0, 1.0))
     wide.everywhere = plain.everywhere
-    torch.testing.assert_close(wide.bake(32, 64)[:, :, 16:48], plain.bake(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(wide.bake(32, 64)[:, :, 16:48], plain.bake(), atol=1e-3, rtol=0)
 
 
 def test_samples_what_it_bakes_and_repeats_it() -> None:
@@ -210,7 +210,7 @@ def test_descends_on_a_canvas_and_the_same_way_every_time(extractor: FeatureExtr
 
 
 def test_digits_do_not_depend_on_the_number_of_threads() -> None:
-    network, points = coloured(Cppn()), torch.randn(10000, 2)
+    network, points = coloured(Cppn(depth=3)), torch.randn(10000, 2)
     found = []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)
@@ -302,13 +302,17 @@ def test_a_command_has_no_seams(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_network")
-def test_opacity_and_style(tmp_path: Path) -> None:
-    with Image.open(on_mesh(tmp_path, "feature", "act2:1", "--transparent", "--format", "png") / "cube.png") as image:
-        assert image.mode == "RGBA"
-        assert np.asarray(image)[..., 3].std() > 1
-    style = on_mesh(tmp_path, "style", str(STYLES / "woodcut.jpg"), "--start", "noise", "--format", "png")
-    with Image.open(style / "cube.png") as image:
-        assert np.asarray(image).std() > 1
+@pytest.mark.parametrize(
+    ("arguments", "mode"),
+    [
+        (["feature", "act2:1", "--transparent"], "RGBA"),
+        (["style", str(STYLES / "woodcut.jpg"), "--start", "noise"], "RGB"),
+    ],
+)
+def test_opacity_and_style(tmp_path: Path, arguments: list[str], mode: str) -> None:
+    with Image.open(on_mesh(tmp_path, *arguments, "--format", "png") / "cube.png") as image:
+        assert image.mode == mode
+        assert np.asarray(image)[..., -1].std() > 1
 
 
 @pytest.mark.parametrize(
