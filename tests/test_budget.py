@@ -30,7 +30,8 @@ linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only 
 configs = st.builds(
     StyleConfig, mesh=st.just(Path("cube.obj")), style=st.just((Path("a.jpg"),)),
     steps=st.sampled_from([1, 10, 300]), texture_size=st.sampled_from([64, 512, 1024, 2048, 4096, 8192]),
-    texture=st.sampled_from(["pyramid", "fourier", "pixel"]), view_size=st.integers(1, 32).map(lambda n: 32 * n),
+    texture=st.sampled_from(["pyramid", "fourier", "pixel", "cppn"]),
+    view_size=st.integers(1, 32).map(lambda n: 32 * n),
     views_per_step=st.integers(1, 4), close_ups=st.sampled_from([0.0, 0.3, 1.0]),
     start=st.sampled_from(["repainted", "noise", "original"]),
 )  # fmt: skip

@@ -36,15 +36,15 @@ def test_gradients_of_a_healthy_installation_are_right() -> None:
     found = list(doctor.gradients())
     assert [one.name for one in found] == list(doctor.TEXTURES)
     assert all(one.fine for one in found), found
-    assert max(one.exact for one in found) < 1e-8
+    assert max(one.exact for one in found) < 1e-7
 
 
 def test_a_wrong_gradient_of_the_look_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     scaled(monkeypatch, _Texture)
     found = list(doctor.gradients())
-    assert not any(one.fine for one in found)
-    assert all(one.exact < 1e-8 for one in found)  # torch's own look-up is as it was
-    plain = [one for one in found if one.name != "transparent" and "sparse" not in one.name]
+    assert [one.name for one in found if one.fine] == ["cppn", "cppn, on a surface"]  # which look nothing up
+    assert all(one.exact < 1e-7 for one in found)  # torch's own look-up is as it was
+    plain = [one for one in found if one.name in ("fourier", "pixel", "pyramid", "shared")]
     assert [one.apart for one in plain] == pytest.approx([BROKEN - 1] * len(plain), abs=1e-3)
     assert [one.single for one in plain] == pytest.approx([1 - 1 / BROKEN] * len(plain), abs=0.01)
 

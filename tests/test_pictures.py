@@ -37,6 +37,8 @@ def make(tmp_path: Path, *arguments: object) -> Path:
         (["--target", "act2:1", "--size", "64"], (64, 64), "RGB"),
         (["--target", "act2:1 - act1:2", "--size", "48", "80"], (80, 48), "RGB"),
         (["--target", "act2:1", "--size", "64", "--transparent"], (64, 64), "RGBA"),
+        (["--target", "act2:1", "--size", "48", "80", "--texture", "cppn", "--transparent"], (80, 48), "RGBA"),
+        (["--style", STYLES / "woodcut.jpg", "--size", "64", "--texture", "cppn"], (64, 64), "RGB"),
         (["--style", STYLES / "woodcut.jpg", "--size", "64", "--tileable"], (64, 64), "RGB"),
         (
             ["--style", STYLES / "woodcut.jpg", STYLES / "mosaic.jpg", "--size", "160", "--view-size", "64"],
@@ -86,10 +88,12 @@ def test_the_same_again_from_its_config_and_after_a_stop(tmp_path: Path, photo: 
     assert (again / "image.png").read_bytes() == (out / "image.png").read_bytes()
 
 
-def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("texture", ["auto", "cppn"])
+def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texture: str) -> None:
     from texopt.commands import running
 
-    whole = (make(tmp_path, "--target", "act2:1", "--size", 64, "--checkpoint-seconds", 0) / "image.png").read_bytes()
+    options = ["--target", "act2:1", "--size", 64, "--checkpoint-seconds", 0, "--texture", texture]
+    whole = (make(tmp_path, *options) / "image.png").read_bytes()
     optimize = running.optimize
 
     def stopped(*arguments: object, on_step: object, **options: object) -> object:
@@ -101,7 +105,8 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
 
     with monkeypatch.context() as patched:
         patched.setattr(running, "optimize", stopped)
-        out = make(tmp_path, "--target", "act2:1", "--size", 64, "--checkpoint-seconds", 0)
+        out = make(tmp_path, *options)
+    assert (out / "image.png").read_bytes() != whole
     assert main(["resume", str(out)]) == 0
     assert (out / "image.png").read_bytes() == whole
 
@@ -123,6 +128,9 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
         (["image", "nowhere.png", "--target", "act2:1"], "does not exist"),
         (["image", str(MESHES / "creature.obj"), "--target", "act2:1"], "not an image"),
         (["image", "--target", "act2:1", "--strength", "2"], "strength"),
+        (["image", "--style", str(STYLES / "woodcut.jpg"), "--texture", "cppn", "--tileable"], "--texture fourier"),
+        (["image", str(STYLES / "woodcut.jpg"), "--target", "act2:1", "--texture", "cppn"], "leave the image out"),
+        (["interpolate", "act2:1", "act2:2", "--texture", "cppn"], "--no-share"),
         (["interpolate", "act2:1", "act2:2", "--frames", "1"], "2 or more"),
         (["interpolate", "act2:1", "nonsense zebra"], "class"),
     ],

@@ -44,10 +44,10 @@ SMALL = 25 * MB  # of a step: cameras, seams, Gram matrices
 
 # bytes a texel of a texture that is decoded whole: parameters, their gradients and what transforms keep; a step, with
 # decoding, mip levels and Adam
-PARAMETERS = {"pyramid": 32, "fourier": 45, "pixel": 24}
-DENSE_STEP = {"pyramid": 110, "fourier": 98, "pixel": 98}
+PARAMETERS = {"pyramid": 32, "fourier": 45, "pixel": 24, "cppn": 0}
+DENSE_STEP = {"pyramid": 110, "fourier": 98, "pixel": 98, "cppn": 0}
 LEVELS = 4 / 3  # texels of a pyramid, in those of its finest level
-BAKE = {"pyramid": 12, "fourier": 55, "pixel": 12}
+BAKE = {"pyramid": 12, "fourier": 55, "pixel": 12, "cppn": 12}
 DETAIL_ROWS = 0.9  # bytes a texel: counters of Adam, and the index of a gradient's rows
 ORIGINAL = 16  # bytes a texel of an original texture with its mip levels
 FIT = 60  # bytes a texel while a start is made as fine as the texture
@@ -64,6 +64,7 @@ SEAMS, SCENE, VIEW, REACHING, COVERING, WRITING = 516, 108, 13, 290, 410, 230
 
 # bytes a pixel of a step: drawing, looking up and compositing; then those of activations, as often as they are there
 DRAWING, SAVED, KEPT = 420, 1.1, 4.6
+CPPN = 5000  # what a network of coordinates keeps of a point, for its gradient
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,8 @@ def estimate(config: RunConfig, shape: Shape, network: Activations, process: int
             "optimiser": DENSE_STEP[kind] * whole + 2 * touched + DETAIL_ROWS * detail / TEXEL
             + (0 if optimizer.sparse else detail) + optimizer.memory * (LEVELS * TEXEL * whole + detail),
             "network": pixels * (SAVED * network.saved + KEPT * network.kept),
-            "drawing": SMALL + pixels * DRAWING + triangles * (SCENE + VIEW * config.views_per_step),
+            "drawing": SMALL + pixels * (DRAWING + CPPN * (kind == "cppn"))
+            + triangles * (SCENE + VIEW * config.views_per_step),
         },
         "baking": {"images": image, "bands": (BAKE[kind] - TEXEL) * largest + BANDS * min(1, largest / 2**20)},
         "finding what is seen": {

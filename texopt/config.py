@@ -65,8 +65,8 @@ class RunConfig(LoopConfig):
     """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
     texture_size: int = 1024
     """Texels a side of the texture, a power of two."""
-    texture: Literal["pyramid", "fourier", "pixel"] = "pyramid"
-    """Parameterisation of the texture."""
+    texture: Literal["pyramid", "fourier", "pixel", "cppn"] = "pyramid"
+    """Parameterisation of the texture. cppn: a small network of positions on the surface, which knows no seams."""
     view_size: int = 384
     """Pixels a side of a rendering, a multiple of 32."""
     distance: tuple[float, float] = (0.75, 1.0)
@@ -208,8 +208,9 @@ class PictureConfig(LoopConfig):
     """Pixels of the image. Default: those of IMAGE, else 256."""
     view_size: int = 512
     """Pixels a side of what the network sees at once; larger images are seen in crops of it."""
-    texture: Literal["auto", "pyramid", "fourier", "pixel"] = "auto"
-    """Parameterisation of the image. auto: fourier, and pyramid above 1024 pixels, of which a crop computes its own."""
+    texture: Literal["auto", "pyramid", "fourier", "pixel", "cppn"] = "auto"
+    """Parameterisation of the image. auto: fourier, and pyramid above 1024 pixels, of which a crop computes its own.
+    cppn: a small network of positions."""
 
 
 @dataclass(kw_only=True)

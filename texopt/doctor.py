@@ -28,7 +28,7 @@ from texopt.raster import backends
 from texopt.raster.backends import PORTABLE, Backend
 from texopt.render import Fragments, Scene, View, composite
 from texopt.run import Step
-from texopt.texture import FourierTexture, PixelTexture, PyramidTexture, SharedTexture, TransparentTexture
+from texopt.texture import CppnTexture, FourierTexture, PixelTexture, PyramidTexture, SharedTexture, TransparentTexture
 
 EXACT, SINGLE = 1e-6, 1e-3  # relative errors that are none, of float64 and of float32
 ROUGH = 0.02  # of differences in float32, whose loss has seven digits
@@ -44,6 +44,8 @@ TEXTURES: dict[str, Callable[[], nn.Module]] = {
     "pyramid, sparse": lambda: PyramidTexture((16, 2048)),  # with a level that is not decoded
     "shared": lambda: SharedTexture(FourierTexture(32), FourierTexture(16)),
     "transparent": lambda: TransparentTexture(FourierTexture(32), 32),
+    "cppn": lambda: CppnTexture(32),
+    "cppn, on a surface": lambda: CppnTexture(32, surface=(cube(), 0)),
 }
 
 

@@ -21,7 +21,7 @@ from texopt.objectives import Objective, colors, content, seam, style
 from texopt.painting import blend_shares, in_colors_of, repainted
 from texopt.points import random_points
 from texopt.regions import Regions
-from texopt.texture import FourierTexture, PixelTexture, PyramidTexture, Texture
+from texopt.texture import Cppn, CppnTexture, FourierTexture, PixelTexture, PyramidTexture, Texture, TransparentTexture
 from texopt.texture.image import Start, resized
 
 TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelTexture]] = {
@@ -75,7 +75,8 @@ def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.I
         objective = objective + FIRST * kept
     elif config.strength < 1:  # the strength says how much of it may be lost
         objective = objective + FIRST * kept.below(max(config.strength, 0.02))
-    return objective + config.seam_weight * seam() if config.seam_weight else objective
+    seams = config.seam_weight and config.texture != "cppn"  # which has one colour on both sides
+    return objective + config.seam_weight * seam() if seams else objective
 
 
 def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
@@ -122,11 +123,25 @@ def _starts(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image], g
     ]
 
 
+def check_texture(config: RunConfig) -> None:
+    """OptionError for a CPPN that shall start from an image, which no network does."""
+    if config.texture != "cppn":
+        return
+    if isinstance(config, FitConfig):
+        raise OptionError("a CPPN is too smooth for photographs; take --texture pyramid")
+    if isinstance(config, (StyleConfig, FeatureConfig)) and config.start != "noise":
+        raise OptionError("a CPPN starts from patterns of its own; add --start noise, or take --texture pyramid")
+
+
 def make_textures(
     config: RunConfig, mesh: Mesh, paintings: Sequence[Image.Image], generator: Generator
 ) -> list[Texture]:
     """One a map that is optimised, and what they start from."""
+    transparent = isinstance(config, FeatureConfig) and config.transparent
     sizes = mesh.map_sizes(config.texture_size)
+    if config.texture == "cppn":
+        colors, alphas = (CppnTexture.on(mesh, config.texture_size, Cppn(3, generator=generator)) for _ in range(2))
+        return [TransparentTexture(*pair) for pair in zip(colors, alphas, strict=True)] if transparent else list(colors)
     start: list[Start] = [None] * len(sizes)
     if isinstance(config, StyleConfig):
         start = _starts(config, mesh, paintings, generator)
@@ -135,7 +150,10 @@ def make_textures(
     elif isinstance(config, FitConfig):
         start = list(_originals(mesh, sizes)) if config.start == "original" else [GREY] * len(sizes)
     kind = TEXTURES[config.texture]
-    return [kind(size, image, generator) for size, image in zip(sizes, start, strict=True)]
+    textures = [kind(size, image, generator) for size, image in zip(sizes, start, strict=True)]
+    if transparent:
+        return [TransparentTexture(texture, size) for texture, size in zip(textures, sizes, strict=True)]
+    return list(textures)
 
 
 def make_cameras(config: RunConfig, mesh: Mesh) -> Sampler:

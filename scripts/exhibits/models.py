@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -11,10 +12,14 @@ from exhibits.room import MESHES, STYLES, opened, photo, sheet, texopt_command
 from PIL import Image
 
 import texopt
+from texopt.evaluation.surface import seam_ratio
+from texopt.evaluation.views import Pictures
 from texopt.images import to_image
 from texopt.preview import draw, framed
 from texopt.render import Scene
+from texopt.texture import blend
 from texopt.transforms import robust
+from texopt.video import write_video
 
 Numbers = dict[str, float]
 CREATURE = MESHES / "creature.obj"
@@ -98,22 +103,51 @@ def saliency(out: Path) -> Numbers:
 
 
 def cppn(out: Path) -> Numbers:
-    """A daisy by a network of pixel coordinates, small and from the same weights ten times as large; and a surface."""
+    """A channel by a network of coordinates, from the same weights ten times as large, and cppn.gif: on to another."""
     mesh = texopt.canvas(size=(256, 256))
-    texture = texopt.CppnTexture(256)
-    result = texopt.optimize(
-        mesh, texture, texopt.logit(985), steps=300, view_size=224, cameras=texopt.whole(mesh), learning_rate=0.005,
-        transform=robust(),
-    )  # fmt: skip
-    small, large = (to_image(texture.bake(side, side).detach()) for side in (224, 2048))
-    sheet([[small, large, large.crop((700, 700, 1300, 1300))]], [["224", "2048", "a part of 2048"]], 320).save(
-        out / "cppn.png"
+
+    def excite(texture: texopt.CppnTexture, channel: int, steps: int) -> float:
+        result = texopt.optimize(
+            mesh, texture, texopt.channel("blocks.4", channel), steps=steps, view_size=224, cameras=texopt.whole(mesh),
+            transform=robust(), learning_rate=0.08,
+        )  # fmt: skip
+        return result.history[-1].terms["loss"]
+
+    first = texopt.CppnTexture(256, scale=0.7)
+    loss = excite(first, 61, 350)
+    last = texopt.CppnTexture(256, copy.deepcopy(first.network))
+    excite(last, 17, 150)
+    between = [to_image(blend(first, last, share).bake()) for share in torch.linspace(0, 1, 25).tolist()]
+    write_video(out / "cppn.gif", [*between, *between[-2:0:-1]], 12.5)
+    small, large, other = (
+        to_image(first.bake(224, 224)),
+        to_image(first.bake(2048, 2048)),
+        to_image(last.bake(448, 448)),
     )
+    sheet(
+        [[small, large, large.crop((700, 700, 1300, 1300)), between[12], other]],
+        [["224", "2048", "a part of 2048", "half way", "to another channel"]], 320,
+    ).save(out / "cppn.png")  # fmt: skip
     reduced = np.asarray(large.resize((224, 224), Image.Resampling.BOX), float)
-    return {
-        "loss": result.history[-1].terms["loss"],
-        "2048 to 224, difference": float(np.abs(reduced - np.asarray(small, float)).mean() / 255),
-    }
+    return {"loss": loss, "2048 to 224, difference": float(np.abs(reduced - np.asarray(small, float)).mean() / 255)}
+
+
+def mesh_cppn(out: Path) -> Numbers:
+    """A channel on a creature by a network of positions, which knows no seams; below by a pyramid of the UVs."""
+    rows, numbers = [], {}
+    for kind in ("cppn", "pyramid"):
+        folder = out / "work" / f"mesh_{kind}"
+        texopt_command(
+            "feature", CREATURE, "blocks.4:17", "--texture", kind, "--steps", 400, "--view-size", 224,
+            "--distance", 0.5, 0.9, "--out", folder,
+        )  # fmt: skip
+        mesh = texopt.load_mesh(folder / "creature.obj")
+        numbers[f"steps at seams to others, {kind}"] = seam_ratio(mesh, Pictures(mesh)) or 0.0
+        lines = (folder / "history.csv").read_text().splitlines()
+        numbers[f"loss, {kind}"] = float(np.mean([float(line.split(",")[2]) for line in lines[-50:]]))
+        rows.append(stills(mesh, azimuths=(30.0, 120.0, 210.0, 300.0)))
+    sheet(rows, cell=320).save(out / "mesh_cppn.png")
+    return numbers
 
 
 def _photographs(mesh: texopt.Mesh, folder: Path, count: int, side: int) -> Path:

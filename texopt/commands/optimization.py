@@ -29,13 +29,13 @@ from texopt.loop import Size, check_options
 from texopt.mesh import Mesh
 from texopt.objectives import Objective, as_objective, change, seam, transparent
 from texopt.preview import SUPERSAMPLE, developed, draw, framed
-from texopt.recipe import BACKGROUNDS, check_style, make_cameras, make_textures, style_objective, toward
+from texopt.recipe import BACKGROUNDS, check_style, check_texture, make_cameras, make_textures, style_objective, toward
 from texopt.render import Scene
 from texopt.result import Result
 from texopt.run import Step
 from texopt.saved import run_name
 from texopt.targets import TAKEN, parse_target
-from texopt.texture import Texture, TextureSet, TransparentTexture
+from texopt.texture import Texture, TextureSet
 from texopt.texture.image import check_size
 from texopt.texture.maps import Surface, with_kept
 from texopt.transforms import Transform, robust
@@ -94,7 +94,8 @@ def _objective(config: RunConfig, mesh: Mesh, paintings: list[Image.Image]) -> O
         goal = parse_target(config.target)
         goal = transparent(goal) if config.transparent else goal
         goal = goal + config.change * change() if config.change else goal
-        return goal + config.seam_weight * seam() if config.seam_weight else goal
+        seams = config.seam_weight and config.texture != "cppn"  # which has one colour on both sides
+        return goal + config.seam_weight * seam() if seams else goal
     assert isinstance(config, CustomConfig)
     return load_function(config.function)
 
@@ -123,6 +124,7 @@ class MeshTask:
         )  # fmt: skip
         check_outputs(config)
         check_size(config.texture_size)
+        check_texture(config)
         if config.max_memory:
             budget.parse_limit(config.max_memory)
         paintings = check_style(config) if isinstance(config, StyleConfig) else []
@@ -144,10 +146,6 @@ class MeshTask:
         self.textures: list[Texture] = make_textures(
             config, mesh, paintings, torch.Generator().manual_seed(config.seed)
         )
-        if isinstance(config, FeatureConfig) and config.transparent:
-            self.textures = [
-                TransparentTexture(texture, size) for texture, size in zip(self.textures, sizes, strict=True)
-            ]
         rate = config.learning_rate * (toward(config) if isinstance(config, StyleConfig) else 1.0)
         self.learning_rate = max(rate, 1e-6)
         self.background = BACKGROUNDS[config.background]
@@ -156,7 +154,7 @@ class MeshTask:
         for ending in listed(config.format):
             check_target(mesh, self.folder / f"{mesh.name}.{ending}")
         self.described = f"{mesh.name}: {len(mesh.faces):,} triangles; {config.texture} {described(mesh, sizes)}"
-        self._whole = config.texture != "pyramid" and max(sizes) > WHOLE
+        self._whole = config.texture in ("fourier", "pixel") and max(sizes) > WHOLE
         self._page: LivePage | None = None
 
     def watchers(self) -> list[Callable[[Step], None]]:

@@ -28,7 +28,7 @@ from texopt.result import Result
 from texopt.run import Step
 from texopt.saved import run_name
 from texopt.targets import parse_target
-from texopt.texture import SharedTexture, Texture, TransparentTexture
+from texopt.texture import Cppn, CppnTexture, SharedTexture, Texture, TransparentTexture
 from texopt.texture.image import MAX_SIZE, periodic
 from texopt.transforms import robust
 from texopt.video import Timelapse, write_video
@@ -105,6 +105,10 @@ def check_image(config: ImageConfig) -> None:
         raise OptionError("there is no image to invert; give one: texopt image PHOTO --invert LAYER")
     if config.transparent and not config.target:
         raise OptionError("what is not needed is known with a target only; give --target")
+    if config.texture == "cppn" and config.image and not config.invert:
+        raise OptionError("a CPPN starts from patterns of its own; leave the image out, or take --texture fourier")
+    if config.texture == "cppn" and config.tileable:
+        raise OptionError("a CPPN ends at its borders; take --texture fourier for one that goes on across them")
 
 
 class PictureTask:
@@ -154,12 +158,16 @@ class PictureTask:
         if isinstance(config, InterpolateConfig):
             if config.frames < 2:
                 raise OptionError(f"frames has to be 2 or more to go from one to another, not {config.frames}")
+            if config.share and config.texture == "cppn":
+                raise OptionError("CPPNs have no part of lower resolution to share; add --no-share")
             return interpolate(parse_target(config.first), parse_target(config.last))
         assert isinstance(config, ImageConfig)
         return image_objective(config, self.mesh, paintings)
 
     def _textures(self, config: PictureConfig, paintings: Sequence[Image.Image]) -> list[Texture]:
         generator, size = torch.Generator().manual_seed(config.seed), canvas_size(*self.size)
+        if self.kind == "cppn":
+            return self._networks(config, generator, size)
         if isinstance(config, InterpolateConfig) and config.share:
             return list(SharedTexture.several(self.frames, size, generator))
         starts: list[Tensor | None] = [None] * self.frames
@@ -174,6 +182,18 @@ class PictureTask:
         if isinstance(config, ImageConfig) and config.transparent:
             return [TransparentTexture(texture, size) for texture in textures]
         return list(textures)
+
+    def _networks(self, config: PictureConfig, generator: torch.Generator, size: tuple[int, int]) -> list[Texture]:
+        """CPPNs, whose patterns are as wide as high whatever the image's sides are."""
+        height, width = self.size
+        scale = (width / min(self.size), height / min(self.size))
+
+        def network() -> CppnTexture:
+            return CppnTexture(size, Cppn(generator=generator), scale=scale)
+
+        if isinstance(config, ImageConfig) and config.transparent:
+            return [TransparentTexture(network(), network()) for _ in range(self.frames)]
+        return [network() for _ in range(self.frames)]
 
     def watchers(self) -> list[Callable[[Step], None]]:
         return []

@@ -14,12 +14,16 @@ from torch import Generator, Tensor, nn
 from texopt.errors import OptionError
 from texopt.memory import bands
 from texopt.mesh import Mesh
+from texopt.points import random_points
 from texopt.render import Fragments, texel_centers
 from texopt.texture.image import check_size
 from texopt.unwrap import overlap
 from texopt.uvspace import surface_texels
 
 SPAN = math.sqrt(3.0)  # coordinates spread evenly from -SPAN to SPAN have a standard deviation of 1
+WAVES, FREQUENCY = 32, 5.0  # that places are first turned into; radians a unit, their standard deviation
+CONTRAST, PLACES = 1.5, 2048  # standard deviation of colours before the sigmoid; places that it is found at
+BIAS = 0.2  # times what is added to all points: biases, the mean colour
 PART, CHUNK = 2048, 8192  # points whose products are one, which is fixed so that digits are; points at a time
 
 
@@ -42,10 +46,17 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class Cppn(nn.Module):
     """A compositional pattern producing network: coordinates -> RGB before the sigmoid.
 
-    Linear layers, each but the last with an activation; the last starts at zero, which is grey. Colours are not
-    decorrelated as those of other textures, and so come out purer. Stanley, "Compositional pattern producing
-    networks", Genetic Programming and Evolvable Machines 8, 2007; sizes, activations and starting values after lucid,
-    optvis/param/cppn.py.
+    Waves of random directions and frequencies, linear layers that have an activation each, and a last one. Colours are
+    not decorrelated as those of other textures, and so come out purer. Stanley, "Compositional pattern producing
+    networks", Genetic Programming and Evolvable Machines 8, 2007; sizes and activations after lucid,
+    optvis/param/cppn.py, which lacks the three things that make it follow random views of a mesh:
+
+    - Waves, sines and cosines, not coordinates: it has details from the start, of a size. Tancik et al., "Fourier
+      Features Let Networks Learn High Frequency Functions in Low Dimensional Domains", NeurIPS 2020.
+    - Colours have a fixed contrast over the texture, as if by batch normalisation, and their mean is within it: what
+      is of one colour soon is so saturated that no gradient comes back.
+    - Weights are kept at a standard deviation of 1 and scaled as they are used, so that learning rates are those of
+      other textures, whatever the width. Karras et al., "Progressive Growing of GANs", ICLR 2018, section 4.1.
 
     Args:
         inputs: numbers a place has: 2 of UVs, 3 of positions on a surface.
@@ -69,52 +80,64 @@ class Cppn(nn.Module):
         generator = generator or Generator().manual_seed(0)
         self.inputs, self.activation = inputs, activation
         outputs = width * (2 if activation == "composite" else 1)
-        self.layers = nn.ModuleList([nn.Linear(outputs if index else inputs, width) for index in range(depth)])
-        self.last = nn.Linear(outputs, 3)
-        with torch.no_grad():
-            for parameter in self.layers.parameters():  # weights [width,in] and biases
-                parameter.normal_(0, parameter.shape[1] ** -0.5 if parameter.ndim > 1 else 0.1, generator=generator)
-        for parameter in self.last.parameters():
-            nn.init.zeros_(parameter)
+        self.layers = nn.ModuleList(
+            [_linear(outputs if index else 2 * WAVES, width, generator) for index in range(depth)]
+        )
+        self.last = _linear(outputs, 3, generator)
+        self.mean = nn.Parameter(torch.zeros(3))  # of all colours
+        self.register_buffer("waves", FREQUENCY * torch.randn(inputs, WAVES, generator=generator))
+        self.waves: Tensor
 
-    def forward(self, points: Tensor) -> Tensor:
-        """[N,inputs] -> [N,3]."""
+    def forward(self, points: Tensor, everywhere: Tensor) -> Tensor:
+        """[N,inputs] -> [N,3]. everywhere: points [M,inputs] all over the texture, over which contrast is fixed."""
         values = points.to(self.last.weight)
         at_a_time = CHUNK if points.device.type == "cpu" else max(len(points), 1)  # that stay in the cache
-        return torch.cat([self._values(some) for some in values.split(at_a_time)])
+        found = torch.cat([self._values(some) for some in values.split(at_a_time)])
+        spread, mean = torch.std_mean(self._values(everywhere.to(values)), 0)
+        return CONTRAST * ((found - mean) / spread.clamp(min=1e-6) + (BIAS * self.mean).tanh())
 
     def _values(self, points: Tensor) -> Tensor:
         parts = max(-(-len(points) // PART), 1)
         padded = F.pad(points, (0, 0, 0, parts * PART - len(points)))
-        x = padded.reshape(parts, PART, self.inputs).transpose(1, 2)
+        phase = (padded @ self.waves).reshape(parts, PART, WAVES).transpose(1, 2)
+        x = math.sqrt(2) * torch.cat([phase.sin(), phase.cos()], 1)
         for layer in self.layers:
-            x = ACTIVATIONS[self.activation](_linear(layer, x))
-        return _linear(self.last, x).transpose(1, 2).flatten(0, 1)[: len(points)]
+            x = ACTIVATIONS[self.activation](_product(layer, x))
+        return _product(self.last, x).transpose(1, 2).flatten(0, 1)[: len(points)]
 
 
-def _linear(layer: nn.Module, x: Tensor) -> Tensor:
+def _linear(inputs: int, outputs: int, generator: Generator) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.normal_(generator=generator)
+    return layer
+
+
+def _product(layer: nn.Module, x: Tensor) -> Tensor:
     """[P,in,n] -> [P,out,n], a product for each part, so that no sum depends on how many threads there are."""
     assert isinstance(layer, nn.Linear)
-    return torch.baddbmm(layer.bias[:, None], layer.weight.expand(len(x), -1, -1), x)
+    weight = layer.weight * layer.in_features**-0.5
+    return torch.baddbmm(BIAS * layer.bias[:, None], weight.expand(len(x), -1, -1), x)
 
 
 class CppnTexture(nn.Module):
     """A texture that a network computes from where a point is, so that it is sharp at whatever size it is baked.
 
     Patterns are smooth shapes with crisp edges, as of vector graphics. From UVs as here, or with `on` from the position
-    on the surface, where there are no seams. Learning rates are about 0.005, as published. Mordvintsev et al.,
-    "Differentiable Image Parameterizations", Distill 2018, compositional pattern producing networks.
+    on the surface, where there are no seams. Mordvintsev et al., "Differentiable Image Parameterizations", Distill
+    2018, compositional pattern producing networks.
 
     Args:
         size: texels a side that it is baked with by default, or (height, width); powers of two.
         network: by default Cppn().
         surface: a mesh and the index of its map, for coordinates on the surface; see `on`.
-        scale: of the coordinates; at 2 patterns start twice as fine.
+        scale: of the coordinates; at 2 patterns start twice as fine. Of UVs also (of u, of v).
     """
 
     def __init__(
         self, size: int | tuple[int, int] = 512, network: Cppn | None = None, surface: tuple[Mesh, int] | None = None,
-        scale: float = 1.0,
+        scale: float | tuple[float, float] = 1.0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.height, self.width = (size, size) if isinstance(size, int) else size
@@ -124,12 +147,16 @@ class CppnTexture(nn.Module):
         self.network = network or Cppn(wanted)
         if self.network.inputs != wanted:
             raise OptionError(f"a CPPN of such places has {wanted} inputs, not {self.network.inputs}")
-        self.surface, self.span = surface, SPAN * scale
+        self.surface, self.scale = surface, scale
+        self.register_buffer("span", SPAN * torch.tensor(scale).expand(wanted), persistent=False)  # of coordinates
+        self.span: Tensor
         corners = (
             None if surface is None else self.span * surface[0].unit_vertices(True)[surface[0].faces.astype("int64")]
         )
         self.register_buffer("corners", corners, persistent=False)  # [F,3,3]
         self.corners: Tensor | None
+        self.register_buffer("everywhere", self._everywhere(), persistent=False)
+        self.everywhere: Tensor
 
     @staticmethod
     def on(
@@ -153,6 +180,12 @@ class CppnTexture(nn.Module):
             for side, index in zip(mesh.map_sizes(size), mesh.optimized, strict=True)
         ]
 
+    def _everywhere(self) -> Tensor:
+        """Coordinates [PLACES,2 or 3] of random places all over the texture, or the whole surface."""
+        if self.surface is None or self.corners is None:
+            return self.span * (2 * torch.rand(PLACES, 2, generator=Generator().manual_seed(0)) - 1)
+        return torch.from_numpy(random_points(self.surface[0], PLACES).between(self.corners.numpy())).float()
+
     def _coordinates(self, fragments: Fragments, pixels: Tensor | slice) -> Tensor:
         """[N,2 or 3] of some pixels, within `span` of zero."""
         if self.corners is None:
@@ -166,7 +199,7 @@ class CppnTexture(nn.Module):
         """Colours [B,3,H,W] at the drawn pixels; grey where nothing is."""
         # a GPU computes them all, as how many are drawn would have to be waited for
         pixels = fragments.mask.flatten().nonzero()[:, 0] if fragments.mask.device.type == "cpu" else slice(None)
-        found: Tensor = self.network(self._coordinates(fragments, pixels))
+        found: Tensor = self.network(self._coordinates(fragments, pixels), self.everywhere)
         values = found.new_zeros(fragments.mask.numel(), 3)
         values[pixels] = found
         return values.reshape(*fragments.mask.shape, 3).permute(0, 3, 1, 2).sigmoid()
@@ -204,6 +237,6 @@ def blend(first: CppnTexture, last: CppnTexture, share: float) -> CppnTexture:
     if shapes[0] != shapes[1] or a.activation != b.activation:
         raise OptionError("only CPPNs of one width, depth and activation can be blended")
     network = copy.deepcopy(a)
-    for value, one, other in zip(network.parameters(), a.parameters(), b.parameters(), strict=True):
+    for value, one, other in zip(*(each.state_dict().values() for each in (network, a, b)), strict=True):
         value.copy_(torch.lerp(one, other, share))
-    return CppnTexture((first.height, first.width), network, first.surface, first.span / SPAN).to(a.last.weight.device)
+    return CppnTexture((first.height, first.width), network, first.surface, first.scale).to(a.last.weight.device)
