@@ -230,6 +230,9 @@ class ImageConfig(PictureConfig):
     """A painting, or several that are blended."""
     invert: Annotated[str, tyro.conf.arg(metavar="LAYER")] = ""
     """Show what this layer knows of IMAGE."""
+    start: Literal["auto", "repainted", "original", "noise"] = "auto"
+    """What it starts from: IMAGE in the painting's colours, IMAGE (original), or noise. auto: the first of them that
+    there is; noise with --invert."""
     strength: float = 0.5
     """With a style: how much of IMAGE may be lost, from 0 to 1, nothing but style."""
     style_scale: float = 1.0

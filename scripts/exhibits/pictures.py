@@ -15,7 +15,10 @@ from exhibits.room import STYLES, on_checks, opened, photo, sheet, texopt_comman
 from PIL import Image
 
 import texopt
+from texopt.evaluation import evaluate_image
 from texopt.images import to_image
+from texopt.render import Fragments, look_up
+from texopt.texture.image import resized
 from texopt.transforms import robust
 
 Numbers = dict[str, float]
@@ -92,23 +95,61 @@ def interpolation(out: Path) -> Numbers:
     return {"1 - correlation apart": apart[0], "shared": apart[1], "pixels apart": steps[0], "pixels shared": steps[1]}
 
 
+class RgbTexture(torch.nn.Module):
+    """What one would write first, to compare with: red, green and blue of every texel, before a sigmoid.
+
+    All that a texture has to have is `sample` and `bake`. start: [3,H,W] in [0,1], or None for noise.
+    """
+
+    def __init__(self, size: int, start: torch.Tensor | None = None) -> None:
+        super().__init__()
+        noise = 0.01 * torch.randn(3, size, size, generator=torch.Generator().manual_seed(0))
+        self.values = torch.nn.Parameter(noise if start is None else resized(start, size, size).clamp(0.01, 0.99).logit())
+
+    def sample(self, fragments: Fragments) -> torch.Tensor:
+        return look_up(self.values.sigmoid(), fragments)
+
+    def bake(self, height: int | None = None, width: int | None = None) -> torch.Tensor:
+        side = self.values.shape[1]
+        return resized(self.values.detach().sigmoid(), height or side, width or side)
+
+
+def _fine(image: Image.Image) -> float:
+    """The share of an image's power that is above half of the highest frequency it can have, along rows or columns."""
+    grey = np.asarray(image.convert("L"), float)
+    window = np.hanning(image.height)[:, None] * np.hanning(image.width)
+    power = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2
+    rows, columns = (np.abs(np.fft.fftfreq(side)) for side in grey.shape)
+    return float(power[np.maximum(rows[:, None], columns) > 0.25].sum() / power.sum())
+
+
 def style_transfer(out: Path) -> Numbers:
-    """The same network and steps, in pixels, as a spectrum, as a pyramid."""
-    before = out / "work" / "photo.png"
-    before.parent.mkdir(parents=True, exist_ok=True)
-    photo().save(before)
-    row, labels, numbers = [opened(before)], ["photo"], {}
-    for texture in ("pixel", "fourier", "pyramid"):
-        folder = out / "work" / f"style_{texture}"
-        texopt_command(
-            "image", before, "--style", STYLES / "mosaic.jpg", "--texture", texture, "--steps", 200, "--out", folder
-        )
-        texopt_command("evaluate", folder)
-        found = json.loads((folder / "metrics.json").read_text())["numbers"]
-        numbers |= {f"{texture}: {name}": found[name]["result"] for name in ("style", "content")}
-        row.append(opened(folder / "image.png"))
-        labels.append(f"{texture}: style {found['style']['result']:.2f}, content {found['content']['result']:.2f}")
-    sheet([row], [labels], 448).save(out / "style_transfer.png")
+    """The same network, loss, rate and steps in four parameterisations: from noise, and in the painting's colours."""
+    size, painting = 256, opened(STYLES / "brush.jpg")
+    before, judge = photo(size, size), texopt.load_backbone("efficientnet_lite1")
+    mesh = texopt.canvas(before)
+    goal = texopt.style(painting, scale=1 / (2 * mesh.normalization()[1])) + 4.0 * texopt.content()
+    kinds = {
+        "RGB": RgbTexture, "pixel": texopt.PixelTexture, "fourier": texopt.FourierTexture,
+        "pyramid": texopt.PyramidTexture,
+    }  # fmt: skip
+    rows, labels, numbers = [], [], {}
+    for name, start in (("noise", None), ("repainted", texopt.repainted(mesh, painting)[0])):
+        rows.append([before if start is None else to_image(start)])
+        labels.append(["photo" if start is None else "the photo in the painting's colours"])
+        for kind, make in kinds.items():
+            texture = make(size, start=start)
+            texopt.optimize(
+                mesh, texture, goal, steps=400, view_size=size, cameras=texopt.whole(mesh), schedule="constant"
+            )
+            image = to_image(texture.bake())
+            found = {one.name: one.result for one in evaluate_image(image, before, [painting], judge).numbers}
+            found["fine"] = _fine(image)
+            numbers |= {f"{name}, {kind}: {key}": value for key, value in found.items()}
+            rows[-1].append(image)
+            labels[-1].append(f"{kind}: " + ", ".join(f"{key} {value:.2f}" for key, value in found.items()))
+    numbers["photo: fine"] = _fine(before)
+    sheet(rows, labels, 320).save(out / "style_transfer.png")
     return numbers
 
 

@@ -103,8 +103,21 @@ def check_image(config: ImageConfig) -> None:
         raise OptionError(f"octaves has to be between 1 and 8, not {config.octaves}")
     if config.invert and not config.image:
         raise OptionError("there is no image to invert; give one: texopt image PHOTO --invert LAYER")
+    if config.start == "original" and not config.image:
+        raise OptionError("there is no image to start from; give one: texopt image PHOTO")
+    if config.start == "repainted" and not config.style:
+        raise OptionError("there is no painting whose colours to start in; give --style IMAGE")
     if config.transparent and not config.target:
         raise OptionError("what is not needed is known with a target only; give --target")
+
+
+def first_start(config: ImageConfig) -> str:
+    """What --start auto stands for."""
+    if config.start != "auto":
+        return config.start
+    if config.invert:
+        return "noise"
+    return "repainted" if config.style else "original" if config.image else "noise"
 
 
 class PictureTask:
@@ -163,11 +176,11 @@ class PictureTask:
         if isinstance(config, InterpolateConfig) and config.share:
             return list(SharedTexture.several(self.frames, size, generator))
         starts: list[Tensor | None] = [None] * self.frames
-        if isinstance(config, ImageConfig) and not config.invert:
-            if paintings:
-                starts = list(repainted(self.mesh, paintings, generator=generator))
-            elif config.image:
-                starts = list(self.mesh.originals([size] * self.frames))
+        start = first_start(config) if isinstance(config, ImageConfig) else "noise"
+        if start == "repainted":
+            starts = list(repainted(self.mesh, paintings, generator=generator))
+        elif start == "original":
+            starts = list(self.mesh.originals([size] * self.frames))
         if isinstance(config, ImageConfig) and config.tileable:
             starts = [start if start is None else periodic(start).clamp(0, 1) for start in starts]
         textures = [TEXTURES[self.kind](size, start, generator) for start in starts]
