@@ -16,7 +16,7 @@ from PIL import Image
 
 import texopt
 from texopt.evaluation import evaluate_image
-from texopt.images import to_image
+from texopt.images import to_image, to_tensor
 from texopt.render import Fragments, look_up
 from texopt.texture.image import resized
 from texopt.transforms import robust
@@ -63,7 +63,7 @@ def diversity(out: Path) -> Numbers:
         rows.append(images)
         extractor = texopt.load_backbone("efficientnet_lite1")
         with torch.no_grad():
-            seen = torch.stack([torch.from_numpy(np.array(one)).permute(2, 0, 1) / 255 for one in images])
+            seen = torch.stack([to_tensor(one) for one in images])
             maps = extractor(seen, ["blocks.3"])["blocks.3"].flatten(2)
         grams = torch.nn.functional.normalize((maps @ maps.transpose(1, 2)).flatten(1), dim=1)
         numbers[f"similarity at {weight:g}"] = float((grams @ grams.T).triu(1).sum() / 6)
@@ -79,20 +79,26 @@ def _apart(images: list[Image.Image]) -> float:
 
 def interpolation(out: Path) -> Numbers:
     """From one channel to another in six frames, without and with a part that all share."""
-    rows, apart, steps = [], [], []
-    for share in ("--no-share", "--share"):
+    rows, numbers, layer, ends = [], {}, "blocks.4", (17, 30)
+    network = texopt.load_backbone("efficientnet_lite0")
+    for share, name in (("--no-share", "alone"), ("--share", "shared")):
         folder = out / "work" / f"interpolation{share}"
         texopt_command(
-            "interpolate", "blocks.4:17", "blocks.4:30", "--frames", 6, "--size", 192, "--steps", 160, share,
+            "interpolate", *(f"{layer}:{index}" for index in ends), "--frames", 6, "--size", 192, "--steps", 160, share,
             "--out", folder,
         )  # fmt: skip
         images = [opened(folder / f"image_{number}.png") for number in range(1, 7)]
         rows.append(images)
-        apart.append(_apart(images))
-        steps.append(np.mean([np.abs(np.asarray(a, float) - np.asarray(b, float)).mean() for a, b in pairwise(images)]))
+        numbers[f"{name}: 1 - correlation"] = _apart(images)
+        steps = [np.abs(np.asarray(a, float) - np.asarray(b, float)).mean() for a, b in pairwise(images)]
+        numbers[f"{name}: pixels apart"] = float(np.mean(steps))
+        for image, index, end in zip((images[0], images[-1]), ends, ("first", "last"), strict=True):
+            with torch.no_grad():
+                found = network(to_tensor(image)[None], [layer])[layer][:, index].mean()
+            numbers[f"{name}: activation of the {end}"] = float(found)
     sheet(rows, cell=192).save(out / "interpolation.png")
     (out / "interpolation.gif").write_bytes((folder / "image.gif").read_bytes())
-    return {"1 - correlation apart": apart[0], "shared": apart[1], "pixels apart": steps[0], "pixels shared": steps[1]}
+    return numbers
 
 
 class RgbTexture(torch.nn.Module):
@@ -128,7 +134,7 @@ def style_transfer(out: Path) -> Numbers:
     size, painting = 256, opened(STYLES / "brush.jpg")
     before, judge = photo(size, size), texopt.load_backbone("efficientnet_lite1")
     mesh = texopt.canvas(before)
-    goal = texopt.style(painting, scale=1 / (2 * mesh.normalization()[1])) + 4.0 * texopt.content()
+    goal = texopt.style(painting, scale=1 / (2 * mesh.normalization()[1]), decay=0.0) + 4.0 * texopt.content()
     kinds = {
         "RGB": RgbTexture, "pixel": texopt.PixelTexture, "fourier": texopt.FourierTexture,
         "pyramid": texopt.PyramidTexture,
