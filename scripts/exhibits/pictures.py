@@ -110,7 +110,9 @@ class RgbTexture(torch.nn.Module):
     def __init__(self, size: int, start: torch.Tensor | None = None) -> None:
         super().__init__()
         noise = 0.01 * torch.randn(3, size, size, generator=torch.Generator().manual_seed(0))
-        self.values = torch.nn.Parameter(noise if start is None else resized(start, size, size).clamp(0.01, 0.99).logit())
+        self.values = torch.nn.Parameter(
+            noise if start is None else resized(start, size, size).clamp(0.01, 0.99).logit()
+        )
 
     def sample(self, fragments: Fragments) -> torch.Tensor:
         return look_up(self.values.sigmoid(), fragments)

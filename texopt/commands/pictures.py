@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from texopt.canvas import canvas, canvas_size, crops, octaves, whole
 from texopt.config import ImageConfig, InterpolateConfig, PictureConfig
 from texopt.errors import ImageError, OptionError
 from texopt.features.backbones import load_backbone
+from texopt.features.extractor import FeatureExtractor
 from texopt.files import write_file
 from texopt.images import load_image, to_image
 from texopt.loop import Size, check_options
@@ -27,15 +29,18 @@ from texopt.recipe import FIRST, TEXTURES
 from texopt.result import Result
 from texopt.run import Step
 from texopt.saved import run_name
-from texopt.targets import parse_target
+from texopt.targets import layers_of, parse_target
 from texopt.texture import SharedTexture, Texture, TransparentTexture
 from texopt.texture.image import MAX_SIZE, periodic
 from texopt.transforms import robust
 from texopt.video import Timelapse, write_video
 
+log = logging.getLogger("texopt")
+
 LARGE = 1024  # pixels a side, above which a pyramid computes what a crop sees
 STRIDE = 32  # of views' sides
 SMALLEST = 32  # pixels a side: networks halve images up to five times
+CELLS = 2  # a side that a layer should have, to tell a part of the image from another
 STEP = 0.25  # seconds that a frame of an interpolation is shown
 
 
@@ -120,6 +125,20 @@ def first_start(config: ImageConfig) -> str:
     return "repainted" if config.style else "original" if config.image else "noise"
 
 
+def warn_of_few_cells(extractor: FeatureExtractor, objective: Objective, size: tuple[int, int]) -> None:
+    """Say which layers that are to be excited see a view of a size as a single cell."""
+    layers = layers_of(objective)
+    with torch.no_grad():
+        seen = extractor(torch.zeros(1, 3, *size, device=extractor.mean.device), layers) if layers else {}
+    for layer, features in seen.items():
+        cells = features.shape[2:] if features.ndim == 4 else torch.Size(side // STRIDE for side in size)
+        if min(cells) < CELLS:
+            log.warning(
+                "%s sees an image of %dx%d as %dx%d cells, too few for what it looks for; take a larger --size",
+                layer, size[1], size[0], cells[1], cells[0],
+            )  # fmt: skip
+
+
 class PictureTask:
     """`texopt image` or `interpolate`: see texopt.commands.running.Task. TexoptError for what cannot be."""
 
@@ -149,6 +168,7 @@ class PictureTask:
         self.extractor = load_backbone(config.backbone, config.weights, device)
         self.cameras, seen_size = look(self.mesh, config.view_size, tileable)
         self.view_size = seen_size
+        warn_of_few_cells(self.extractor, self.objective, seen_size)
         if isinstance(config, ImageConfig) and config.octaves > 1:
             self.cameras = octaves(self.mesh, self.cameras, config.octaves)
         config.views_per_step = max(config.views_per_step, self.frames)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from texopt.errors import OptionError
-from texopt.objectives.objective import Objective, objective
+from texopt.objectives.objective import Objective, objective, positioned
 from texopt.objectives.style import cell_weights
 from texopt.render import View
 
@@ -69,7 +69,7 @@ def content(layer: str | None = None, distance: str = "cosine") -> Objective:
             raise OptionError("the backbone has no content layer of its own; name one: content(layer)")
         if view.zoom > 1:
             return view.image.sum() * 0.0
-        features, original = view.features[name], view.original_features[name]
+        features, original = positioned(view.features[name], name), view.original_features[name]
         weights = cell_weights(view.mask, features.shape[2:])
         if distance == "l1":
             return l1_distance(features, original, weights).mean()
