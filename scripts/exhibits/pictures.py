@@ -18,6 +18,7 @@ import texopt
 from texopt.evaluation import evaluate_image
 from texopt.images import to_image, to_tensor
 from texopt.render import Fragments, look_up
+from texopt.targets import parse_target
 from texopt.texture.image import resized
 from texopt.transforms import robust
 
@@ -161,16 +162,36 @@ def style_transfer(out: Path) -> Numbers:
     return numbers
 
 
+def _near_the_middle(view: texopt.View) -> torch.Tensor:
+    """One minus the mean opacity, which counts by the square of the distance from the middle."""
+    height, width = view.alpha.shape[2:]
+    y, x = torch.linspace(-1, 1, height)[:, None], torch.linspace(-1, 1, width)
+    return 1 - (view.alpha[:, 0] * (x**2 + y**2)).flatten(1).mean(1).clamp(max=1)
+
+
+def _either_or(view: texopt.View) -> torch.Tensor:
+    """More and more in the course of a run: opacities that are near 0 or 1. At least 0, where all are a half."""
+    return 1 - 4 * view.step / view.steps * (view.alpha * (1 - view.alpha)).flatten(1).mean(1)
+
+
 def transparency(out: Path) -> Numbers:
-    """Classes, with what they do not need left out."""
-    images, numbers = [], {}
-    for name in ("tabby", "goldfish", "daisy"):
-        folder = out / "work" / f"transparent_{name}"
-        texopt_command("image", "--target", name, "--transparent", "--size", 224, "--steps", 250, "--out", folder)
-        image = opened(folder / "image.png")
+    """Two neurons and a class, with what they do not need left out; below, their opacity."""
+    images, alphas, numbers = [], [], {}
+    targets = ("blocks.4:61@center", "blocks.5:55@center", "daisy")
+    for target in targets:
+        mesh = texopt.canvas(size=(224, 224))
+        texture = texopt.TransparentTexture(texopt.FourierTexture(256), 256)
+        texopt.optimize(
+            mesh, texture, parse_target(target) * _near_the_middle * _either_or, steps=350, view_size=224,
+            cameras=texopt.whole(mesh), transform=robust(),
+        )  # fmt: skip
+        image = to_image(texture.bake(224, 224))
         images.append(on_checks(image))
-        numbers[f"mean alpha, {name}"] = float(np.asarray(image)[..., 3].mean() / 255)
-    sheet([images]).save(out / "transparency.png")
+        alphas.append(image.getchannel("A"))
+        alpha = np.asarray(alphas[-1]) / 255
+        numbers[f"{target}: mean opacity"] = float(alpha.mean())
+        numbers[f"{target}: share under 0.1 or above 0.9"] = float(((alpha < 0.1) | (alpha > 0.9)).mean())
+    sheet([images, alphas], [targets, [""] * len(targets)]).save(out / "transparency.png")
     return numbers
 
 
