@@ -132,12 +132,19 @@ def _fine(image: Image.Image) -> float:
     return float(power[np.maximum(rows[:, None], columns) > 0.25].sum() / power.sum())
 
 
+def _painted(size: int) -> tuple[Image.Image, Image.Image, texopt.Mesh, texopt.Objective]:
+    """A photo, a painting, the photo as a mesh, and the loss of the one in the other's style."""
+    before, painting = photo(size, size), opened(STYLES / "brush.jpg")
+    mesh = texopt.canvas(before)
+    style = texopt.style(painting, scale=1 / (2 * mesh.normalization()[1]), decay=0.0)
+    return before, painting, mesh, style + 4.0 * texopt.content()
+
+
 def style_transfer(out: Path) -> Numbers:
     """The same network, loss, rate and steps in four parameterisations: from noise, and in the painting's colours."""
-    size, painting = 256, opened(STYLES / "brush.jpg")
-    before, judge = photo(size, size), texopt.load_backbone("efficientnet_lite1")
-    mesh = texopt.canvas(before)
-    goal = texopt.style(painting, scale=1 / (2 * mesh.normalization()[1]), decay=0.0) + 4.0 * texopt.content()
+    size = 256
+    before, painting, mesh, goal = _painted(size)
+    judge = texopt.load_backbone("efficientnet_lite1")
     kinds = {
         "RGB": RgbTexture, "pixel": texopt.PixelTexture, "fourier": texopt.FourierTexture,
         "pyramid": texopt.PyramidTexture,
@@ -159,6 +166,25 @@ def style_transfer(out: Path) -> Numbers:
             labels[-1].append(f"{kind}: " + ", ".join(f"{key} {value:.2f}" for key, value in found.items()))
     numbers["photo: fine"] = _fine(before)
     sheet(rows, labels, 320).save(out / "style_transfer.png")
+    return numbers
+
+
+def optimizers(out: Path) -> Numbers:
+    """The same style transfer by several optimisers, each with the default rate and as many looks at the image."""
+    size, looks, images, labels, numbers = 256, 200, [], [], {}
+    _, painting, mesh, goal = _painted(size)
+    start = texopt.repainted(mesh, painting)[0]
+    for name in ("adam", "rmsprop", "adagrad", "momentum", "sgd", "lbfgs"):
+        texture = texopt.FourierTexture(size, start=start)
+        steps = looks // 5 if name == "lbfgs" else looks
+        result = texopt.optimize(
+            mesh, texture, goal, steps=steps, view_size=size, cameras=texopt.whole(mesh), optimizer=name
+        )
+        images.append(to_image(texture.bake()))
+        numbers[name] = result.history[-1].terms["loss"]
+        labels.append(f"{name}: loss {numbers[name]:.2f}")
+    numbers["at the start"] = result.history[0].terms["loss"]
+    sheet([images[:3], images[3:]], [labels[:3], labels[3:]], 320).save(out / "optimizers.png")
     return numbers
 
 
@@ -201,14 +227,14 @@ def large(out: Path) -> Numbers:
     before.parent.mkdir(parents=True, exist_ok=True)
     photo(1536, 2048).resize((4096, 3072), Image.Resampling.LANCZOS).save(before)
     command = [
-        sys.executable, "-m", "texopt", "image", str(before), "--style", str(STYLES / "woodcut.jpg"), "--steps", "250",
-        "--style-scale", "0.5", "--out", str(folder),
+        sys.executable, "-m", "texopt", "image", str(before), "--style", str(STYLES / "woodcut.jpg"), "--steps", "450",
+        "--style-scale", "0.25", "--strength", "0.8", "--learning-rate", "0.15", "--out", str(folder),
     ]  # fmt: skip
     subprocess.run(command, check=True)
     image = opened(folder / "image.png")
-    sheet(
-        [[image, image.crop((1500, 1000, 2012, 1384))]], [[f"{image.width} x {image.height}", "a part of it"]], 384
-    ).save(out / "large.png")
+    parts = [image.crop((left, top, left + 512, top + 512)) for left, top in ((1100, 900), (2900, 1200))]
+    labels = [f"{image.width} x {image.height}", "512 x 512 of it, one to one", "and elsewhere"]
+    sheet([[image, *parts]], [labels], 512).save(out / "large.png")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
     return {"GB at most": peak, "megapixels": image.width * image.height / 1e6}
 
