@@ -69,6 +69,16 @@ def test_several_frames_are_different_images(tmp_path: Path) -> None:
     assert all(np.abs(a - b).mean() > 2 for a, b in pairwise(images))
 
 
+def test_a_target_each_for_several_frames(tmp_path: Path) -> None:
+    """The first frame is what its target alone would make of the same start."""
+    out = make(tmp_path, "--target", "act2:1, act2:5", "--size", 64)
+    alone = make(tmp_path / "alone", "--target", "act2:1", "--frames", 2, "--size", 64)
+    both = [(folder / "image_1.png").read_bytes() for folder in (out, alone)]
+    other = [(folder / "image_2.png").read_bytes() for folder in (out, alone)]
+    assert both[0] == both[1]
+    assert other[0] != other[1]
+
+
 def test_interpolates(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(["interpolate", "act2:1", "act2:5", "--frames", "3", "--size", "64", "--out", str(out), *QUICK]) == 0
@@ -120,6 +130,8 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
         (["image", "--target", "act9:1"], "no layer"),
         (["image", "--target", "head:1@center"], "no positions"),
         (["image", "--target", "act2:1", "--frames", "0"], "frames"),
+        (["image", "--target", "act2:1, act2:2, act2:3", "--frames", "2"], "3 frames"),
+        (["image", "--target", "act2:1, ", "--size", "64"], "names nothing"),
         (["image", "--target", "act2:1", "--size", "8"], "too few"),
         (["image", "--target", "act2:1", "--size", "20000"], "too many"),
         (["image", "--target", "act2:1", "--size", "64", "64", "64"], "height and width"),

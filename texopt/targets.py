@@ -32,6 +32,11 @@ def parse_target(text: str) -> Objective:
     return total
 
 
+def parse_targets(text: str) -> list[Objective]:
+    """Targets with commas and spaces between: `tabby, tiger, blocks.4:17@3,4`, one for each image."""
+    return [parse_target(part) for part in re.split(r",\s+", text)]
+
+
 def layers_of(objective: Objective) -> set[str]:
     """The layers whose channels the terms of a target excite, "logits" for classes."""
     named = {term.name.rpartition(":")[0] for term in objective.terms} - {""}

@@ -228,7 +228,7 @@ def large(out: Path) -> Numbers:
     photo(1536, 2048).resize((4096, 3072), Image.Resampling.LANCZOS).save(before)
     command = [
         sys.executable, "-m", "texopt", "image", str(before), "--style", str(STYLES / "woodcut.jpg"), "--steps", "450",
-        "--style-scale", "0.25", "--strength", "0.8", "--learning-rate", "0.15", "--out", str(folder),
+        "--style-scale", "0.2", "--strength", "0.7", "--out", str(folder),
     ]  # fmt: skip
     subprocess.run(command, check=True)
     image = opened(folder / "image.png")

@@ -22,14 +22,24 @@ from texopt.files import write_file
 from texopt.images import load_image, to_image
 from texopt.loop import Size, check_options
 from texopt.mesh import Mesh
-from texopt.objectives import Objective, content, diversity, interpolate, inversion, style, total_variation, transparent
+from texopt.objectives import (
+    Objective,
+    by_frame,
+    content,
+    diversity,
+    interpolate,
+    inversion,
+    style,
+    total_variation,
+    transparent,
+)
 from texopt.painting import repainted
 from texopt.preview import loss_plot
 from texopt.recipe import FIRST, TEXTURES
 from texopt.result import Result
 from texopt.run import Step
 from texopt.saved import run_name
-from texopt.targets import layers_of, parse_target
+from texopt.targets import layers_of, parse_target, parse_targets
 from texopt.texture import SharedTexture, Texture, TransparentTexture
 from texopt.texture.image import MAX_SIZE, periodic
 from texopt.transforms import robust
@@ -78,7 +88,8 @@ def image_objective(config: ImageConfig, mesh: Mesh, paintings: Sequence[Image.I
     """What `texopt image` minimises. OptionError where that is nothing."""
     parts: list[Objective] = []
     if config.target:
-        goal = parse_target(config.target)
+        goals = parse_targets(config.target)
+        goal = goals[0] if len(goals) == 1 else by_frame(goals)
         parts.append(transparent(goal) if config.transparent else goal)
     if paintings:
         scale = config.style_scale / (2 * mesh.normalization()[1])  # of the canvas, whose images' shorter side is 1
@@ -102,6 +113,10 @@ def check_image(config: ImageConfig) -> None:
         raise OptionError(f"strength has to be between 0 (the image) and 1 (style only), not {config.strength}")
     if config.frames < 1:
         raise OptionError(f"frames has to be 1 or more, not {config.frames}")
+    if (count := len(parse_targets(config.target)) if config.target else 1) > 1:
+        if config.frames not in (1, count):
+            raise OptionError(f"{count} targets are for {count} frames, not {config.frames}; leave --frames out")
+        config.frames = count
     if config.diversity and (config.frames < 2 or ":" not in config.target):
         raise OptionError("diversity is of several frames with a layer's target: --frames 4 --target blocks.4:17")
     if not 1 <= config.octaves <= 8:
