@@ -117,6 +117,8 @@ def test_frames_that_share_a_part_differ_less() -> None:
         return 1 - float(torch.cosine_similarity(shapes[1:], shapes[:-1]).mean())
 
     assert distance(frames(True)) < distance(frames(False)) / 2
+    steps = [float((images[1:] - images[:-1]).abs().mean()) for images in (frames(True), frames(False))]
+    assert steps[0] < steps[1] / 2
 
 
 def test_an_objective_goes_from_one_to_another_over_the_frames() -> None:

@@ -71,6 +71,16 @@ def test_several_frames_are_different_images(tmp_path: Path) -> None:
     assert all(np.abs(a - b).mean() > 2 for a, b in pairwise(images))
 
 
+def test_a_target_each_for_several_frames(tmp_path: Path) -> None:
+    """The first frame is what its target alone would make of the same start."""
+    out = make(tmp_path, "--target", "act2:1, act2:5", "--size", 64)
+    alone = make(tmp_path / "alone", "--target", "act2:1", "--frames", 2, "--size", 64)
+    both = [(folder / "image_1.png").read_bytes() for folder in (out, alone)]
+    other = [(folder / "image_2.png").read_bytes() for folder in (out, alone)]
+    assert both[0] == both[1]
+    assert other[0] != other[1]
+
+
 def test_interpolates(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(["interpolate", "act2:1", "act2:5", "--frames", "3", "--size", "64", "--out", str(out), *QUICK]) == 0
@@ -117,9 +127,16 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
         (["image"], "nothing to make"),
         (["image", "--invert", "act1"], "no image to invert"),
         (["image", "--target", "act2:99"], "0 to 11"),
+        (["image", "--target", "flat:12"], "0 to 11"),
+        (["image", "--target", "logits:10"], "0 to 9"),
+        (["image", "--target", "flat:1", "--frames", "2", "--diversity", "1"], "no positions"),
+        (["image", "--target", "act2:1", "--start", "original"], "no image to start from"),
+        (["image", "--target", "act2:1", "--start", "repainted"], "no painting"),
         (["image", "--target", "act9:1"], "no layer"),
         (["image", "--target", "head:1@center"], "no positions"),
         (["image", "--target", "act2:1", "--frames", "0"], "frames"),
+        (["image", "--target", "act2:1, act2:2, act2:3", "--frames", "2"], "3 frames"),
+        (["image", "--target", "act2:1, ", "--size", "64"], "names nothing"),
         (["image", "--target", "act2:1", "--size", "8"], "too few"),
         (["image", "--target", "act2:1", "--size", "20000"], "too many"),
         (["image", "--target", "act2:1", "--size", "64", "64", "64"], "height and width"),
@@ -129,7 +146,7 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
         (["image", str(MESHES / "creature.obj"), "--target", "act2:1"], "not an image"),
         (["image", "--target", "act2:1", "--strength", "2"], "strength"),
         (["image", "--style", str(STYLES / "woodcut.jpg"), "--texture", "cppn", "--tileable"], "--texture fourier"),
-        (["image", str(STYLES / "woodcut.jpg"), "--target", "act2:1", "--texture", "cppn"], "leave the image out"),
+        (["image", str(STYLES / "woodcut.jpg"), "--target", "act2:1", "--texture", "cppn"], "--start noise"),
         (["interpolate", "act2:1", "act2:2", "--texture", "cppn"], "--no-share"),
         (["interpolate", "act2:1", "act2:2", "--frames", "1"], "2 or more"),
         (["interpolate", "act2:1", "nonsense zebra"], "class"),
@@ -145,6 +162,38 @@ def test_says_what_is_wrong_in_a_line(
 def test_a_small_photo_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.new("RGB", (40, 20)).save(tmp_path / "small.png")
     check_one_line(["image", str(tmp_path / "small.png"), "--target", "act2:1"], "at least 32", capsys)
+
+
+@pytest.mark.parametrize(("size", "said"), [(32, 1), (64, 0)])
+def test_warns_of_images_that_a_target_sees_as_a_single_cell(
+    size: int, said: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path, "--target", "act2:1 + head:3", "--size", size)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "cells" in line]
+    assert len(lines) == said
+    assert all(line.startswith("warning: head") for line in lines)
+
+
+@pytest.mark.parametrize(("start", "alike"), [("original", True), ("repainted", True), ("noise", False)])
+def test_style_transfer_starts_from_what_is_asked_for(tmp_path: Path, photo: Path, start: str, alike: bool) -> None:
+    before = np.asarray(Image.open(photo).convert("L"), float)
+    out = make(tmp_path, photo, "--style", STYLES / "woodcut.jpg", "--start", start)
+    with Image.open(out / "image.png") as image:
+        after = np.asarray(image.convert("L"), float)
+    assert bool(np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.5) is alike
+
+
+def test_opacity_of_a_painting_lies_over_white(tmp_path: Path) -> None:
+    """What is clear in it is as if it were white, whatever colours are kept there."""
+    values = np.random.default_rng(0).integers(0, 255, (64, 64, 4), dtype=np.uint8)
+    values[..., 3] = 0
+    Image.fromarray(values).save(tmp_path / "clear.png")
+    Image.new("RGB", (64, 64), "white").save(tmp_path / "white.png")
+    pictures = []
+    for name in ("clear", "white"):
+        out = make(tmp_path / name, "--style", tmp_path / f"{name}.png", "--size", 64)
+        pictures.append((out / "image.png").read_bytes())
+    assert pictures[0] == pictures[1]
 
 
 def test_opacity_of_a_photo_lies_over_white(tmp_path: Path) -> None:

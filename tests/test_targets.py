@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_cube, make_network
+from PIL import Image
 from torch import Generator
 
 import texopt
 from texopt import FeatureExtractor, Objective, OptionError
 from texopt.features.extractor import Activations
 from texopt.targets import parse_target
+
+PAINTING = Image.effect_mandelbrot((64, 64), (-2, -1.5, 1, 1.5), 20)
 
 
 def loss(objective: Objective) -> float:
@@ -86,6 +89,42 @@ def test_refuses_what_is_no_vector(tmp_path: Path, values: np.ndarray) -> None:
 def test_says_what_a_layer_has_not(text: str, said: str) -> None:
     with pytest.raises(OptionError, match=said):
         loss(parse_target(text))
+
+
+@pytest.mark.parametrize(
+    "goal", [texopt.diversity("flat"), texopt.content("flat"), texopt.style(PAINTING, layers=["flat"])]
+)
+def test_says_that_a_layer_has_no_positions(goal: Objective) -> None:
+    with pytest.raises(OptionError, match="positions"):
+        loss(goal)
+
+
+def test_says_that_a_layer_has_no_channels_or_is_no_tensor() -> None:
+    class Odd(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mean, self.pair = Mean(), Pair()
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return self.pair(self.mean(image))[0]
+
+    extractor, image = FeatureExtractor(Odd()), torch.rand(2, 3, 32, 32)
+    for layer, said in (("mean", "no channels"), ("pair", "tuple")):
+        features = Activations(extractor, image, set())
+        none = torch.zeros(2, 0, 3)
+        view = texopt.View(image, image[:, :1], image, features, features, extractor, none, 1.0)
+        with pytest.raises(OptionError, match=said):
+            texopt.channel(layer, 0)(view)
+
+
+class Mean(torch.nn.Module):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image.flatten(1).mean(1)
+
+
+class Pair(torch.nn.Module):
+    def forward(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return values, values
 
 
 def test_a_weight_may_be_a_function_of_the_view() -> None:

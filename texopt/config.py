@@ -226,11 +226,15 @@ class ImageConfig(PictureConfig):
     """What it starts from, and keeps the content of."""
     target: Annotated[str, tyro.conf.arg(metavar="TARGET")] = ""
     """What to excite: blocks.4:17 (a layer's channel), blocks.4:17@center (a neuron; also @X,Y), blocks.4:* (all that a
-    layer sees), tiger (an ImageNet class), or a sum: "blocks.4:17 + 0.5*tiger - snow leopard"."""
+    layer sees), tiger (an ImageNet class), or a sum: "blocks.4:17 + 0.5*tiger - snow leopard". Several, with commas,
+    are for a frame each: "tabby, tiger"."""
     style: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE ...")] = ()
     """A painting, or several that are blended."""
     invert: Annotated[str, tyro.conf.arg(metavar="LAYER")] = ""
     """Show what this layer knows of IMAGE."""
+    start: Literal["auto", "repainted", "original", "noise"] = "auto"
+    """What it starts from: IMAGE in the painting's colours, IMAGE (original), or noise. auto: the first of them that
+    there is; noise with --invert."""
     strength: float = 0.5
     """With a style: how much of IMAGE may be lost, from 0 to 1, nothing but style."""
     style_scale: float = 1.0

@@ -9,6 +9,7 @@ import numpy as np
 
 from texopt.errors import OptionError
 from texopt.features.backbones import class_index
+from texopt.features.extractor import LOGITS
 from texopt.objectives import Objective, channel, classified_as, deepdream, direction, logit, neuron
 
 TAKEN = "as"  # the word for a class that something is to be taken for
@@ -29,6 +30,17 @@ def parse_target(text: str) -> Objective:
         found = _term(term, text)
         total = total + found if sign == "+" else total - found
     return total
+
+
+def parse_targets(text: str) -> list[Objective]:
+    """Targets with commas and spaces between: `tabby, tiger, blocks.4:17@3,4`, one for each image."""
+    return [parse_target(part) for part in re.split(r",\s+", text)]
+
+
+def layers_of(objective: Objective) -> set[str]:
+    """The layers whose channels the terms of a target excite, "logits" for classes."""
+    named = {term.name.rpartition(":")[0] for term in objective.terms} - {""}
+    return {LOGITS if name in ("logit", "class") else name for name in named}
 
 
 def _term(text: str, whole: str) -> Objective:

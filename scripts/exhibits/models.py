@@ -16,7 +16,7 @@ from texopt.evaluation.surface import seam_ratio
 from texopt.evaluation.views import Pictures
 from texopt.images import to_image
 from texopt.preview import draw, framed
-from texopt.render import Scene
+from texopt.render import Scene, look_up
 from texopt.texture import blend
 from texopt.transforms import robust
 from texopt.video import write_video
@@ -99,6 +99,29 @@ def saliency(out: Path) -> Numbers:
         numbers[f"{method}: share on it"] = float(found[torch.from_numpy(mask)].sum() / found.sum())
     numbers["its share of the picture"] = float(mask.mean())
     sheet([row], [["picture", "gradient", "guided", "occlusion"]], 320).save(out / "saliency.png")
+    return numbers
+
+
+def mesh_saliency(out: Path) -> Numbers:
+    """Where on a teapot's surface is what makes it one, by three methods; and how much more of it is on the spout."""
+    source = MESHES / "teapot.obj"
+    mesh, index = texopt.load_mesh(source), texopt.class_index("teapot")
+    seen = Scene(mesh).rasterize(texopt.fixed_views(16), 256)
+    along = torch.from_numpy(mesh.vertices[mesh.faces, 0].mean(1))[seen.face_id.clamp(min=0).long()]
+    body = 2.0  # its radius; the spout is beyond it on one side, the handle on the other
+    columns, labels, numbers = [stills(mesh)], ["the teapot"], {}
+    for method in ("gradient", "guided", "occlusion"):
+        file = out / "work" / f"saliency_{method}.glb"
+        texopt_command("saliency", source, "teapot", "--method", method, "--out", file)
+        columns.append(stills(texopt.load_mesh(file)))
+        labels.append(method)
+        goal = texopt.classified_as(index) if method == "occlusion" else texopt.logit(index)
+        found = look_up(texopt.saliency(mesh, goal, method=method)[0][None].clamp(min=0), seen)[:, 0]
+        mean = found[seen.mask].mean()
+        for part, there in (("spout", along > body), ("handle", along < -body)):
+            numbers[f"{method}: {part}, times the mean"] = float(found[seen.mask & there].mean() / mean)
+    rows = [list(pair) for pair in zip(*columns, strict=True)]
+    sheet(rows, [labels, [""] * len(labels)], 320).save(out / "mesh_saliency.png")
     return numbers
 
 

@@ -15,7 +15,11 @@ from exhibits.room import STYLES, on_checks, opened, photo, sheet, texopt_comman
 from PIL import Image
 
 import texopt
-from texopt.images import to_image
+from texopt.evaluation import evaluate_image
+from texopt.images import to_image, to_tensor
+from texopt.render import Fragments, look_up
+from texopt.targets import parse_target
+from texopt.texture.image import resized
 from texopt.transforms import robust
 
 Numbers = dict[str, float]
@@ -60,7 +64,7 @@ def diversity(out: Path) -> Numbers:
         rows.append(images)
         extractor = texopt.load_backbone("efficientnet_lite1")
         with torch.no_grad():
-            seen = torch.stack([torch.from_numpy(np.array(one)).permute(2, 0, 1) / 255 for one in images])
+            seen = torch.stack([to_tensor(one) for one in images])
             maps = extractor(seen, ["blocks.3"])["blocks.3"].flatten(2)
         grams = torch.nn.functional.normalize((maps @ maps.transpose(1, 2)).flatten(1), dim=1)
         numbers[f"similarity at {weight:g}"] = float((grams @ grams.T).triu(1).sum() / 6)
@@ -76,52 +80,144 @@ def _apart(images: list[Image.Image]) -> float:
 
 def interpolation(out: Path) -> Numbers:
     """From one channel to another in six frames, without and with a part that all share."""
-    rows, apart, steps = [], [], []
-    for share in ("--no-share", "--share"):
+    rows, numbers, layer, ends = [], {}, "blocks.4", (17, 30)
+    network = texopt.load_backbone("efficientnet_lite0")
+    for share, name in (("--no-share", "alone"), ("--share", "shared")):
         folder = out / "work" / f"interpolation{share}"
         texopt_command(
-            "interpolate", "blocks.4:17", "blocks.4:30", "--frames", 6, "--size", 192, "--steps", 160, share,
+            "interpolate", *(f"{layer}:{index}" for index in ends), "--frames", 6, "--size", 192, "--steps", 160, share,
             "--out", folder,
         )  # fmt: skip
         images = [opened(folder / f"image_{number}.png") for number in range(1, 7)]
         rows.append(images)
-        apart.append(_apart(images))
-        steps.append(np.mean([np.abs(np.asarray(a, float) - np.asarray(b, float)).mean() for a, b in pairwise(images)]))
+        numbers[f"{name}: 1 - correlation"] = _apart(images)
+        steps = [np.abs(np.asarray(a, float) - np.asarray(b, float)).mean() for a, b in pairwise(images)]
+        numbers[f"{name}: pixels apart"] = float(np.mean(steps))
+        for image, index, end in zip((images[0], images[-1]), ends, ("first", "last"), strict=True):
+            with torch.no_grad():
+                found = network(to_tensor(image)[None], [layer])[layer][:, index].mean()
+            numbers[f"{name}: activation of the {end}"] = float(found)
     sheet(rows, cell=192).save(out / "interpolation.png")
     (out / "interpolation.gif").write_bytes((folder / "image.gif").read_bytes())
-    return {"1 - correlation apart": apart[0], "shared": apart[1], "pixels apart": steps[0], "pixels shared": steps[1]}
-
-
-def style_transfer(out: Path) -> Numbers:
-    """The same network and steps, in pixels, as a spectrum, as a pyramid."""
-    before = out / "work" / "photo.png"
-    before.parent.mkdir(parents=True, exist_ok=True)
-    photo().save(before)
-    row, labels, numbers = [opened(before)], ["photo"], {}
-    for texture in ("pixel", "fourier", "pyramid"):
-        folder = out / "work" / f"style_{texture}"
-        texopt_command(
-            "image", before, "--style", STYLES / "mosaic.jpg", "--texture", texture, "--steps", 200, "--out", folder
-        )
-        texopt_command("evaluate", folder)
-        found = json.loads((folder / "metrics.json").read_text())["numbers"]
-        numbers |= {f"{texture}: {name}": found[name]["result"] for name in ("style", "content")}
-        row.append(opened(folder / "image.png"))
-        labels.append(f"{texture}: style {found['style']['result']:.2f}, content {found['content']['result']:.2f}")
-    sheet([row], [labels], 448).save(out / "style_transfer.png")
     return numbers
 
 
+class RgbTexture(torch.nn.Module):
+    """What one would write first, to compare with: red, green and blue of every texel, before a sigmoid.
+
+    All that a texture has to have is `sample` and `bake`. start: [3,H,W] in [0,1], or None for noise.
+    """
+
+    def __init__(self, size: int, start: torch.Tensor | None = None) -> None:
+        super().__init__()
+        noise = 0.01 * torch.randn(3, size, size, generator=torch.Generator().manual_seed(0))
+        self.values = torch.nn.Parameter(
+            noise if start is None else resized(start, size, size).clamp(0.01, 0.99).logit()
+        )
+
+    def sample(self, fragments: Fragments) -> torch.Tensor:
+        return look_up(self.values.sigmoid(), fragments)
+
+    def bake(self, height: int | None = None, width: int | None = None) -> torch.Tensor:
+        side = self.values.shape[1]
+        return resized(self.values.detach().sigmoid(), height or side, width or side)
+
+
+def _fine(image: Image.Image) -> float:
+    """The share of an image's power that is above half of the highest frequency it can have, along rows or columns."""
+    grey = np.asarray(image.convert("L"), float)
+    window = np.hanning(image.height)[:, None] * np.hanning(image.width)
+    power = np.abs(np.fft.fft2((grey - grey.mean()) * window)) ** 2
+    rows, columns = (np.abs(np.fft.fftfreq(side)) for side in grey.shape)
+    return float(power[np.maximum(rows[:, None], columns) > 0.25].sum() / power.sum())
+
+
+def _painted(size: int) -> tuple[Image.Image, Image.Image, texopt.Mesh, texopt.Objective]:
+    """A photo, a painting, the photo as a mesh, and the loss of the one in the other's style."""
+    before, painting = photo(size, size), opened(STYLES / "brush.jpg")
+    mesh = texopt.canvas(before)
+    style = texopt.style(painting, scale=1 / (2 * mesh.normalization()[1]), decay=0.0)
+    return before, painting, mesh, style + 4.0 * texopt.content()
+
+
+def style_transfer(out: Path) -> Numbers:
+    """The same network, loss, rate and steps in four parameterisations: from noise, and in the painting's colours."""
+    size = 256
+    before, painting, mesh, goal = _painted(size)
+    judge = texopt.load_backbone("efficientnet_lite1")
+    kinds = {
+        "RGB": RgbTexture, "pixel": texopt.PixelTexture, "fourier": texopt.FourierTexture,
+        "pyramid": texopt.PyramidTexture,
+    }  # fmt: skip
+    rows, labels, numbers = [], [], {}
+    for name, start in (("noise", None), ("repainted", texopt.repainted(mesh, painting)[0])):
+        rows.append([before if start is None else to_image(start)])
+        labels.append(["photo" if start is None else "the photo in the painting's colours"])
+        for kind, make in kinds.items():
+            texture = make(size, start=start)
+            texopt.optimize(
+                mesh, texture, goal, steps=400, view_size=size, cameras=texopt.whole(mesh), schedule="constant"
+            )
+            image = to_image(texture.bake())
+            found = {one.name: one.result for one in evaluate_image(image, before, [painting], judge).numbers}
+            found["fine"] = _fine(image)
+            numbers |= {f"{name}, {kind}: {key}": value for key, value in found.items()}
+            rows[-1].append(image)
+            labels[-1].append(f"{kind}: " + ", ".join(f"{key} {value:.2f}" for key, value in found.items()))
+    numbers["photo: fine"] = _fine(before)
+    sheet(rows, labels, 320).save(out / "style_transfer.png")
+    return numbers
+
+
+def optimizers(out: Path) -> Numbers:
+    """The same style transfer by several optimisers, each with the default rate and as many looks at the image."""
+    size, looks, images, labels, numbers = 256, 200, [], [], {}
+    _, painting, mesh, goal = _painted(size)
+    start = texopt.repainted(mesh, painting)[0]
+    for name in ("adam", "rmsprop", "adagrad", "momentum", "sgd", "lbfgs"):
+        texture = texopt.FourierTexture(size, start=start)
+        steps = looks // 5 if name == "lbfgs" else looks
+        result = texopt.optimize(
+            mesh, texture, goal, steps=steps, view_size=size, cameras=texopt.whole(mesh), optimizer=name
+        )
+        images.append(to_image(texture.bake()))
+        numbers[name] = result.history[-1].terms["loss"]
+        labels.append(f"{name}: loss {numbers[name]:.2f}")
+    numbers["at the start"] = result.history[0].terms["loss"]
+    sheet([images[:3], images[3:]], [labels[:3], labels[3:]], 320).save(out / "optimizers.png")
+    return numbers
+
+
+def _near_the_middle(view: texopt.View) -> torch.Tensor:
+    """One minus the mean opacity, which counts by the square of the distance from the middle."""
+    height, width = view.alpha.shape[2:]
+    y, x = torch.linspace(-1, 1, height)[:, None], torch.linspace(-1, 1, width)
+    return 1 - (view.alpha[:, 0] * (x**2 + y**2)).flatten(1).mean(1).clamp(max=1)
+
+
+def _either_or(view: texopt.View) -> torch.Tensor:
+    """More and more in the course of a run: opacities that are near 0 or 1. At least 0, where all are a half."""
+    return 1 - 4 * view.step / view.steps * (view.alpha * (1 - view.alpha)).flatten(1).mean(1)
+
+
 def transparency(out: Path) -> Numbers:
-    """Classes, with what they do not need left out."""
-    images, numbers = [], {}
-    for name in ("tabby", "goldfish", "daisy"):
-        folder = out / "work" / f"transparent_{name}"
-        texopt_command("image", "--target", name, "--transparent", "--size", 224, "--steps", 250, "--out", folder)
-        image = opened(folder / "image.png")
+    """Two neurons and a class, with what they do not need left out; below, their opacity."""
+    images, alphas, numbers = [], [], {}
+    targets = ("blocks.4:61@center", "blocks.5:55@center", "daisy")
+    for target in targets:
+        mesh = texopt.canvas(size=(224, 224))
+        texture = texopt.TransparentTexture(texopt.FourierTexture(256), 256)
+        texopt.optimize(
+            mesh, texture, parse_target(target) * _near_the_middle * _either_or, steps=350, view_size=224,
+            cameras=texopt.whole(mesh), transform=robust(),
+        )  # fmt: skip
+        image = to_image(texture.bake(224, 224))
         images.append(on_checks(image))
-        numbers[f"mean alpha, {name}"] = float(np.asarray(image)[..., 3].mean() / 255)
-    sheet([images]).save(out / "transparency.png")
+        alphas.append(image.getchannel("A"))
+        alpha = np.asarray(alphas[-1]) / 255
+        numbers[f"{target}: mean opacity"] = float(alpha.mean())
+        numbers[f"{target}: share under 0.1 or above 0.9"] = float(((alpha < 0.1) | (alpha > 0.9)).mean())
+    sheet([images, alphas], [targets, [""] * len(targets)]).save(out / "transparency.png")
     return numbers
 
 
@@ -131,14 +227,14 @@ def large(out: Path) -> Numbers:
     before.parent.mkdir(parents=True, exist_ok=True)
     photo(1536, 2048).resize((4096, 3072), Image.Resampling.LANCZOS).save(before)
     command = [
-        sys.executable, "-m", "texopt", "image", str(before), "--style", str(STYLES / "woodcut.jpg"), "--steps", "250",
-        "--style-scale", "0.5", "--out", str(folder),
+        sys.executable, "-m", "texopt", "image", str(before), "--style", str(STYLES / "woodcut.jpg"), "--steps", "450",
+        "--style-scale", "0.2", "--strength", "0.7", "--out", str(folder),
     ]  # fmt: skip
     subprocess.run(command, check=True)
     image = opened(folder / "image.png")
-    sheet(
-        [[image, image.crop((1500, 1000, 2012, 1384))]], [[f"{image.width} x {image.height}", "a part of it"]], 384
-    ).save(out / "large.png")
+    parts = [image.crop((left, top, left + 512, top + 512)) for left, top in ((1100, 900), (2900, 1200))]
+    labels = [f"{image.width} x {image.height}", "512 x 512 of it, one to one", "and elsewhere"]
+    sheet([[image, *parts]], [labels], 512).save(out / "large.png")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
     return {"GB at most": peak, "megapixels": image.width * image.height / 1e6}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,26 +17,40 @@ from texopt.canvas import canvas, canvas_size, crops, octaves, whole
 from texopt.config import ImageConfig, InterpolateConfig, PictureConfig
 from texopt.errors import ImageError, OptionError
 from texopt.features.backbones import load_backbone
+from texopt.features.extractor import FeatureExtractor
 from texopt.files import write_file
 from texopt.images import load_image, to_image
 from texopt.loop import Size, check_options
 from texopt.mesh import Mesh
-from texopt.objectives import Objective, content, diversity, interpolate, inversion, style, total_variation, transparent
+from texopt.objectives import (
+    Objective,
+    by_frame,
+    content,
+    diversity,
+    interpolate,
+    inversion,
+    style,
+    total_variation,
+    transparent,
+)
 from texopt.painting import repainted
 from texopt.preview import loss_plot
 from texopt.recipe import FIRST, TEXTURES
 from texopt.result import Result
 from texopt.run import Step
 from texopt.saved import run_name
-from texopt.targets import parse_target
+from texopt.targets import layers_of, parse_target, parse_targets
 from texopt.texture import Cppn, CppnTexture, SharedTexture, Texture, TransparentTexture
 from texopt.texture.image import MAX_SIZE, periodic
 from texopt.transforms import robust
 from texopt.video import Timelapse, write_video
 
+log = logging.getLogger("texopt")
+
 LARGE = 1024  # pixels a side, above which a pyramid computes what a crop sees
 STRIDE = 32  # of views' sides
 SMALLEST = 32  # pixels a side: networks halve images up to five times
+CELLS = 2  # a side that a layer should have, to tell a part of the image from another
 STEP = 0.25  # seconds that a frame of an interpolation is shown
 
 
@@ -73,7 +88,8 @@ def image_objective(config: ImageConfig, mesh: Mesh, paintings: Sequence[Image.I
     """What `texopt image` minimises. OptionError where that is nothing."""
     parts: list[Objective] = []
     if config.target:
-        goal = parse_target(config.target)
+        goals = parse_targets(config.target)
+        goal = goals[0] if len(goals) == 1 else by_frame(goals)
         parts.append(transparent(goal) if config.transparent else goal)
     if paintings:
         scale = config.style_scale / (2 * mesh.normalization()[1])  # of the canvas, whose images' shorter side is 1
@@ -97,18 +113,49 @@ def check_image(config: ImageConfig) -> None:
         raise OptionError(f"strength has to be between 0 (the image) and 1 (style only), not {config.strength}")
     if config.frames < 1:
         raise OptionError(f"frames has to be 1 or more, not {config.frames}")
+    if (count := len(parse_targets(config.target)) if config.target else 1) > 1:
+        if config.frames not in (1, count):
+            raise OptionError(f"{count} targets are for {count} frames, not {config.frames}; leave --frames out")
+        config.frames = count
     if config.diversity and (config.frames < 2 or ":" not in config.target):
         raise OptionError("diversity is of several frames with a layer's target: --frames 4 --target blocks.4:17")
     if not 1 <= config.octaves <= 8:
         raise OptionError(f"octaves has to be between 1 and 8, not {config.octaves}")
     if config.invert and not config.image:
         raise OptionError("there is no image to invert; give one: texopt image PHOTO --invert LAYER")
+    if config.start == "original" and not config.image:
+        raise OptionError("there is no image to start from; give one: texopt image PHOTO")
+    if config.start == "repainted" and not config.style:
+        raise OptionError("there is no painting whose colours to start in; give --style IMAGE")
     if config.transparent and not config.target:
         raise OptionError("what is not needed is known with a target only; give --target")
-    if config.texture == "cppn" and config.image and not config.invert:
-        raise OptionError("a CPPN starts from patterns of its own; leave the image out, or take --texture fourier")
+    if config.texture == "cppn" and first_start(config) != "noise":
+        raise OptionError("a CPPN starts from patterns of its own; add --start noise, or take --texture fourier")
     if config.texture == "cppn" and config.tileable:
         raise OptionError("a CPPN ends at its borders; take --texture fourier for one that goes on across them")
+
+
+def first_start(config: ImageConfig) -> str:
+    """What --start auto stands for."""
+    if config.start != "auto":
+        return config.start
+    if config.invert or (config.texture == "cppn" and not config.image):
+        return "noise"
+    return "repainted" if config.style else "original" if config.image else "noise"
+
+
+def warn_of_few_cells(extractor: FeatureExtractor, objective: Objective, size: tuple[int, int]) -> None:
+    """Say which layers that are to be excited see a view of a size as a single cell."""
+    layers = layers_of(objective)
+    with torch.no_grad():
+        seen = extractor(torch.zeros(1, 3, *size, device=extractor.mean.device), layers) if layers else {}
+    for layer, features in seen.items():
+        cells = features.shape[2:] if features.ndim == 4 else torch.Size(side // STRIDE for side in size)
+        if min(cells) < CELLS:
+            log.warning(
+                "%s sees an image of %dx%d as %dx%d cells, too few for what it looks for; take a larger --size",
+                layer, size[1], size[0], cells[1], cells[0],
+            )  # fmt: skip
 
 
 class PictureTask:
@@ -140,6 +187,7 @@ class PictureTask:
         self.extractor = load_backbone(config.backbone, config.weights, device)
         self.cameras, seen_size = look(self.mesh, config.view_size, tileable)
         self.view_size = seen_size
+        warn_of_few_cells(self.extractor, self.objective, seen_size)
         if isinstance(config, ImageConfig) and config.octaves > 1:
             self.cameras = octaves(self.mesh, self.cameras, config.octaves)
         config.views_per_step = max(config.views_per_step, self.frames)
@@ -171,11 +219,11 @@ class PictureTask:
         if isinstance(config, InterpolateConfig) and config.share:
             return list(SharedTexture.several(self.frames, size, generator))
         starts: list[Tensor | None] = [None] * self.frames
-        if isinstance(config, ImageConfig) and not config.invert:
-            if paintings:
-                starts = list(repainted(self.mesh, paintings, generator=generator))
-            elif config.image:
-                starts = list(self.mesh.originals([size] * self.frames))
+        start = first_start(config) if isinstance(config, ImageConfig) else "noise"
+        if start == "repainted":
+            starts = list(repainted(self.mesh, paintings, generator=generator))
+        elif start == "original":
+            starts = list(self.mesh.originals([size] * self.frames))
         if isinstance(config, ImageConfig) and config.tileable:
             starts = [start if start is None else periodic(start).clamp(0, 1) for start in starts]
         textures = [TEXTURES[self.kind](size, start, generator) for start in starts]

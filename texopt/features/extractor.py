@@ -92,9 +92,12 @@ class FeatureExtractor(nn.Module):
                 self.layers.add(layer)
                 self.model.get_submodule(self._names[layer]).register_forward_hook(self._keep(layer))
 
-    def _keep(self, layer: str) -> Callable[[nn.Module, object, Tensor], None]:
-        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+    def _keep(self, layer: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             if layer in self._wanted:
+                if not isinstance(output, Tensor):
+                    kind = type(output).__name__
+                    raise OptionError(f"layer {layer!r} gives a {kind}, not a tensor; name a layer within or after it")
                 # a copy, as in-place activations that follow would overwrite it
                 self._kept[layer] = output.clone() if output.dtype == torch.float32 else output.float()
                 if len(self._kept) == len(self._wanted):

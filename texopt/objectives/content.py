@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from texopt.errors import OptionError
-from texopt.objectives.objective import Objective, objective
+from texopt.objectives.objective import Objective, objective, positioned
 from texopt.objectives.style import cell_weights
 from texopt.render import View
 
@@ -67,7 +67,7 @@ def content(layer: str | None = None, distance: str = "cosine") -> Objective:
         name = layer or view.extractor.content_layer
         if not name:
             raise OptionError("the backbone has no content layer of its own; name one: content(layer)")
-        features, original = view.features[name], view.original_features[name]
+        features, original = positioned(view.features[name], name), view.original_features[name]
         weights = cell_weights(view.mask, features.shape[2:])
         if distance == "l1":
             return l1_distance(features, original, weights).mean()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from texopt.errors import OptionError
-from texopt.objectives.objective import Loss, Objective, as_objective, objective
+from texopt.objectives.objective import Loss, Objective, as_objective, objective, positioned
 from texopt.render import View
 
 
@@ -54,7 +54,7 @@ def diversity(layer: str) -> Objective:
 
     def loss(view: View) -> Tensor:
         _several(view)
-        rows = view.features[layer].flatten(2)
+        rows = positioned(view.features[layer], layer).flatten(2)
         grams = torch.nn.functional.normalize((rows @ rows.transpose(1, 2)).flatten(1), dim=1)
         similar = grams @ grams.T
         return (similar.sum() - similar.diagonal().sum()) / (len(rows) * (len(rows) - 1))

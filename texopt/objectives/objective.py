@@ -189,6 +189,15 @@ def objective(loss: Loss, name: str | None = None, when: Callable[[View], bool] 
     return Objective((Term(name or str(getattr(loss, "__name__", type(loss).__name__.lower())), loss, when=when),))
 
 
+def positioned(features: Tensor, layer: str) -> Tensor:
+    """A layer's features, if they are a map of channels [B,C,H,W]; OptionError where they are not."""
+    if features.ndim != 4:
+        raise OptionError(
+            f"layer {layer!r} has no positions, its output is {list(features.shape)}; name an earlier one"
+        )
+    return features
+
+
 def as_objective(value: Objective | Loss) -> Objective:
     """`value` itself if it is an Objective, one made of it if it is a function; OptionError otherwise."""
     if isinstance(value, Objective):

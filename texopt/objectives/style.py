@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from texopt import distributed
 from texopt.errors import OptionError
 from texopt.images import load_image, to_tensor
-from texopt.objectives.objective import Objective, objective
+from texopt.objectives.objective import Objective, objective, positioned
 from texopt.painting import Painting, blend_shares, several
 from texopt.render import View
 
@@ -198,7 +198,9 @@ class Style:
             with torch.no_grad():
                 features = view.extractor(to_tensor(scaled(image, side))[None].to(view.image.device))
             for layer in layers:
-                mixed[layer] = mixed[layer].to(view.image.device) + share * gram_matrix(features[layer])
+                mixed[layer] = mixed[layer].to(view.image.device) + share * gram_matrix(
+                    positioned(features[layer], layer)
+                )
         return mixed
 
     def __call__(self, view: View) -> Tensor:

@@ -13,11 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.errors import OptionError
-from texopt.objectives.objective import Objective, objective
+from texopt.objectives.objective import Objective, objective, positioned
 from texopt.render import View
 
 
 def _channel(features: Tensor, layer: str, index: int) -> Tensor:
+    if features.ndim < 2:
+        raise OptionError(f"layer {layer!r} has no channels, its output is {list(features.shape)}; name another")
     if not 0 <= index < features.shape[1]:
         raise OptionError(f"layer {layer!r} has channels 0 to {features.shape[1] - 1}, not {index}")
     return features[:, index]
@@ -25,7 +27,7 @@ def _channel(features: Tensor, layer: str, index: int) -> Tensor:
 
 def _each(values: Tensor) -> Tensor:
     """The mean of every image [B,...] -> [B]."""
-    return values.flatten(1).mean(1)
+    return values.reshape(len(values), -1).mean(1)
 
 
 def channel(layer: str, index: int) -> Objective:
@@ -37,9 +39,7 @@ def neuron(layer: str, index: int, x: int | None = None, y: int | None = None) -
     """Excite one neuron of a channel: the one at column x and row y of the feature map, by default the middle."""
 
     def loss(view: View) -> Tensor:
-        features = view.features[layer]
-        if features.ndim != 4:
-            raise OptionError(f"layer {layer!r} has no positions; use channel() or logit()")
+        features = positioned(view.features[layer], layer)
         height, width = features.shape[2:]
         column, row = width // 2 if x is None else x, height // 2 if y is None else y
         if not (0 <= column < width and 0 <= row < height):

@@ -11,14 +11,16 @@ from texopt.texture.image import ImageTexture
 from texopt.texture.pyramid import PyramidTexture
 
 PART = 2  # the common part has half the resolution, and what is coarser
+OWN = 0.6  # of a step in the common part's values is how far one in the own part's moves them
 
 
 class SharedTexture(ImageTexture):
     """A texture that is the sum of a part of its own and one, of lower resolution, that other textures have too.
 
     Objectives that say nothing of where things are put them anywhere, in each picture elsewhere; steps that several
-    pictures agree on move the common part at once, and so what is similar comes to lie in the same place. Mordvintsev
-    et al., "Differentiable Image Parameterizations", Distill 2018, aligned feature visualization interpolation.
+    pictures agree on move the common part at once, and so what is similar comes to lie in the same place. The own part
+    counts OWN times, so that it says what differs and no more. Mordvintsev et al., "Differentiable Image
+    Parameterizations", Distill 2018, aligned feature visualization interpolation, where both count the same.
 
     Args:
         own, common: textures; `own` decides the size, `common` is enlarged to it.
@@ -46,4 +48,4 @@ class SharedTexture(ImageTexture):
     def unbounded(self) -> Tensor:
         """Before colours are made of them, [3,H,W]."""
         common = self.common.unbounded()[None]
-        return self.own.unbounded() + F.interpolate(common, (self.height, self.width), mode="bilinear")[0]
+        return OWN * self.own.unbounded() + F.interpolate(common, (self.height, self.width), mode="bilinear")[0]
