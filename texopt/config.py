@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from texopt.options import option
 from texopt.toolconfig import (
     BatchConfig,
     DoctorConfig,
@@ -25,7 +26,7 @@ from texopt.toolconfig import (
 class LoopConfig:
     """What everything that is optimised has."""
 
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    out: Annotated[Path | None, option("DIR")] = None
     """Folder for the results. Default: outputs/ and the names of the inputs."""
     steps: int = 300
     """Steps of gradient descent."""
@@ -37,19 +38,19 @@ class LoopConfig:
     """What takes the steps. A learning rate means the same to all of them, about; lbfgs is for whole images."""
     schedule: Literal["auto", "warmup-cosine", "constant", "linear", "exponential", "staircase"] = "auto"
     """How the learning rate changes in the course of the run. auto: warmup-cosine, but constant for lbfgs."""
-    clip: float | None = None
+    clip: Annotated[float | None, option("FLOAT")] = None
     """The most that the norm of all gradients may be. Default: anything."""
     backbone: str = "efficientnet_lite0"
     """The pretrained network; `texopt backbones` lists them."""
-    weights: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    weights: Annotated[Path | None, option("FILE")] = None
     """A file with weights for it (.safetensors or .pth), for machines that cannot download."""
-    timelapse: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""
+    timelapse: Annotated[str, option("NAMES")] = ""
     """Write a video of the optimisation: gif, mp4, or both with a comma."""
     seed: int = 0
     """Of everything random; the same seed on the same machine gives the same texture."""
     checkpoint_seconds: float = 30.0
     """Seconds between checkpoints, from which `texopt resume DIR` goes on; 0: after every step."""
-    threads: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    threads: Annotated[int | None, option("N")] = None
     """Processor threads. Default: one a core. The result is the same."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, mps."""
@@ -61,7 +62,7 @@ class LoopConfig:
 class RunConfig(LoopConfig):
     """What every kind of run on a mesh has."""
 
-    mesh: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="MESH")]
+    mesh: Annotated[Path, tyro.conf.Positional, option("MESH")]
     """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
     texture_size: int = 1024
     """Texels a side of the texture, a power of two."""
@@ -81,19 +82,19 @@ class RunConfig(LoopConfig):
     """Behind the object: clouds or one colour, new ones every step, or black."""
     unwrap: bool = False
     """Make new UVs even if the mesh has some."""
-    only: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""
+    only: Annotated[str, option("NAMES")] = ""
     """Materials to optimise, with commas; the others stay as they are. * and ? stand for any letters."""
-    skip: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""
+    skip: Annotated[str, option("NAMES")] = ""
     """Materials to leave as they are."""
-    mask: Annotated[str, tyro.conf.arg(metavar="IMAGE")] = ""
+    mask: Annotated[str, option("IMAGE")] = ""
     """An image painted on the UVs: black keeps the original texture. Of several materials: NAME=IMAGE,NAME=IMAGE."""
-    format: Annotated[str, tyro.conf.arg(metavar="NAMES")] = "obj"
+    format: Annotated[str, option("NAMES")] = "obj"
     """What is written, with commas: obj, glb, png (the textures alone)."""
     bits: Literal[8, 16] = 8
     """Bits a channel of the textures that are written as PNG."""
     unlit: bool = False
     """Have engines show the colours of a glb as they are, without light."""
-    turntable: Annotated[str, tyro.conf.arg(metavar="NAMES")] = ""
+    turntable: Annotated[str, option("NAMES")] = ""
     """Write a video of one turn: gif, mp4, or both with a comma."""
     live: bool = False
     """Show the run on a page in the browser, with pause and stop (needs the extra viewer)."""
@@ -101,16 +102,16 @@ class RunConfig(LoopConfig):
     """Of the live page."""
     host: str = "127.0.0.1"
     """Address that the live page listens on; the default is for this machine only."""
-    max_memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = ""
-    """Refuse to start what would need more, and say which sizes would not: 6GB, 512MB. Default: a warning where the
-    machine has too little. On the CPU."""
+    max_memory: Annotated[str, option("SIZE")] = ""
+    """Refuse to start what would need more, and say which sizes would not: 6GB, 512MB. On the CPU.
+    Default: a warning where the machine has too little."""
 
 
 @dataclass(kw_only=True)
 class StyleConfig(RunConfig):
     """Give a mesh the style of a painting, or of several."""
 
-    style: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE [IMAGE ...]")]
+    style: Annotated[tuple[Path, ...], tyro.conf.Positional, option("IMAGE [IMAGE ...]")]
     """The painting: any image. Several are blended, or each has its part of the mesh (--where)."""
     preset: Literal["draft", "standard", "final", "distill-2018"] = "standard"
     """draft: a quick look. final: 4096 texels, with close-ups. distill-2018: the published method."""
@@ -118,9 +119,9 @@ class StyleConfig(RunConfig):
     """How much of the original may be lost: from 0, it stays, to 1, nothing but style."""
     style_scale: float = 1.1
     """Length of the painting's shorter side on the object, in its diameters; less gives finer strokes."""
-    blend: Annotated[tuple[float, ...], tyro.conf.arg(metavar="N N ...")] = ()
+    blend: Annotated[tuple[float, ...], option("N N ...")] = ()
     """Shares of several paintings. Default: equal."""
-    where: Annotated[tuple[str, ...], tyro.conf.arg(metavar="PART PART ...")] = ()
+    where: Annotated[tuple[str, ...], option("PART PART ...")] = ()
     """The part for each painting: a material, an image painted on the UVs (white), or "not PART"."""
     keep_colors: bool = False
     """The painting's strokes in the original's colours."""
@@ -134,7 +135,7 @@ class StyleConfig(RunConfig):
     """About how far values move in a step, at its highest."""
     distance: tuple[float, float] = (0.6, 0.8)
     """Range of the camera's distance; 1 is where the bounding sphere fills the view."""
-    content_weight: float | None = None
+    content_weight: Annotated[float | None, option("FLOAT")] = None
     """Fixed weight of what the original texture shows. Default: whatever keeps as much of it as --strength says."""
     seam_weight: float = 10.0
     """Weight of equal colours on both sides of UV seams."""
@@ -150,9 +151,9 @@ class StyleConfig(RunConfig):
 class FeatureConfig(RunConfig):
     """Show on a mesh what excites a channel of a network, or looks like an ImageNet class."""
 
-    target: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
-    """A layer and channel (blocks.4:17), a class by number or name (tiger), as:CLASS, to be taken for it from most
-    views, or a sum: see `texopt image --help`."""
+    target: Annotated[str, tyro.conf.Positional, option("TARGET")]
+    """A layer and channel (blocks.4:17), a class by number or name (tiger), or a sum: see `texopt image --help`.
+    as:CLASS: to be taken for it from most views."""
     start: Literal["noise", "original"] = "noise"
     """What the texture starts from: noise, or the original, to dream on (LAYER:*) or to be taken for something else."""
     change: float = 0.0
@@ -167,7 +168,7 @@ class FeatureConfig(RunConfig):
 class CustomConfig(RunConfig):
     """Optimise a mesh's texture for an objective of your own. This runs the code in that file."""
 
-    function: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="FILE.py:FUNCTION")]
+    function: Annotated[str, tyro.conf.Positional, option("FILE.py:FUNCTION")]
     """FILE.py:FUNCTION, a function of a View that returns a scalar tensor to minimise, or an Objective."""
 
 
@@ -175,11 +176,11 @@ class CustomConfig(RunConfig):
 class FitConfig(RunConfig):
     """Give a mesh its texture from photographs with known cameras. Colours are as photographed: light stays in them."""
 
-    cameras: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CAMERAS.json")]
+    cameras: Annotated[Path, tyro.conf.Positional, option("CAMERAS.json")]
     """transforms.json, as NeRF programs, Blender's exporters and Metashape write it, in the mesh's coordinates."""
     up: Literal["y", "z"] = "y"
     """Axis that is up for the cameras: z turns their world to a mesh with +Y up, as Blender exports the two."""
-    hold_out: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    hold_out: Annotated[int, option("N")] = 0
     """Leave every Nth photograph out, and say how well it is predicted."""
     loss: Literal["l1", "l2", "ssim"] = "l1"
     """How photographs are compared: mean absolute or squared distance, or structural similarity."""
@@ -204,7 +205,7 @@ class FitConfig(RunConfig):
 class PictureConfig(LoopConfig):
     """What every kind of run on an image has."""
 
-    size: Annotated[tuple[int, ...], tyro.conf.arg(metavar="N|HEIGHT WIDTH")] = ()
+    size: Annotated[tuple[int, ...], option("N|HEIGHT WIDTH")] = ()
     """Pixels of the image. Default: those of IMAGE, else 256."""
     view_size: int = 512
     """Pixels a side of what the network sees at once; larger images are seen in crops of it."""
@@ -222,19 +223,19 @@ class ImageConfig(PictureConfig):
     of it, `texopt image PHOTO --invert blocks.4` shows what a layer knows of the photo.
     """
 
-    image: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[IMAGE]")] = None
+    image: Annotated[Path | None, tyro.conf.Positional, option("[IMAGE]")] = None
     """What it starts from, and keeps the content of."""
-    target: Annotated[str, tyro.conf.arg(metavar="TARGET")] = ""
-    """What to excite: blocks.4:17 (a layer's channel), blocks.4:17@center (a neuron; also @X,Y), blocks.4:* (all that a
-    layer sees), tiger (an ImageNet class), or a sum: "blocks.4:17 + 0.5*tiger - snow leopard". Several, with commas,
-    are for a frame each: "tabby, tiger"."""
-    style: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGE ...")] = ()
+    target: Annotated[str, option("TARGET")] = ""
+    """What to excite. blocks.4:17: a layer's channel. blocks.4:17@center: a neuron; also @X,Y.
+    blocks.4:*: all that a layer sees. tiger: an ImageNet class. A sum: "blocks.4:17 + 0.5*tiger - snow leopard".
+    Several with commas are for a frame each: "tabby, tiger"."""
+    style: Annotated[tuple[Path, ...], option("IMAGE ...")] = ()
     """A painting, or several that are blended."""
-    invert: Annotated[str, tyro.conf.arg(metavar="LAYER")] = ""
+    invert: Annotated[str, option("LAYER")] = ""
     """Show what this layer knows of IMAGE."""
     start: Literal["auto", "repainted", "original", "noise"] = "auto"
-    """What it starts from: IMAGE in the painting's colours, IMAGE (original), or noise. auto: the first of them that
-    there is; noise with --invert."""
+    """What it starts from: IMAGE in the painting's colours, IMAGE (original), or noise.
+    auto: the first of them that there is; noise with --invert."""
     strength: float = 0.5
     """With a style: how much of IMAGE may be lost, from 0 to 1, nothing but style."""
     style_scale: float = 1.0
@@ -257,9 +258,9 @@ class ImageConfig(PictureConfig):
 class InterpolateConfig(PictureConfig):
     """Images from one target to another, in which the same things stay in the same places, and a GIF of them."""
 
-    first: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
+    first: Annotated[str, tyro.conf.Positional, option("TARGET")]
     """What the first image excites, as of `texopt image --target`."""
-    last: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="TARGET")]
+    last: Annotated[str, tyro.conf.Positional, option("TARGET")]
     """What the last one does."""
     frames: int = 6
     """How many images."""
