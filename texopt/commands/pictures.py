@@ -33,6 +33,7 @@ from texopt.objectives import (
     total_variation,
     transparent,
 )
+from texopt.objectives.style import DECAY
 from texopt.painting import repainted
 from texopt.preview import loss_plot
 from texopt.recipe import FIRST, TEXTURES
@@ -84,6 +85,12 @@ def look(mesh: Mesh, limit: int, tileable: bool) -> tuple[Sampler, tuple[int, in
     return crops(mesh, *(side / min(height, width) for side in window)), (window[0], window[1])
 
 
+def sees_whole(config: ImageConfig, mesh: Mesh) -> bool:
+    """Whether every view is the same: the whole image."""
+    side = max(mesh.maps[0].original.shape[:2])
+    return side <= config.view_size and not config.tileable and config.octaves == 1 and len(mesh.maps) == 1
+
+
 def image_objective(config: ImageConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
     """What `texopt image` minimises. OptionError where that is nothing."""
     parts: list[Objective] = []
@@ -93,7 +100,8 @@ def image_objective(config: ImageConfig, mesh: Mesh, paintings: Sequence[Image.I
         parts.append(transparent(goal) if config.transparent else goal)
     if paintings:
         scale = config.style_scale / (2 * mesh.normalization()[1])  # of the canvas, whose images' shorter side is 1
-        parts.append(style(list(paintings), scale=scale))
+        # the moving average is for views that differ
+        parts.append(style(list(paintings), scale=scale, decay=0.0 if sees_whole(config, mesh) else DECAY))
         if config.image and config.strength < 1:
             parts.append(FIRST * content().below(max(config.strength, 0.02)))
     if config.invert:

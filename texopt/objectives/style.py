@@ -23,6 +23,7 @@ from texopt.render import View
 # matrix of stride 8 changes by 2 % from 480 to 488 pixels, but by 17 % from 480 to 481.
 STRIDE = 32
 PARTS = 16  # of a sum over positions
+DECAY = 0.95  # of a moving average, a step
 SOLID = 0.99  # share of a feature's cell that the object has to cover for the cell to count
 
 
@@ -116,7 +117,7 @@ class GramEMA:
     state: E by layer, float32 [C,C]. count: updates so far.
     """
 
-    def __init__(self, decay: float = 0.95) -> None:
+    def __init__(self, decay: float = DECAY) -> None:
         if not 0.0 <= decay < 1.0:
             raise OptionError(f"the decay of the Gram average has to be in [0, 1), not {decay}")
         self.decay = decay
@@ -222,7 +223,7 @@ class Style:
 
 def style(
     image: Painting | Sequence[Painting], layers: Sequence[str] | None = None, scale: float = 1.1,
-    decay: float = 0.95, *, blend: Sequence[float] | None = None, strength: float = 1.0, where: str = "",
+    decay: float = DECAY, *, blend: Sequence[float] | None = None, strength: float = 1.0, where: str = "",
     object_only: bool = True,
 ) -> Objective:  # fmt: skip
     """Look like a painting: the relative L1 distance of Gram matrices, summed over layers.
