@@ -75,8 +75,13 @@ def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.I
         objective = objective + FIRST * kept
     elif config.strength < 1:  # the strength says how much of it may be lost
         objective = objective + FIRST * kept.below(max(config.strength, 0.02))
-    seams = config.seam_weight and config.texture != "cppn"  # which has one colour on both sides
-    return objective + config.seam_weight * seam() if seams else objective
+    return with_seams(objective, config)
+
+
+def with_seams(objective: Objective, config: StyleConfig | FeatureConfig) -> Objective:
+    """An objective and the colours' difference across UV seams; a CPPN has one colour on both sides anyway."""
+    needed = config.seam_weight and config.texture != "cppn"
+    return objective + config.seam_weight * seam() if needed else objective
 
 
 def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:

@@ -27,9 +27,18 @@ from texopt.images import to_image
 from texopt.indexed import map_parts
 from texopt.loop import Size, check_options
 from texopt.mesh import Mesh
-from texopt.objectives import Objective, as_objective, change, seam, transparent
+from texopt.objectives import Objective, as_objective, change, transparent
 from texopt.preview import SUPERSAMPLE, developed, draw, framed
-from texopt.recipe import BACKGROUNDS, check_style, check_texture, make_cameras, make_textures, style_objective, toward
+from texopt.recipe import (
+    BACKGROUNDS,
+    check_style,
+    check_texture,
+    make_cameras,
+    make_textures,
+    style_objective,
+    toward,
+    with_seams,
+)
 from texopt.render import Scene
 from texopt.result import Result
 from texopt.run import Step
@@ -94,8 +103,7 @@ def _objective(config: RunConfig, mesh: Mesh, paintings: list[Image.Image]) -> O
         goal = parse_target(config.target)
         goal = transparent(goal) if config.transparent else goal
         goal = goal + config.change * change() if config.change else goal
-        seams = config.seam_weight and config.texture != "cppn"  # which has one colour on both sides
-        return goal + config.seam_weight * seam() if seams else goal
+        return with_seams(goal, config)
     assert isinstance(config, CustomConfig)
     return load_function(config.function)
 
