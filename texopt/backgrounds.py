@@ -25,7 +25,15 @@ def smooth_noise(cells: int = 4) -> Background:
 
     def make(generator: Generator, count: int, height: int, width: int) -> Tensor:
         colors = torch.rand(count, 3, cells, cells, generator=generator)
-        return (weights(height) @ colors @ weights(width).T).clamp_(0, 1)
+        # added up term by term, as the digits of a matrix product depend on the number of threads
+        down, across = weights(height), weights(width)
+        rows = torch.zeros(count, 3, height, cells)
+        image = torch.zeros(count, 3, height, width)
+        for k in range(cells):
+            rows += down[:, [k]] * colors[:, :, [k]]
+        for k in range(cells):
+            image += rows[..., [k]] * across[:, k]
+        return image.clamp_(0, 1)
 
     return make
 

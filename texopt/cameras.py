@@ -46,8 +46,9 @@ class Cameras:
 
     def project(self, points: Tensor) -> Tensor:
         """World points [V,3] -> clip space [B,V,4]."""
-        homogeneous = torch.cat([points, points.new_ones(len(points), 1)], 1)
-        return homogeneous @ (self.projection @ self.view).to(points.dtype).transpose(1, 2)
+        x, y, z, w = (self.projection @ self.view).to(points.dtype)[:, None].unbind(-1)  # [B,1,4]
+        # not as a matrix product, whose digits depend on the number of threads
+        return x * points[:, :1] + y * points[:, 1:2] + z * points[:, 2:] + w
 
 
 Sampler = Callable[[Generator, int, int], Cameras]  # (generator, number of views, views before them) -> cameras

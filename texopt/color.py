@@ -2,30 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
-
-from texopt.constants import constant
+from torch.autograd.function import once_differentiable
 
 # Square root of the covariance of colours in ImageNet photographs, one row an RGB channel, scaled so that its largest
 # column has norm 1. From lucid, optvis/param/color.py; with it steps in the parameters are decorrelated in colour.
 _COLOR_CORRELATION = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 COLOR_CORRELATION = _COLOR_CORRELATION / _COLOR_CORRELATION.norm(dim=0).max()
 _ROWS = COLOR_CORRELATION.tolist()
+_COLUMNS = COLOR_CORRELATION.T.tolist()
+
+
+def mix(matrix: Tensor | Sequence[Sequence[float]], values: Tensor) -> Tensor:
+    """Linear combinations of channels: matrix [R,C], values [C,...] -> [R,...], Σ_c matrix[r,c] values[c].
+
+    The terms are added in their order. A matrix product, or a convolution, chooses an order by the processor and the
+    number of threads, and so gives other digits on others.
+    """
+    planes = values.contiguous().unbind()
+    rows = []
+    for row in matrix:
+        total = planes[0] * row[0]
+        for factor, plane in zip(row[1:], planes[1:], strict=True):
+            total = total + plane * factor
+        rows.append(total)
+    return torch.stack(rows)
+
+
+class _ToValidRGB(torch.autograd.Function):
+    """The colour correlation and a sigmoid of values [...,3,H,W], which keeps the colours alone for its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:  # type: ignore[override]
+        colors = mix(_ROWS, values.movedim(-3, 0)).sigmoid_().movedim(0, -3)
+        ctx.save_for_backward(colors)
+        return colors
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        (colors,) = ctx.saved_tensors
+        return mix(_COLUMNS, (grad * colors * (1 - colors)).movedim(-3, 0)).movedim(0, -3)
 
 
 def to_valid_rgb(values: Tensor) -> Tensor:
     """Decorrelated, unbounded colours [3,H,W] or [B,3,H,W] -> RGB in (0,1): the colour correlation, then a sigmoid."""
-    # not as a convolution, whose digits depend on the number of threads; in place, as a texture is large
-    mixed: Tensor = values.movedim(-3, -1) @ constant(_ROWS, values).T
-    return mixed.movedim(-1, -3).sigmoid_()
+    colors: Tensor = _ToValidRGB.apply(values)
+    return colors
 
 
 def from_rgb(image: Tensor) -> Tensor:
-    """The inverse of to_valid_rgb; RGB is first brought into [0.01, 0.99], where the sigmoid has a slope."""
-    matrix = torch.linalg.inv(COLOR_CORRELATION.double()).to(image)
-    return torch.einsum("rc,...chw->...rhw", matrix, torch.logit(image.clamp(0.01, 0.99)))
+    """The inverse of to_valid_rgb; RGB [3,H,W] is first brought into [0.01, 0.99], where the sigmoid has a slope."""
+    matrix = torch.linalg.inv(COLOR_CORRELATION.double()).tolist()
+    return mix(matrix, torch.logit(image.clamp(0.01, 0.99)))
 
 
 def srgb_to_linear(values: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor
 
+from texopt.color import mix
 from texopt.errors import OptionError
 from texopt.images import load_image, to_image, to_tensor
 from texopt.mesh import Mesh
@@ -59,7 +60,7 @@ def painting_colors(images: Sequence[Painting], blend: Sequence[float] | None = 
 def _moments(colors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean [3,1], and the symmetric root of the covariance and its inverse [3,3], of colours [3,N]."""
     mean = colors.mean(1, keepdim=True)
-    variances, axes = torch.linalg.eigh((colors - mean) @ (colors - mean).T / colors.shape[1])
+    variances, axes = torch.linalg.eigh(((colors - mean)[:, None] * (colors - mean)).mean(2))
     deviations = variances.clamp(min=1e-6).sqrt()
     return mean, axes @ torch.diag(deviations) @ axes.T, axes @ torch.diag(1 / deviations) @ axes.T
 
@@ -71,7 +72,7 @@ def _clouds(root: Tensor, generator: Generator) -> Tensor:
     """
     grids = [noise(1, 3, cells, cells, generator=generator) for cells in (8, 16, 32, 64)]
     summed = torch.stack([F.interpolate(grid, (SIZE, SIZE), mode="bicubic")[0] for grid in grids]).sum(0)
-    return torch.einsum("rc,chw->rhw", root, summed / summed.std())
+    return mix(root, summed / summed.std())
 
 
 def palette(image: Painting, generator: Generator | None = None) -> Tensor:
@@ -100,10 +101,10 @@ def transport(source: Tensor, target: Tensor, samples: Tensor, generator: Genera
 
     for _ in range(ROUNDS):
         axes = torch.linalg.qr(torch.randn(3, 3, generator=generator))[0].T
-        rotated, some, wanted = axes @ source, axes @ samples, axes @ target
+        rotated, some, wanted = (mix(axes, colors) for colors in (source, samples, target))
         along = [(some[axis].sort().values, wanted[axis].sort().values) for axis in range(3)]
-        source = axes.T @ torch.stack([moved(rotated[axis], *along[axis]) for axis in range(3)])
-        samples = axes.T @ torch.stack([moved(some[axis], *along[axis]) for axis in range(3)])
+        source = mix(axes.T, torch.stack([moved(rotated[axis], *along[axis]) for axis in range(3)]))
+        samples = mix(axes.T, torch.stack([moved(some[axis], *along[axis]) for axis in range(3)]))
     return source
 
 
@@ -159,5 +160,5 @@ def in_colors_of(image: Painting, mesh: Mesh) -> Image.Image:
     picture = to_tensor(loaded(image))
     mean, _, whiten = _moments(painting_colors([image]))
     goal, root, _ = _moments(_seen(mesh, mesh.originals()))
-    values = root @ whiten @ (picture.flatten(1) - mean) + goal
+    values = mix(root @ whiten, picture.flatten(1) - mean) + goal
     return to_image(values.reshape(picture.shape))

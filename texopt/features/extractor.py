@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from texopt.errors import OptionError
+from texopt.features.pointwise import Pointwise
 from texopt.features.strided import StridedDepthwise
 
 LOGITS = "logits"  # the name of the network's own output
@@ -63,8 +64,9 @@ class FeatureExtractor(nn.Module):
         self.model.requires_grad_(False)
         for module in list(self.model.modules()):
             for name, child in module.named_children():
-                if StridedDepthwise.fits(child):
-                    setattr(module, name, StridedDepthwise(child))  # type: ignore[arg-type]
+                for kind in (StridedDepthwise, Pointwise):
+                    if kind.fits(child):
+                        setattr(module, name, kind(child))  # type: ignore[arg-type]
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1), persistent=False)

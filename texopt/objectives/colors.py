@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from texopt.color import mix
 from texopt.objectives.objective import Objective, objective
 from texopt.painting import Painting, painting_colors, several
 from texopt.render import View
@@ -46,10 +47,10 @@ class Colors:
         some = seen[torch.randint(len(seen), (PIXELS,), generator=self.generator).to(seen.device)]
         pixels = view.image.transpose(0, 1).flatten(1)[:, some]
         axes = self.axes.to(pixels)
-        mixed = axes @ torch.cat([pixels, *(memory.to(pixels) for memory in self.memory)], 1)
+        mixed = mix(axes, torch.cat([pixels, *(memory.to(pixels) for memory in self.memory)], 1))
         self.memory = [pixels.detach(), *self.memory][:MEMORY]
         place = torch.linspace(0, self.target.shape[1] - 1, mixed.shape[1]).long()
-        goal = (axes @ self.target.to(pixels)).sort(1).values[:, place.to(pixels.device)]
+        goal = mix(axes, self.target.to(pixels)).sort(1).values[:, place.to(pixels.device)]
         distance = (mixed.sort(1).values - goal).abs()
         # the value is the mean; the gradient that of the current pixels alone, as strong however many are remembered
         current = distance.sum() / (AXES * pixels.shape[1])
