@@ -46,8 +46,10 @@ def read_lens(common: Values, frame: Values, size: tuple[int, int], scale: float
     width, height = (side / scale for side in size)  # as the file has it
     fx, fy = _focal_lengths(common, frame, width, height, where)
     cx, cy = (number(both, name, where) for name in ("cx", "cy"))
-    axis = (width / 2 if cx is None else cx, height / 2 if cy is None else cy)
-    return Lens(*size, *(scale * value for value in (fx, fy, *axis)), _distortion(both, where))
+    fx, fy, cx, cy = (
+        scale * value for value in (fx, fy, width / 2 if cx is None else cx, height / 2 if cy is None else cy)
+    )
+    return Lens(*size, fx, fy, cx, cy, _distortion(both, where))
 
 
 def _focal_lengths(common: Values, frame: Values, width: float, height: float, where: str) -> tuple[float, float]:

@@ -50,10 +50,12 @@ class Distortion:
 
     def _scale(self, square: np.ndarray) -> np.ndarray:
         if not self.fisheye:
-            return _polynomial(self.radial, square) / _polynomial(self.divisor, square)
-        r = np.sqrt(np.maximum(square, 1e-24))
-        angle = np.arctan(r)
-        return angle * _polynomial(self.radial, angle * angle) / r
+            scale: np.ndarray = _polynomial(self.radial, square) / _polynomial(self.divisor, square)
+        else:
+            r = np.sqrt(np.maximum(square, 1e-24))
+            angle = np.arctan(r)
+            scale = angle * _polynomial(self.radial, angle * angle) / r
+        return scale
 
     def reach(self, largest: float) -> float:
         """The r, at most `largest`, up to which what is farther out is shown farther out, too. Of what lies beyond, a
