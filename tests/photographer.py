@@ -1,4 +1,4 @@
-"""Photographs of a mesh with known texture, and the transforms.json of their cameras."""
+"""Photographs of a mesh with known texture, the transforms.json of their cameras, images with an EXIF orientation."""
 
 from __future__ import annotations
 
@@ -56,6 +56,13 @@ def photograph(
         frames.append({"file_path": f"./{index}", "transform_matrix": camera_to_world.tolist()})
     focal = height / 2 / math.tan(math.radians(FOV_Y) / 2)
     return write_json(folder / name, frames, fl_x=focal, w=width, h=height)
+
+
+def oriented(path: Path, pixels: np.ndarray, orientation: int) -> None:
+    """Write an image with an EXIF orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(path, exif=exif)
 
 
 def write_json(path: Path, frames: Sequence[dict[str, Any]], **common: Any) -> Path:

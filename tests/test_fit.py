@@ -26,9 +26,10 @@ from texopt.images import load_image, to_image
 from texopt.objectives import photographs
 from texopt.objectives.photographs import Photographs
 from texopt.photo_cameras import PhotoCameras, camera, inner, whole
-from texopt.photos import Photos, read_photos
+from texopt.photos import Photos
 from texopt.render import Scene, composite, look_up
 from texopt.result import reached_texels
+from texopt.transforms_json import read_photos
 from texopt.uvspace import covered
 
 SIZE = (64, 96)
@@ -269,15 +270,14 @@ def bad(studio: Path, tmp_path: Path, change: str) -> list[str]:
     values = json.loads(path.read_text())
     options = []
     if change == "missing":
-        (folder / "3.png").unlink()
+        for image in folder.glob("*.png"):
+            image.unlink()
     elif change == "json":
         path.write_text("{")
     elif change == "far":
         for frame in values["frames"]:
             frame["transform_matrix"][0][3] += 1000
         path.write_text(json.dumps(values))
-    elif change == "truncated":
-        (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:900])
     else:
         options = change.split()
     return ["fit", str(studio / "cube.obj"), str(path), "--out", str(tmp_path / "out"), *options]
@@ -286,8 +286,8 @@ def bad(studio: Path, tmp_path: Path, change: str) -> list[str]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("missing", "frame 4: image"), ("json", "no JSON"), ("far", "none of 16 photographs sees cube"),
-        ("truncated", "cannot be read"), ("--hold-out 1", "hold_out has to be"),
+        ("missing", "none of 16 photographs can be used; "), ("json", "no JSON"),
+        ("far", "none of 16 photographs sees cube"), ("--hold-out 1", "hold_out has to be"),
         ("--hold-out 17", "hold_out has to be"),
     ],
 )  # fmt: skip
@@ -296,3 +296,18 @@ def test_what_is_wrong_is_said_in_a_line(
 ) -> None:
     check_one_line(bad(studio, tmp_path, change), message, capsys)
     assert not (tmp_path / "out").exists()
+
+
+def test_photographs_that_are_missing_or_damaged_are_done_without(
+    studio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos"
+    shutil.copytree(studio / "photos", folder)
+    (folder / "3.png").unlink()
+    (folder / "7.png").write_bytes((folder / "7.png").read_bytes()[:900])
+    options = ["--steps", "2", "--texture-size", "64", "--hold-out", "7", "--format", "png"]
+    assert main(["fit", str(studio / "cube.obj"), str(folder / "transforms.json"), "--out", str(folder), *options]) == 0
+    printed = capsys.readouterr()
+    assert "2 of 16 photographs cannot be used and are left out; " in printed.err
+    assert "12 photographs, and 2 held out" in printed.err
+    assert "over 12 photographs, " in printed.out

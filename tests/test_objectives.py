@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -215,6 +217,15 @@ def test_activations_are_negated_once(extractor: FeatureExtractor) -> None:
 def test_targets_that_do_not_exist(extractor: FeatureExtractor, goal: Objective, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         goal(make_view(extractor, torch.rand(1, 3, 32, 32)))
+
+
+@pytest.mark.parametrize("goal", [texopt.logit, texopt.classified_as])
+def test_classes_have_names(goal: Callable[[Any], Objective]) -> None:
+    assert goal("tiger").terms[0].name == goal(292).terms[0].name == goal(np.int64(292)).terms[0].name
+    with pytest.raises(OptionError, match="did you mean tiger"):
+        goal("tigger")
+    with pytest.raises(OptionError, match=r"index has to be a class's number or its name, not 2\.5"):
+        goal(2.5)
 
 
 def test_total_variation_by_hand(extractor: FeatureExtractor) -> None:

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_cube
-from photographer import write_json
+from photographer import oriented, write_json
 from PIL import Image
 from torch import Generator
 
 from texopt import ImageError, Mesh, MeshError, OptionError
 from texopt.objectives.photographs import cut
 from texopt.photo_cameras import PhotoCameras, camera, fineness, whole, windows
-from texopt.photos import Photos, photo_files, read_photos
+from texopt.photos import Photos
+from texopt.transforms_json import photo_files, read_photos
 
 HEIGHT, WIDTH = 60, 80
 AT_3 = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 3], [0, 0, 0, 1]]  # on +Z, looking along -Z with +Y upwards
@@ -86,6 +87,141 @@ def test_lenses_are_said_in_several_ways(folder: Path) -> None:
         assert (photo.fx, photo.fy, photo.cx, photo.cy) == pytest.approx((100, 100, WIDTH / 2, HEIGHT / 2))
     [photo] = one(folder, {"fl_x": 70, "cx": 3}, cx=9)  # a frame's own
     assert (photo.fx, photo.cx) == (70, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"x_fov": 2 * math.degrees(math.atan(0.4))}, (100, 100)),  # degrees, as instant-ngp has it
+        ({"x_fov": 2 * math.degrees(math.atan(0.4)), "y_fov": 2 * math.degrees(math.atan(0.25))}, (100, 120)),
+        ({"camera_angle_y": 2 * math.atan(0.25)}, (120, 120)),
+        ({"fl_x": 90, "x_fov": 3, "camera_angle_x": 0.1, "camera_angle_y": 0.1}, (90, 90)),
+        ({"fl_x": 90, "fl_y": 80, "w": float(WIDTH)}, (90, 80)),
+    ],
+)
+def test_fields_of_view_are_spelled_in_several_ways(
+    folder: Path, values: dict[str, Any], expected: tuple[float, float]
+) -> None:
+    [photo] = one(folder, **({"fl_x": None} | values))
+    assert (photo.fx, photo.fy) == pytest.approx(expected)
+    [photo] = one(folder, values, fl_x=7, fl_y=8, x_fov=10, camera_angle_x=1)  # a frame's own, however spelled
+    assert (photo.fx, photo.fy) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_cameras_are_of_the_pixels_as_they_are_stored(
+    folder: Path, orientation: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the EXIF orientation, which is for people who look at pictures; masks, too."""
+    values = np.random.default_rng(1).integers(0, 256, (48, 48, 3), np.uint8)
+    mask = np.random.default_rng(2).integers(0, 256, (48, 48), np.uint8)
+    oriented(folder / "a.png", values, orientation)
+    oriented(folder / "m.png", mask, orientation)
+    photos = one(folder, {"file_path": "a.png", "mask_path": "m.png"}, w=48, h=48)
+    np.testing.assert_array_equal(photos.pixels(0), np.dstack([values, mask]))
+    np.testing.assert_array_equal(photos[0].read(), np.dstack([values, mask]))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(6, 3), (8, 1)])
+def test_an_image_is_turned_if_only_so_it_is_of_the_cameras_size(
+    folder: Path, orientation: int, turns: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    values = np.random.default_rng(1).integers(0, 256, (60, 80, 3), np.uint8)
+    mask = np.random.default_rng(2).integers(0, 256, (60, 80), np.uint8)
+    oriented(folder / "a.png", values, orientation)
+    for name, pixels, way in (("stored.png", mask, orientation), ("upright.png", np.rot90(mask, turns), 1)):
+        oriented(folder / name, pixels, way)
+        photos = one(folder, {"file_path": "a.png", "mask_path": name}, w=60, h=80)
+        expected = np.rot90(np.dstack([values, mask]), turns)
+        np.testing.assert_array_equal(photos.pixels(0), expected)
+        np.testing.assert_array_equal(photos[0].read(), expected)
+        assert (photos[0].width, photos[0].height, photos[0].cx) == (60, 80, 30)
+    assert [record.getMessage() for record in caplog.records] == 2 * [
+        "1 of 1 photographs are turned as their EXIF orientation says, as w, h are of them so"
+    ]
+    assert one(folder, {"file_path": "a.png"}, w=80, h=60)[0].width == 80  # stored, where both are there
+
+
+def test_cameras_of_larger_images_are_scaled(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As of the smaller copies of the photographs that many programs make."""
+    caplog.set_level("INFO")
+    frame = {"cx": 300, "cy": 340, "w": 800, "h": 599}  # rounded
+    [photo] = one(folder, frame, fl_x=1000, fl_y=900)
+    assert (photo.width, photo.height) == (WIDTH, HEIGHT)
+    assert (photo.fx, photo.fy, photo.cx, photo.cy) == pytest.approx((100, 90, 30, 34))
+    [photo] = one(folder, {"w": 800, "h": 600}, fl_x=None, camera_angle_x=2 * math.atan(0.4))
+    assert (photo.fx, photo.cx) == pytest.approx((100, 40))
+    assert "1 of 1 photographs are of another size than w, h say" in caplog.text
+
+
+def test_what_is_missing_is_left_out_and_counted(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "cut.png").write_bytes((folder / "images" / "a.png").read_bytes()[:400])
+    Image.new("RGB", (9, 9)).save(folder / "small.png")
+    good = {"file_path": "images/a", "transform_matrix": AT_3}
+    bad = [
+        {"file_path": "gone.jpg"}, {"mask_path": "gone.png"}, {"mask_path": "small.png"}, {"file_path": "cut.png"},
+        {"file_path": "small.png"}, {"transform_matrix": None}, {"transform_matrix": [[math.nan] * 4] * 4},
+    ]  # fmt: skip
+    path = write_json(folder / "t.json", [*(good | change for change in bad), good], fl_x=100, w=WIDTH, h=HEIGHT)
+    assert [photo.path.name for photo in read_photos(path)] == ["a.png"]
+    [record] = caplog.records
+    assert "7 of 8 photographs cannot be used and are left out; " in record.getMessage()
+    assert "frame 1: image" in record.getMessage()
+    assert "gone.jpg does not exist" in record.getMessage()
+    assert {file.name for file in photo_files(path)} == {"a.png", "cut.png", "small.png"}
+    with pytest.raises(ImageError, match=r"none of 7 photographs can be used; .*frame 1: image"):
+        read_photos(write_json(folder / "t.json", [good | change for change in bad], fl_x=100, w=WIDTH, h=HEIGHT))
+
+
+def test_frames_that_say_the_same_count_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    frames = [{"file_path": name, "transform_matrix": AT_3} for name in ("images/a.png", "./images/a", "images//a.png")]
+    other = {"file_path": "images/a.png", "transform_matrix": turned(1).tolist()}
+    lens = {"file_path": "images/a.png", "transform_matrix": AT_3, "k1": 0.1}
+    photos = read_photos(write_json(folder / "t.json", [*frames, other, lens], fl_x=100))
+    assert len(photos) == 3
+    assert "2 of 5 photographs are left out: other frames say the same" in caplog.text
+    assert photos.pixels(2).shape[:2] == (photos[2].height, photos[2].width)
+    assert photos.pixels(0)[..., 3].all()
+    assert not photos.pixels(2)[..., 3].all()  # another lens, other pixels
+
+
+@pytest.mark.parametrize(
+    ("name", "elsewhere"),
+    [
+        ("./images/a", False), ("images\\a.png", False), (".\\images\\a", False), ("images/B", False),
+        ("C:\\Users\\me\\scan\\images\\a.png", True), ("/home/me/scan/images/a.png", True),
+        ("data/scan/images/a", True), ("../scan/images/a.png", True),
+    ],
+)  # fmt: skip
+def test_names_are_as_other_computers_write_them(
+    folder: Path, name: str, elsewhere: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "images" / "B.JPG")
+    [photo] = one(folder, {"file_path": name})
+    assert photo.path.resolve().parent == (folder / "images").resolve()
+    assert ("taken from below the folder" in caplog.text) == elsewhere
+
+
+def test_an_applied_transform_is_taken_back_if_wanted(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Points of the space before it, turned and scaled as nerfstudio does, are seen where the cameras see them now."""
+    caplog.set_level("INFO")
+    matrix, points = turned(3), np.random.default_rng(0).normal(size=(20, 3)) * 0.3
+    applied = np.array([[1, 0, 0, 0.3], [0, 0, 1, -0.1], [0, -1, 0, 0.2]])  # as for COLMAP's
+    moved = 0.4 * (points @ applied[:, :3].T + applied[:, 3])
+    values = {"applied_transform": applied.tolist(), "applied_scale": 0.4, "fl_x": 100}
+    path = write_json(folder / "t.json", [{"file_path": "images/a", "transform_matrix": matrix.tolist()}], **values)
+    [after], [before] = read_photos(path), read_photos(path, undo_transform=True)
+    np.testing.assert_allclose(before.project(points), after.project(moved), atol=1e-9)
+    np.testing.assert_allclose(after.camera_to_world, matrix)
+    np.testing.assert_allclose(before.camera_to_world[:3, :3] @ before.camera_to_world[:3, :3].T, np.eye(3), atol=1e-12)
+    assert caplog.text.count("--undo-transform is for a mesh of the space before it") == 1
+    for change in ({"applied_scale": 0}, {"applied_transform": [[1, 0], [0, 1]]}):
+        with pytest.raises(OptionError, match=next(iter(change))):
+            read_photos(write_json(folder / "t.json", [{"file_path": "images/a"}], **(values | change)))
 
 
 def test_plus_z_up_is_turned_to_plus_y_up(folder: Path) -> None:
@@ -210,13 +346,16 @@ FRAMES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a NUL": ({"file_path": "a\0"}, {}, "file_path has to be"),
     "a mask": ({"mask_path": "images"}, {}, "does not exist"),
     "no lens": ({}, {"fl_x": None}, "how wide the lens sees"),
-    "a negative lens": ({}, {"fl_x": -3}, "how wide the lens sees"),
+    "a negative lens": ({}, {"fl_x": -3}, "positive number of pixels"),
     "a lens of text": ({}, {"fl_x": "wide"}, "fl_x has to be a number"),
     "an angle": ({}, {"fl_x": None, "camera_angle_x": 4}, "camera_angle_x has to be between"),
-    "distortion": ({}, {"k1": -0.1}, "undistort"),
-    "a fisheye": ({}, {"camera_model": "OPENCV_FISHEYE"}, "undistort"),
-    "a size": ({}, {"w": 800, "h": 600}, "is 80x60 and w, h say 800x600"),
-    "no matrix": ({"transform_matrix": None}, {}, "4 rows"),
+    "degrees": ({}, {"fl_x": None, "x_fov": 180}, "x_fov has to be between 0 and 180"),
+    "a lens that shows nothing": ({}, {"cx": 1e9, "k1": 1}, "shows nothing"),
+    "a panorama": ({}, {"camera_model": "EQUIRECTANGULAR"}, "camera is EQUIRECTANGULAR"),
+    "an f-theta lens": ({}, {"ftheta_p0": 0.1}, "camera is ftheta_p0"),
+    "another size": ({}, {"w": 800, "h": 500}, "is 80x60 and w, h say 800x500"),
+    "another height": ({}, {"h": 61}, "is 80x60 and w, h say \\?x61"),
+    "no matrix": ({"transform_matrix": None}, {}, "was not found"),
     "text": ({"transform_matrix": "eye"}, {}, "4 rows"),
     "three rows of three": ({"transform_matrix": [[1, 0, 0]] * 3}, {}, "4 rows"),
     "not a number": ({"transform_matrix": [[float("nan")] * 4] * 4}, {}, "not finite"),

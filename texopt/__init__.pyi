@@ -21,7 +21,7 @@ from .objectives import neuron as neuron, objective as objective, seam as seam, 
 from .objectives import photographs as photographs, total_variation as total_variation, transparent as transparent
 from .painting import palette as palette, repainted as repainted
 from .photo_cameras import PhotoCameras as PhotoCameras
-from .photos import Photo as Photo, Photos as Photos, read_photos as read_photos
+from .photos import Photo as Photo, Photos as Photos
 from .render import Fragments as Fragments, View as View, composite as composite, rasterize as rasterize
 from .result import Result as Result
 from .saliency import saliency as saliency
@@ -30,5 +30,6 @@ from .texture import Cppn as Cppn, CppnTexture as CppnTexture, blend as blend
 from .texture import FourierTexture as FourierTexture, ImageTexture as ImageTexture, PixelTexture as PixelTexture
 from .texture import PyramidTexture as PyramidTexture, SharedTexture as SharedTexture, Texture as Texture
 from .texture import TransparentTexture as TransparentTexture
+from .transforms_json import read_photos as read_photos
 
 __version__: str

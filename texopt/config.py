@@ -180,6 +180,8 @@ class FitConfig(RunConfig):
     """transforms.json, as NeRF programs, Blender's exporters and Metashape write it, in the mesh's coordinates."""
     up: Literal["y", "z"] = "y"
     """Axis that is up for the cameras: z turns their world to a mesh with +Y up, as Blender exports the two."""
+    undo_transform: bool = False
+    """Take back the file's applied_transform and applied_scale: the mesh is in the space before, as of COLMAP."""
     hold_out: Annotated[int, option("N")] = 0
     """Leave every Nth photograph out, and say how well it is predicted."""
     loss: Literal["l1", "l2", "ssim"] = "l1"

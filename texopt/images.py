@@ -34,10 +34,11 @@ def _scaled(image: Image.Image) -> Image.Image:
     return Image.fromarray(grey)
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """8-bit RGB or RGBA, upright; 16-bit greys are scaled and not clipped."""
+def _to_8_bits(image: Image.Image, upright: bool) -> Image.Image:
+    """8-bit RGB or RGBA; 16-bit greys are scaled and not clipped."""
     image.load()
-    ImageOps.exif_transpose(image, in_place=True)
+    if upright:
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
         image = _scaled(image)
     mode = "RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB"
@@ -65,12 +66,14 @@ def inside(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder.resolve())
 
 
-def load_rgba(source: str | os.PathLike[str] | bytes, name: str = "") -> Image.Image:
-    """The image in a file as 8-bit RGB, or RGBA if it has opacity: EXIF rotation applied, first frame of an animation.
+def load_rgba(source: str | os.PathLike[str] | bytes, name: str = "", upright: bool = True) -> Image.Image:
+    """The image in a file as 8-bit RGB, or RGBA if it has opacity; the first frame of an animation.
 
     Args:
         source: a path, or the bytes of a file.
         name: for messages, where `source` is bytes.
+        upright: turned as its EXIF orientation says, for pictures to be looked at. Where something else says where
+            which pixel is, UVs or a camera, it is of the pixels as they are stored.
 
     Raises ImageError where the file is missing, is no image, is truncated, or has more than MOST_PIXELS.
     """
@@ -86,7 +89,7 @@ def load_rgba(source: str | os.PathLike[str] | bytes, name: str = "") -> Image.I
             warnings.simplefilter("ignore")
             with Image.open(file, formats=_formats()) as image:
                 _check_size(image, source if isinstance(source, bytes) else path)
-                return _to_8_bits(image)
+                return _to_8_bits(image, upright)
     except UnidentifiedImageError:
         raise ImageError(f"{path} is not an image that Pillow can read; convert it to PNG or JPEG") from None
     except Image.DecompressionBombError:
@@ -95,9 +98,9 @@ def load_rgba(source: str | os.PathLike[str] | bytes, name: str = "") -> Image.I
         raise ImageError(f"image {path} cannot be read ({error}); convert it to PNG or JPEG") from None
 
 
-def load_image(source: str | os.PathLike[str], min_size: int = 1) -> Image.Image:
+def load_image(source: str | os.PathLike[str], min_size: int = 1, upright: bool = True) -> Image.Image:
     """As load_rgba, and always RGB: opacity over white. ImageError also where a side is under `min_size` pixels."""
-    image = load_rgba(source)
+    image = load_rgba(source, upright=upright)
     if min(image.size) < min_size:
         size = "{}x{}".format(*image.size)
         raise ImageError(f"image {source} is {size}; it needs at least {min_size} pixels a side")

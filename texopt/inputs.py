@@ -40,7 +40,7 @@ def _painted(parts: Sequence[str]) -> list[Path]:
 
 
 def _photographs(cameras: Path) -> list[Path]:
-    from texopt.photos import photo_files
+    from texopt.transforms_json import photo_files
 
     return photo_files(cameras)
 

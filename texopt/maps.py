@@ -211,7 +211,7 @@ def load_masks(
                 f"{file}, {name}: a mask is painted on UVs, and these are new; make them first (texopt unwrap), "
                 "paint the mask for them, and use that mesh"
             )
-        masks[index] = np.array(load_image(image).convert("L"))
+        masks[index] = np.array(load_image(image, upright=False).convert("L"))
     if set(masks) == set(free) and not any(image.any() for image in masks.values()):
         raise OptionError(f"{file}: the mask is black everywhere, so nothing would change; white is what is optimised")
     return masks

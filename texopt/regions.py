@@ -105,7 +105,7 @@ class Regions:
             raise OptionError(
                 f"{image} is painted on UVs, and {self.mesh.name} has new ones; make them first (texopt unwrap)"
             )
-        painted = torch.from_numpy(np.array(load_image(image).convert("L"))).float()[None] / 255.0
+        painted = torch.from_numpy(np.array(load_image(image, upright=False).convert("L"))).float()[None] / 255.0
         side = [1 << (length - 1).bit_length() for length in painted.shape[1:]]
         painted = torch.nn.functional.interpolate(painted[None], side, mode="bilinear")[0]
         images = [torch.zeros(1, 1, 1)] * len(self.mesh.maps)

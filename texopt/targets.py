@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from texopt.errors import OptionError
-from texopt.features.backbones import class_index
 from texopt.features.extractor import LOGITS
 from texopt.objectives import Objective, channel, classified_as, deepdream, direction, logit, neuron
 
@@ -53,9 +52,9 @@ def _activation(text: str, whole: str) -> Objective:
     if not colon:
         if not text:
             raise OptionError(f"target {whole!r} names nothing; write {GRAMMAR}")
-        return logit(class_index(text))
+        return logit(text)
     if layer == TAKEN:
-        return classified_as(class_index(index))
+        return classified_as(index)
     if index == "*":
         return deepdream(layer)
     if index.endswith(".npy"):
@@ -68,7 +67,7 @@ def _activation(text: str, whole: str) -> Objective:
     if at:
         x, y = (None, None) if place == "center" else map(int, place.split(","))
         return neuron(layer, int(number), x, y)
-    return logit(class_index(number)) if layer == "logit" else channel(layer, int(number))
+    return logit(number) if layer == "logit" else channel(layer, int(number))
 
 
 def _vector(path: Path) -> np.ndarray:

@@ -18,7 +18,7 @@ from texopt.cameras import look_at, sphere_points
 from texopt.evaluation.photographs import photo_psnr
 from texopt.objectives import photographs
 from texopt.photo_cameras import PhotoCameras
-from texopt.photos import read_photos
+from texopt.transforms_json import read_photos
 from texopt.uvspace import covered
 
 SIZE, FOV, COUNT = 256, 35.0, 26

@@ -10,8 +10,9 @@ from texopt.errors import OptionError
 from texopt.mesh import Mesh
 from texopt.objectives import Objective, photographs, seam
 from texopt.photo_cameras import PhotoCameras, fineness, window_size
-from texopt.photos import Photos, read_photos
+from texopt.photos import Photos
 from texopt.result import Result
+from texopt.transforms_json import read_photos
 
 log = logging.getLogger("texopt")
 
@@ -24,7 +25,7 @@ class Fit:
 
     def __init__(self, config: FitConfig) -> None:
         self.config = config
-        self.photos, self.held_out = read_photos(config.cameras, config.up), Photos([])
+        self.photos, self.held_out = read_photos(config.cameras, config.up, config.undo_transform), Photos([])
         count, every = len(self.photos), config.hold_out
         if every and not 2 <= every <= count:
             raise OptionError(f"hold_out has to be 0 or between 2 and the number of photographs, {count}, not {every}")

@@ -9,7 +9,7 @@ from texopt.backgrounds import Background, smooth_noise
 from texopt.cameras import Sampler, sample_sphere
 from texopt.errors import OptionError
 from texopt.evaluation.views import BATCH
-from texopt.features.backbones import DEFAULT, load_backbone
+from texopt.features.backbones import DEFAULT, class_number, load_backbone
 from texopt.features.extractor import FeatureExtractor
 from texopt.loop import Size, check_options, sides
 from texopt.mesh import Mesh
@@ -20,8 +20,8 @@ SEED = 2**32 + 1  # that is no run's by chance
 
 @torch.no_grad()
 def classified_share(
-    mesh: Mesh, index: int, views: int = 100, *, backbone: str | FeatureExtractor = DEFAULT, view_size: Size = 256,
-    cameras: Sampler | None = None, background: Background | None = None, seed: int = SEED,
+    mesh: Mesh, index: int | str, views: int = 100, *, backbone: str | FeatureExtractor = DEFAULT,
+    view_size: Size = 256, cameras: Sampler | None = None, background: Background | None = None, seed: int = SEED,
 ) -> float:  # fmt: skip
     """The share of random views of a mesh, with its own textures, whose highest logit is that of a class.
 
@@ -29,13 +29,14 @@ def classified_share(
 
     Args:
         mesh: result.textured(), or any.
-        index: of the class, see texopt.class_index.
+        index: of the class, or its name, as of texopt.logit.
         views: how many.
         backbone: the network that judges: its name or a FeatureExtractor.
         view_size, cameras, background: as of optimize.
         seed: of cameras and backgrounds; another than the run's.
     """
     check_options(1, view_size, 1, 1.0, seed)
+    number = class_number(index)
     extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone)
     scene, looks, generator = Scene(mesh, optimized=True), mesh.originals(), Generator().manual_seed(seed)
     sample, behind = cameras or sample_sphere(), background or smooth_noise()
@@ -45,7 +46,7 @@ def classified_share(
         fragments = scene.rasterize(sample(generator, count, start), height, width)
         image = composite(look_up(looks, fragments), fragments.mask[:, None], behind(generator, count, height, width))
         logits = extractor(image, ["logits"])["logits"]
-        if not 0 <= index < logits.shape[1]:
-            raise OptionError(f"the network has classes 0 to {logits.shape[1] - 1}, not {index}")
-        hits += int((logits.argmax(1) == index).sum())
+        if not 0 <= number < logits.shape[1]:
+            raise OptionError(f"the network has classes 0 to {logits.shape[1] - 1}, not {number}")
+        hits += int((logits.argmax(1) == number).sum())
     return hits / views

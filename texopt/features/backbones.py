@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import operator
 import os
 import sys
 import zipfile
@@ -275,3 +276,13 @@ def class_index(target: str | int) -> int:
     near = [name for name in lowered if text in name.split()] or difflib.get_close_matches(text, lowered, n=4)
     hint = f"did you mean {', '.join(near[:6])}?" if near else "give its number, 0 to 999"
     raise OptionError(f"no ImageNet class is named {target!r}; {hint}")
+
+
+def class_number(index: int | str) -> int:
+    """A class by its number in whatever the network was trained on, or by ImageNet's name, see class_index."""
+    if isinstance(index, str):
+        return class_index(index)
+    try:
+        return operator.index(index)
+    except TypeError:
+        raise OptionError(f"index has to be a class's number or its name, not {index!r}") from None

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.errors import OptionError
+from texopt.features.backbones import class_number
 from texopt.objectives.objective import Objective, objective, positioned
 from texopt.render import View
 
@@ -62,29 +63,36 @@ def direction(layer: str, vector: Tensor | Sequence[float]) -> Objective:
     return objective(loss, f"{layer}:direction")
 
 
-def logit(index: int) -> Objective:
-    """Look like a class: the negated logit (before the softmax) of that class, 0 to 999 for ImageNet."""
-    return objective(lambda view: -_channel(view.features["logits"], "logits", index), f"logit:{index}")
+def logit(index: int | str) -> Objective:
+    """Look like a class: the negated logit (before the softmax) of that class, by number, or by name for ImageNet's.
+
+    OptionError for a name that ImageNet does not have, with those that are near to it.
+    """
+    number = class_number(index)
+    return objective(lambda view: -_channel(view.features["logits"], "logits", number), f"logit:{number}")
 
 
-def classified_as(index: int) -> Objective:
+def classified_as(index: int | str) -> Objective:
     """Be taken for a class, before all others: the cross entropy of the logits with it, -log of its probability.
+
+    index: as of `logit`.
 
     Optimised over random views and backgrounds, and the `robust` transforms, it makes textures that a network takes
     for something else from anywhere (Athalye, Engstrom, Ilyas & Kwok, "Synthesizing Robust Adversarial Examples", ICML
     2018, expectation over transformation). With `change` it keeps the look as far as that allows; what changes least
     is a PixelTexture, whose details move before its colours do:
 
-        texopt.change() + 0.002 * texopt.classified_as(292).below(1.0)
+        texopt.change() + 0.002 * texopt.classified_as("tiger").below(1.0)
     """
+    number = class_number(index)
 
     def loss(view: View) -> Tensor:
         logits = view.features["logits"]
         return F.cross_entropy(
-            logits, torch.full_like(_channel(logits, "logits", index), index).long(), reduction="none"
+            logits, torch.full_like(_channel(logits, "logits", number), number).long(), reduction="none"
         )
 
-    return objective(loss, f"class:{index}")
+    return objective(loss, f"class:{number}")
 
 
 def deepdream(layer: str) -> Objective:

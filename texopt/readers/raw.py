@@ -40,7 +40,7 @@ def textured(source: Path | bytes, name: str = "", tile: tuple[str, int] | None 
 
     name: for messages, where `source` is bytes.
     """
-    image = load_rgba(source, name)
+    image = load_rgba(source, name, upright=False)
     alpha = np.array(image.getchannel("A")) if image.mode == "RGBA" else None
     opaque = alpha is None or alpha.min() == 255
     return Material((1.0, 1.0, 1.0), np.array(image.convert("RGB")), None if opaque else alpha, tile)
