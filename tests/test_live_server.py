@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -11,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -198,9 +200,8 @@ def attack(port: int, connections: int, counts: Counter[str]) -> threading.Threa
 def check_attacked_runs(make_page: Callable[..., LivePage], optimize: Optimize, starts: int, connections: int) -> None:
     expected, _ = optimize()
     for _ in range(starts):
-        with live_server.listen(
-            "127.0.0.1", 20_000 + os.getpid() % 10_000
-        ) as free:  # no port that a connection to nobody would take itself
+        # below the ports that the system gives to those who connect: one of them could connect to itself
+        with live_server.listen("127.0.0.1", 20_000 + os.getpid() % 10_000) as free:
             port = free.getsockname()[1]
         counts: Counter[str] = Counter()
         attackers = [attack(port, connections // 8, counts) for _ in range(8)]
@@ -242,11 +243,13 @@ def test_who_comes_before_the_page_is_ready_waits(
         early.extend([Client(port_of(page)), Client(port_of(page))])
         early[0].handshake(f"Origin: {EVIL}")
         early[1].handshake(f"Origin: {page.url}")
-        for client in early:
-            client.socket.setblocking(False)
-            with pytest.raises(BlockingIOError):
-                client.socket.recv(1)
-            client.socket.settimeout(60)
+
+        async def rounds() -> None:  # in which the server would see to them
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+        asyncio.run_coroutine_threadsafe(rounds(), page._server.get_event_loop()).result()
+        assert not page._gate.connections
         build(page, *args)
 
     monkeypatch.setattr(LivePage, "_build", building)
@@ -297,7 +300,11 @@ def test_no_other_page_shows_this_one_in_a_frame(page: LivePage) -> None:
 
 
 @pytest.mark.parametrize("path", ["/C:/Windows/win.ini", "/c%3A/Windows/win.ini", "/../_viser.py", "/%2e%2e/_viser.py"])
-def test_only_the_files_of_the_page_are_served(page: LivePage, path: str) -> None:
+def test_only_the_files_of_the_page_are_served(page: LivePage, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = page._server._websock_server._http_server_root
+    monkeypatch.setattr(
+        type(root), "__truediv__", lambda folder, name: Path(__file__)
+    )  # as Windows takes a drive's name
     with closing(Client(port_of(page))) as client:
         client.get(path=path)
         assert client.answer()[0] == 404
@@ -450,8 +457,11 @@ def test_a_page_that_fails_is_off_and_the_run_goes_on(
     monkeypatch.setattr(page._server, "get_clients", lambda: {0: None})
     monkeypatch.setattr(page, where, fail)
     page._controls.toggle_pause()  # nobody could resume it
+    limit = threading.Timer(120, page._controls.stop)
+    limit.start()
     for number in (1, 2, 3):
         page.on_step(Step(number, 3, 1.0, {"loss": 1.0}))
+    limit.cancel()
     page.finished([Image.new("RGB", (16, 16))])
     page.wait()  # for nobody
     assert [record.getMessage() for record in caplog.records] == [
@@ -538,6 +548,19 @@ def test_who_sends_too_much_is_cut_off(page: LivePage, data: bytes, refused: str
         pass
 
 
+def test_who_reads_nothing_is_cut_off(make_page: Callable[..., LivePage], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_server, "PATIENCE", 0.1)
+    large = Image.effect_noise((1024, 1024), 200).convert("RGB")
+    page = make_page(originals=[large])
+    with closing(Client(port_of(page))) as client:
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.handshake()
+        for _ in range(20):  # more than the system keeps
+            page._show([large])
+        wait_for(lambda: page._gate.refusals._counts[live_server.UNREAD])
+        wait_for(lambda: not page._gate.connections)
+
+
 def test_what_breaks_connections_is_no_line_each(
     page: LivePage, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -583,7 +606,26 @@ def test_a_viser_that_cannot_be_checked_is_not_served(
     assert websockets.asyncio.server.serve is serve
 
 
-def test_other_servers_are_left_alone(page: LivePage) -> None:
+def test_other_servers_are_left_alone(make_page: Callable[..., LivePage], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of websockets while viser's is made, one of viser afterwards."""
+    import websockets.asyncio.server
+
+    ports: list[int] = []
+
+    async def serve() -> None:
+        async with websockets.asyncio.server.serve(lambda _: asyncio.sleep(0), "127.0.0.1", 0) as server:
+            ports.extend(listening.getsockname()[1] for listening in server.sockets)
+
+    class Server(viser.ViserServer):  # type: ignore[misc, name-defined]
+        def __init__(self, **options: Any) -> None:
+            asyncio.run(serve())
+            super().__init__(**options)
+
+    monkeypatch.setattr(viser, "ViserServer", Server)
+    page = make_page()
+    monkeypatch.undo()
+    assert ports
+    assert port_of(page) not in ports
     server = viser.ViserServer(host="127.0.0.1", port=21500, verbose=False)
     try:
         with closing(Client(server.get_port())) as client:

@@ -37,12 +37,14 @@ PORTS = 100  # that are tried, from the given one on
 CONNECTIONS = 32  # open at once, whatever they are for; a browser that loads the page has up to seven
 WAITING = 16  # connections that the system may keep for us, and that are taken from it at once
 LONGEST = 2**16  # bytes of a message; the page's own have about 300
+PATIENCE = 30.0  # seconds in which a client reads nothing of what waits for it
 BYTES, BYTES_A_SECOND = 2**18, 2**16  # that a client may send at once, and from then on; a page sends 20,000 a second
 
 FOREIGN = "connections of other pages"
 OTHER_VERSION = "connections of another version of the page, which has to be loaded again"
 TOO_MANY = f"connections, as {CONNECTIONS} are open"
 TOO_MUCH = "connections that send too much"
+UNREAD = "connections that read nothing of what is sent"
 STRANGE = "messages that the page has no use for"
 BROKEN = "connections that have failed"
 
@@ -132,13 +134,14 @@ class Refusals:
 
 
 class Connection(ServerConnection):
-    """A connection that ends when there are too many or it sends too much, and that hears what the page sends."""
+    """A connection that hears only what a page sends. It ends if it is one too many, sends too much, or reads nothing."""
 
     def __init__(self, *args: Any, gate: Gate, **options: Any) -> None:
         super().__init__(*args, **options)
         self._gate = gate
         self._allowance, self._heard = float(BYTES), self.loop.time()
         self._loaded = False
+        self._patience: asyncio.TimerHandle | None = None
 
     def refuse(self, what: str, example: str = "") -> None:
         self._gate.refusals.add(what, example)
@@ -152,7 +155,32 @@ class Connection(ServerConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gate.connections.discard(self)
+        self._stop_waiting()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait()
+
+    def _wait(self) -> None:
+        """While more is to be sent than the system takes. websockets' own pings would wait behind it for ever."""
+        unread = self.transport.get_write_buffer_size()
+
+        def look() -> None:
+            if self.transport.get_write_buffer_size() < unread:
+                self._wait()
+            else:
+                self.refuse(UNREAD)
+
+        self._patience = self.loop.call_later(PATIENCE, look)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+
+    def resume_writing(self) -> None:
+        self._stop_waiting()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         now = self.loop.time()
