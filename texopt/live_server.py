@@ -109,8 +109,8 @@ def kind_of(message: str | bytes) -> str | None:
     match content:
         case {"type": "ViewerCameraMessage"}:
             return "camera"
-        case {"type": "GuiUpdateMessage", "uuid": str(), "updates": {"value": bool() | str() as value, **others}}:
-            return "click" if len(content) == 3 and not others and len(str(value)) < 100 else None
+        case {"type": "GuiUpdateMessage", "uuid": str(), "updates": {"value": bool() | str() as value, **other}, **more}:
+            return "click" if not other and not more and len(str(value)) < 100 else None
     return None
 
 
@@ -134,7 +134,7 @@ class Refusals:
 
 
 class Connection(ServerConnection):
-    """A connection that hears only what a page sends. It ends if it is one too many, sends too much, or reads nothing."""
+    """Hears only what the page sends; ends where it is one too many, sends too much, or reads nothing."""
 
     def __init__(self, *args: Any, gate: Gate, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -234,7 +234,7 @@ class Gate:
 
     def serve(self, handler: Callable[..., Any], options: dict[str, Any]) -> websockets_serve:
         """What websockets makes of viser's handler and options, but with this gate's socket and checks."""
-        answer = options.get("process_request")
+        answer: Any = options.get("process_request")
         options = {name: value for name, value in options.items() if name not in ("host", "port")}
         options |= {
             "sock": self._socket, "start_serving": False, "backlog": WAITING, "max_size": LONGEST,
