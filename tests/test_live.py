@@ -8,7 +8,6 @@ import math
 import random
 import re
 import signal
-import socket
 import struct
 import sys
 import threading
@@ -27,10 +26,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import texopt
-from texopt import DependencyError, FeatureExtractor, Mesh, OptionError, PixelTexture, Step, View
+from texopt import DependencyError, FeatureExtractor, Mesh, PixelTexture, Step, View
 from texopt.images import to_image
 from texopt.indexed import IndexedPart, indexed_part, unit_parts
-from texopt.live import LivePage, free_address, is_own_page
+from texopt.live import LivePage
 from texopt.live_state import Controls, Curves, Speed, Throttle, status
 from texopt.unlit import jpeg, unlit_glb
 
@@ -222,40 +221,6 @@ def test_streamed_textures_are_bounded_and_the_given_ones_are_left_alone() -> No
     assert Image.open(io.BytesIO(jpeg(quadrants()))).size == (64, 64)
 
 
-@pytest.mark.parametrize(
-    ("origin", "host", "local", "own"),
-    [
-        (None, "127.0.0.1:8080", True, True),  # no browser
-        ("http://127.0.0.1:8080", "127.0.0.1:8080", True, True),
-        ("http://localhost:9000", "localhost:9000", True, True),  # through a tunnel of one's own
-        ("http://[::1]:8080", "[::1]:8080", True, True),
-        ("https://evil.example", "127.0.0.1:8080", True, False),
-        ("http://127.0.0.1:3000", "127.0.0.1:8080", True, False),
-        ("http://evil.example:8080", "evil.example:8080", True, False),  # a name that leads to 127.0.0.1
-        ("null", "127.0.0.1:8080", True, False),
-        ("http://workstation:8080", "workstation:8080", False, True),
-        ("http://evil.example", "workstation:8080", False, False),
-    ],
-)
-def test_only_the_page_itself_connects(origin: str | None, host: str, local: bool, own: bool) -> None:
-    assert is_own_page(origin, host, local) is own
-
-
-def test_a_port_that_is_taken_makes_room_for_the_next() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        address, found = free_address("localhost", port)
-        assert address == "127.0.0.1"
-        assert port < found < port + 100 or port > 65400
-    assert free_address("127.0.0.1", 0)[1] > 0
-
-
-@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 65536), ("127.0.0.1", -1), ("192.0.2.1", 0), ("", 8080)])
-def test_what_cannot_be_listened_on_is_an_option_error(host: str, port: int) -> None:
-    with pytest.raises(OptionError, match=r"port has to be|cannot listen on host"):
-        free_address(host, port)
-
-
 def test_without_viser_the_page_says_how_to_get_it(cube: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "viser", None)
     with pytest.raises(DependencyError, match=re.escape("the live page needs viser; pip install 'texopt[viewer]'")):
@@ -318,38 +283,6 @@ def test_a_page_for_others_is_a_warning(make_page: Callable[..., LivePage], capl
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "can see the model and stop the run" in caplog.text
     assert b"<html" in get(page.url)
-
-
-def test_browsers_cannot_ask_for_a_public_address(
-    make_page: Callable[..., LivePage], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from viser import _messages
-
-    asked: list[object] = []
-    monkeypatch.setattr("viser._viser.ViserTunnel", lambda *args: asked.append(args))
-    page = make_page()
-    handlers = page._server._websock_server._incoming_handlers[_messages.ShareUrlRequest]
-    for handler in handlers:
-        handler(0, _messages.ShareUrlRequest())
-    page._server._thread_executor.shutdown(wait=True)
-    assert handlers
-    assert not asked
-
-
-def test_a_page_of_another_site_gets_nothing(make_page: Callable[..., LivePage]) -> None:
-    viser = pytest.importorskip("viser")
-    from websockets.exceptions import ConnectionClosed
-    from websockets.sync.client import connect
-
-    page = make_page()
-    socket_url = page.url.replace("http", "ws", 1)
-    protocols = [f"viser-v{viser.__version__}"]
-    with connect(socket_url, origin=page.url, subprotocols=protocols, proxy=None) as own:  # type: ignore[arg-type]
-        assert len(own.recv(timeout=10)) > 100
-    with connect(socket_url, origin="https://evil.example", subprotocols=protocols, proxy=None) as other:  # type: ignore[arg-type]
-        with pytest.raises(ConnectionClosed):
-            other.recv(timeout=10)
-        assert other.close_code == 1008
 
 
 def red(view: View) -> torch.Tensor:

@@ -5,22 +5,18 @@ from __future__ import annotations
 import atexit
 import contextlib
 import io
-import ipaddress
 import logging
 import math
-import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import torch
 from PIL import Image
 
-from texopt.errors import DependencyError, OptionError
+from texopt.errors import DependencyError, printable
 from texopt.indexed import IndexedPart, unit_parts
 from texopt.live_state import Controls, Curves, Speed, Throttle, status
 from texopt.unlit import unlit_glb
@@ -30,7 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("texopt")
 
-PORTS = 100  # that are tried, from the given one on
 AZIMUTH, ELEVATION, DISTANCE, FIELD_OF_VIEW = 25.0, 15.0, 4.6, 30.0  # where the camera starts; degrees, radii
 BACKGROUND = 184  # grey, as the contact sheet's
 
@@ -56,59 +51,6 @@ def _import_viser() -> ModuleType:
     return viser
 
 
-def _is_loopback(host: str | None) -> bool:
-    """Whether only this machine reaches the host."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
-def free_address(host: str, port: int) -> tuple[str, int]:
-    """The numerical address of a host of this machine, and the first free port from the given one on.
-
-    Raises OptionError: a host that is not this machine, a port that cannot be or is not allowed, none that is free.
-    """
-    if not 0 <= port <= 65535:
-        raise OptionError(f"port has to be between 0 and 65535, not {port}; 0 takes any that is free")
-    try:
-        found = socket.getaddrinfo(host or "?", None, type=socket.SOCK_STREAM)
-        family, _, _, _, (address, *_) = min(found, key=lambda info: info[0] != socket.AF_INET)
-        with socket.socket(family) as probe:
-            probe.bind((address, 0))
-    except OSError as error:
-        reason = error.strerror or error
-        raise OptionError(f"cannot listen on host {host!r} ({reason}); 127.0.0.1 is this machine only") from None
-    reason = "in use"
-    for candidate in range(port, min(port + PORTS, 65536)):
-        with socket.socket(family) as probe:
-            if os.name == "posix":  # as asyncio does: a port that was closed a moment ago is free
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((address, candidate))
-                return str(address), int(probe.getsockname()[1])
-            except PermissionError:
-                reason = "not allowed"
-            except OSError:
-                pass
-    raise OptionError(f"port {port} and those after it are {reason}; choose another --port")
-
-
-def is_own_page(origin: str | None, host: str | None, local: bool) -> bool:
-    """Whether a websocket was opened by the page that this server serves, or by no browser.
-
-    Any page that is open in a browser may open websockets to this machine, and browsers say which one does, in Origin.
-    Where the server is `local`, that page's name has to be this machine's too: other names can be made to lead here.
-    """
-    if origin is None:
-        return True
-    try:
-        page = urlsplit(origin)
-    except ValueError:  # no address
-        return False
-    return page.netloc == host and (not local or _is_loopback(page.hostname))
-
-
 class LivePage:
     """Serves the page until `close`. Browsers can come and go; while there is none, a run costs what it costs without.
 
@@ -129,7 +71,7 @@ class LivePage:
         url: where the page is.
 
     Raises:
-        DependencyError: viser is not installed.
+        DependencyError: viser is not installed, or makes its server so that nobody could check who connects.
         OptionError: a host or port that cannot be listened on.
     """
 
@@ -146,40 +88,34 @@ class LivePage:
         self._baked_at = 0  # the step whose texture is shown
         self._shown = 0
         self._plots: dict[str, Any] = {}
-        self._serve(*free_address(host, port))
-        if port not in (0, self._server.get_port()):
-            log.info("port %d is in use: the live page takes another", port)
-        self._build(title, originals)
-        self._show(images)
+        self._serve(host, port)
+        try:
+            self._build(title, originals)
+            self._show(images)
+            self._gate.open()
+        except BaseException:
+            self.close()
+            raise
         log.info("live page: %s", self.url)
 
-    def _serve(self, address: str, port: int) -> None:
-        local = _is_loopback(address)
-        if not local:
+    def _serve(self, host: str, port: int) -> None:
+        from texopt.live_server import is_loopback, listen, serve  # which need what viser needs
+
+        listening = listen(host, port)
+        address, found = listening.getsockname()[:2]
+        if port not in (0, found):
+            log.info("port %d is in use: the live page takes another", port)
+        if not is_loopback(address):
             log.warning(
                 "the live page listens on %s: whoever reaches port %d there can see the model and stop the run",
-                address, port,
+                address, found,
             )  # fmt: skip
-        with contextlib.redirect_stdout(io.StringIO()):  # its banner
-            self._server = self._viser.ViserServer(host=address, port=port, verbose=False)
-        atexit.unregister(self._server.stop)
-        atexit.register(self.close)
+        self._server, self._gate = serve(self._viser, listening)
         self._closed = False
-        # a browser may ask for a tunnel to a public address, even where the page has no button for it
-        self._server.request_share_url = lambda verbose=True: None
-        sockets = self._server._websock_server
-
-        async def refuse_others(connection: Any) -> None:
-            websocket = sockets._live_connections[connection.client_id]
-            origin, host = (websocket.request.headers.get(name) for name in ("Origin", "Host"))
-            if not is_own_page(origin, host, local):
-                log.warning("the live page refused a connection that the page %s opened", origin)
-                await websocket.close(1008, "not from this page")
-
-        sockets.on_client_connect(refuse_others)
+        atexit.register(self.close)
         open_to = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
         name = f"[{open_to}]" if ":" in open_to else open_to
-        self.url = f"http://{name}:{self._server.get_port()}"
+        self.url = f"http://{name}:{found}"
 
     def _build(self, title: str, originals: Sequence[Image.Image] | None) -> None:
         """Camera, light, and the panel."""
@@ -260,6 +196,18 @@ class LivePage:
                 self._draw_curves()
                 self._baked_at = self._last.number
 
+    def _safely(self, update: Callable[[], None]) -> None:
+        """Nothing that is done for the page ends a run: where it fails, the page is off and the run goes on."""
+        if self._closed:
+            return
+        try:
+            update()
+        except Exception as error:
+            reason = printable(f"{type(error).__name__}: {error}")
+            log.warning("the live page is off, as it has failed; the run goes on (%s)", reason)
+            self._controls.resume()
+            self.close()
+
     @property
     def stopped(self) -> bool:
         """Whether somebody has pressed "Stop and export"."""
@@ -268,35 +216,52 @@ class LivePage:
     def on_step(self, step: Step) -> None:
         """What `optimize(on_step=...)` calls: keeps the page up to date, and waits in here while paused.
 
-        Raises KeyboardInterrupt, which ends the run early, after "Stop and export".
+        Raises KeyboardInterrupt, which ends the run early, after "Stop and export"; nothing else.
         """
-        self._last = step
-        self._curves.add(step)
-        self._speed.step()
-        self._refresh()
-        if self._controls.hold(self._refresh):
+
+        def note() -> None:
+            self._last = step
+            self._curves.add(step)
+            self._speed.step()
+            self._refresh()
+
+        self._safely(note)
+        if self._controls.hold(lambda: self._safely(self._refresh)):
             self._speed.restart()
 
     def finished(self, images: Sequence[Image.Image]) -> None:
         """The run is over: show its final images, one a part."""
-        self._show(images)
-        if self._last is not None:
-            self._draw_curves()
-            step = self._last
-            early = f"stopped at step {step.number} of {step.steps}" if step.number < step.steps else ""
-            self._write_status(early or f"finished, {step.steps} steps in {step.seconds:.0f} s")
-        self._pause.visible = self._stop.visible = False
+
+        def show() -> None:
+            self._show(images)
+            if self._last is not None:
+                self._draw_curves()
+                step = self._last
+                early = f"stopped at step {step.number} of {step.steps}" if step.number < step.steps else ""
+                self._write_status(early or f"finished, {step.steps} steps in {step.seconds:.0f} s")
+            self._pause.visible = self._stop.visible = False
+
+        self._safely(show)
 
     def wait(self) -> None:
-        """Serve until Ctrl-C."""
+        """Serve until Ctrl-C; returns at once where the page is off."""
+        if self._closed:
+            return
+        log.info("the live page stays until Ctrl-C")
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 time.sleep(1.0)
 
     def close(self) -> None:
         """End the server; browsers keep what they show. Takes up to ten seconds where one has come just before."""
-        if not self._closed:
-            self._closed = True
-            atexit.unregister(self.close)
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
+        self._gate.hurry()
+        try:
             with contextlib.redirect_stdout(io.StringIO()):  # its farewell
                 self._server.stop()
+        except Exception as error:  # whatever it is, the page is over
+            log.debug("the live page's server did not stop in order: %r", error)
+        self._gate.refusals.close()

@@ -39,6 +39,9 @@ class Controls:
         else:
             self._running.clear()
 
+    def resume(self) -> None:
+        self._running.set()
+
     def stop(self) -> None:
         """The next `hold`, or the one that waits, raises KeyboardInterrupt."""
         self._stopping = True

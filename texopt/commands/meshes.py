@@ -148,7 +148,6 @@ def view(config: ViewConfig) -> None:
     images = [to_image(image) for image in mesh.originals()]
     before = _before(config.mesh, mesh) if config.mesh.is_dir() else None
     page = LivePage(mesh.name, map_parts(mesh), images, originals=before, host=config.host, port=config.port)
-    log.info("Ctrl-C ends it")
     page.wait()
     page.close()
 

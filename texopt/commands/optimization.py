@@ -212,7 +212,6 @@ class MeshTask:
         self._page.finished([to_image(image[:3]) for image in result.images])
         try:
             if not result.interrupted or self._page.stopped:
-                log.info("the live page stays until Ctrl-C")
                 self._page.wait()
         finally:
             self._page.close()
