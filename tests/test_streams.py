@@ -81,7 +81,7 @@ def test_without_streams_errors_have_their_exit_code(monkeypatch: pytest.MonkeyP
 def test_help_in_any_encoding(encoding: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "texopt", "style", "--help"], capture_output=True, check=False,
-        env={"PYTHONIOENCODING": encoding, "PYTHONPATH": ":".join(sys.path), "COLUMNS": "100"},
+        env=os.environ | {"PYTHONIOENCODING": encoding, "COLUMNS": "100"},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     assert "--strength" in done.stdout.decode(encoding)
