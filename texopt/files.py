@@ -188,7 +188,7 @@ def _opened(path: Path) -> IO[str]:
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):  # links, too, where there is no O_NOFOLLOW
             raise refusal
-    lock = open(path, "a+", opener=opener)  # noqa: SIM115
+    lock = open(path, "a+", encoding="ascii", errors="replace", opener=opener)  # noqa: SIM115
     about = os.fstat(lock.fileno())
     if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
         lock.close()
