@@ -18,8 +18,6 @@ import tempfile
 import time
 from typing import Any
 
-LONG = 3600.0  # seconds
-
 
 def command(arguments: list[str], until: str, said: int) -> int:
     os.dup2(said, 1)
@@ -42,8 +40,8 @@ def hold() -> None:
         nonlocal waited
         first, waited = not waited, True
         write(self, state)
-        if first:
-            time.sleep(LONG)
+        while first:  # one long sleep would not end by a signal that comes just before it
+            time.sleep(0.01)
 
     Checkpoint.write = written  # type: ignore[method-assign]
 
