@@ -182,7 +182,7 @@ def test_a_terminal_that_is_closed_stops_the_run(whole: tuple[Path, float], tmp_
     out = tmp_path / "out"
     pid, terminal = pty.fork()
     if not pid:
-        os.execv(sys.executable, [sys.executable, "-m", "texopt", *RUN, "--steps", "100000", "--out", str(out)])
+        os.execv(sys.executable, [sys.executable, "-m", "texopt", *RUN, "--steps", "10000", "--out", str(out)])
     said = b""
     while not (out / NAME).exists():
         said += os.read(terminal, 1000)
@@ -244,7 +244,7 @@ def test_any_number_of_threads_comes_to_the_same_bytes(zygote: Zygote, tmp_path:
 
 def test_two_runs_into_one_folder(zygote: Zygote, whole: tuple[Path, float], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "texopt", *RUN, "--steps", "100000", "--out", str(out)]
+    command = [sys.executable, "-m", "texopt", *RUN, "--steps", "10000", "--out", str(out)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
         while not (out / NAME).exists():
             time.sleep(0.05)
