@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from torch import Tensor, nn
 import texopt
 from texopt import Checkpoint, FeatureExtractor, FourierTexture, OptionError, PixelTexture, PyramidTexture, Step, View
 from texopt.cameras import with_close_ups
-from texopt.checkpoint import read
+from texopt.checkpoint import NAME, read
+from texopt.cli import main
 from texopt.images import to_image
 from texopt.objectives import colors
 
@@ -192,6 +195,56 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_run_alone(
     result = optimized(extractor, PixelTexture(32), tmp_path / "file" / "run.safetensors")
     assert len(result.history) == STEPS
     assert "the run goes on without a checkpoint" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("details", [False, True])
+def test_a_run_that_goes_on_lets_go_of_the_file(
+    extractor: FeatureExtractor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    details: bool,
+) -> None:  # fmt: skip
+    """Windows replaces and removes no file that a process has in its memory; neither does the system here."""
+
+    def refusing(change: Callable[..., None]) -> Callable[..., None]:
+        def changed(*paths: Any, **options: Any) -> None:
+            if any(str(path) in Path("/proc/self/maps").read_text() for path in paths):
+                raise PermissionError(13, "The process cannot access the file because it is being used")
+            change(*paths, **options)
+
+        return changed
+
+    path = tmp_path / "run.safetensors"
+    make = TEXTURES["pyramid with details" if details else "pixel"]
+    for name in ("replace", "unlink"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    with pytest.raises(Stopped):
+        optimized(extractor, make(), Checkpoint(path, seconds=0), stop_after(2))
+    optimized(extractor, make(), Checkpoint(path, seconds=0))
+    assert "cannot write" not in caplog.text
+    state = read(path)
+    assert state["step"] == STEPS
+    path.unlink()
+
+
+@pytest.mark.usefixtures("small_network")
+def test_a_checkpoint_that_cannot_be_removed_takes_nothing_from_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unlink = Path.unlink
+
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        if path.name == NAME:
+            raise PermissionError(13, "it is being used")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    out = tmp_path / "out"
+    arguments = ["image", "--target", "act2:1", "--size", "64", "--steps", "2", "--checkpoint-seconds", "0"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    assert {path.name for path in out.iterdir()} == {"image.png", "loss.png", "history.csv", "config.yaml", NAME}
+    said = capsys.readouterr()
+    assert f"{NAME} cannot be removed (it is being used); the run is done and does not need it" in said.err
+    assert said.out.startswith(str(out / "image.png"))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.9])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,20 @@ def test_examples_of_the_drawing_operations_run(capsys: pytest.CaptureFixture[st
     assert pos.grad is not None
     assert pos.grad[..., :2].abs().min() > 0
     assert "tensor(" in capsys.readouterr().out
+
+
+def test_the_description_for_package_indexes_has_nothing_that_is_only_in_the_repository() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = runpy.run_path(str(ROOT / "setup.py"), run_name="setup")["description"](readme)
+    targets = re.findall(r"\]\(([^)]*)\)", text)
+    assert targets
+    assert [target for target in targets if not target.startswith("https://")] == []
+    assert "![" not in text
+    captions = re.findall(r"^\*[^*].*\*$", readme, re.MULTILINE)
+    assert len(captions) == len(re.findall(r"^!\[", readme, re.MULTILINE)) > 2
+    assert [caption for caption in captions if caption in text] == []
+    kept = [line for line in readme.splitlines() if "](" not in line and line not in captions]
+    assert [line for line in kept if line not in text.splitlines()] == []
 
 
 def test_page_names_every_public_operation() -> None:

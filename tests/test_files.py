@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from texopt import OutputError, files
-from texopt.files import claimed, write_file
+from texopt.files import LOCK, check_names, claimed, write_file
 
 
 @pytest.fixture(params=[True, False], ids=["nameless", "beside"])
@@ -32,6 +32,45 @@ def test_write_file_makes_folders_and_follows_the_umask(tmp_path: Path, nameless
     umask = os.umask(0)
     os.umask(umask)
     assert stat.S_IMODE(target.stat().st_mode) == 0o666 & ~umask
+
+
+def test_a_file_can_be_written_under_the_longest_name(tmp_path: Path, nameless: bool) -> None:
+    """Twice, as replacing one takes another name meanwhile."""
+    target = tmp_path / ("n" * os.pathconf(tmp_path, "PC_NAME_MAX"))
+    for data in (b"one", b"two"):
+        write_file(target, data)
+        assert target.read_bytes() == data
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path, nameless: bool) -> None:
+    victim, target = tmp_path / "victim", tmp_path / "target"
+    victim.write_bytes(b"kept")
+    target.symlink_to(victim)
+    write_file(target, b"new")
+    assert victim.read_bytes() == b"kept"
+    assert target.read_bytes() == b"new"
+    assert not target.is_symlink()
+
+
+def test_handles_are_closed_once(tmp_path: Path, nameless: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may have got the number of a closed one."""
+    (tmp_path / "a").touch()
+    closed: list[int] = []
+    close = os.close
+
+    def counted(handle: int) -> None:
+        closed.append(handle)
+        close(handle)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "close", counted)
+    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(os, "link", fail)
+    with pytest.raises(OutputError, match="Permission denied"):
+        write_file(tmp_path / "a", b"new")
+    assert len(closed) == 1
 
 
 @pytest.mark.parametrize("step", ["os.replace", "os.fsync"])
@@ -76,6 +115,33 @@ with replacing(pathlib.Path({str(tmp_path / "a")!r})) as new:
     assert (tmp_path / "a").read_bytes() == b"old"
 
 
+BAD_NAMES = {
+    "long": "n" * 256,
+    "zero": "a\0b",
+    "long in a new folder": f"new/{'n' * 256}",
+    "long folder": f"{'n' * 256}/a",
+}
+
+
+@pytest.mark.parametrize("name", BAD_NAMES.values(), ids=BAD_NAMES)
+def test_names_that_no_file_can_have_are_found_before_it_is_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match=r"cannot write .*; choose another --out"):
+        check_names([tmp_path / "good", tmp_path / name])
+    assert os.listdir(tmp_path) == []
+
+
+def test_names_that_files_can_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "old").touch()
+    (tmp_path / "link").symlink_to("folder")  # which is replaced
+    names = ["old", "new", "n" * 255, "link", "new/old", "new/folder", "../x", os.fsdecode(b"\xff"), "a\nb\x85", "é😀"]
+    check_names(tmp_path / name for name in names)
+    monkeypatch.chdir(tmp_path)
+    check_names([Path("old"), Path("new/new")])
+    with pytest.raises(OutputError, match="folder: it is a folder; move it away"):
+        check_names([Path("folder")])
+
+
 CLAIM = """
 import pathlib, sys
 from texopt.files import claimed
@@ -97,6 +163,44 @@ def test_a_folder_is_one_process_s_until_it_ends_however_it_does(tmp_path: Path)
     with claimed(folder):  # the lock that it has left is none
         (folder / "result").touch()
     assert os.listdir(folder) == ["result"]
+
+
+@pytest.mark.parametrize("kind", ["symlink", "dangling", "hard link", "pipe", "folder"])
+def test_a_lock_that_is_no_file_of_its_own_is_refused(tmp_path: Path, kind: str) -> None:
+    """A link leads to a file of somebody else's."""
+    victim, lock = tmp_path / "victim", tmp_path / "out" / LOCK
+    lock.parent.mkdir()
+    victim.write_text("kept")
+    if kind == "symlink":
+        lock.symlink_to(victim)
+    elif kind == "dangling":
+        lock.symlink_to(tmp_path / "new")
+    elif kind == "hard link":
+        lock.hardlink_to(victim)
+    elif kind == "pipe":
+        os.mkfifo(lock)
+    else:
+        lock.mkdir()
+    with pytest.raises(OutputError, match=r"\.lock is a link or no regular file; remove it"), claimed(lock.parent):
+        pass
+    assert victim.read_text() == "kept"
+    assert sorted(os.listdir(tmp_path)) == ["out", "victim"]
+
+
+def test_a_link_that_takes_the_place_of_the_lock_in_between_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim, lock = tmp_path / "victim", tmp_path / "out" / LOCK
+    lock.parent.mkdir()
+    victim.write_text("kept")
+    lock.touch()
+    found = lock.lstat()
+    lock.unlink()
+    lock.symlink_to(victim)
+    monkeypatch.setattr(Path, "lstat", lambda path: found)  # as it was a moment ago
+    with pytest.raises(OutputError, match="cannot write to"), claimed(lock.parent):
+        pass
+    assert victim.read_text() == "kept"
 
 
 def test_a_folder_that_was_made_for_nothing_goes_again(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ from texopt.maps import areas
 from texopt.obj import read_mtl, read_obj
 
 BASE = settings(
-    deadline=timedelta(seconds=10), derandomize=True, database=None,
+    deadline=None, derandomize=True, database=None,
     phases=[Phase.generate],  # files shrink slowly; scripts/fuzz does it
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import re
+import subprocess
 import sys
 
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 import trimesh
 from torch.nn.functional import max_pool2d
 
-from texopt import MeshError
+from texopt import DependencyError, MeshError
 from texopt.original import transfer
 from texopt.readers import Material, RawMesh
 from texopt.unwrap import padding_for, report_uvs, unwrap_faces
@@ -200,3 +202,25 @@ def test_how_long_it_takes_is_said_where_it_is_long(
     unwrap_faces(box.vertices, box.faces)
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("unwrapping 12 triangles takes about 2 minutes; ")
+
+
+def test_without_xatlas_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no wheels for the newest Python."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "xatlas" else find(name))
+    box = trimesh.creation.box()
+    with pytest.raises(DependencyError, match=r"xatlas, which makes them, is not installed; take Python"):
+        unwrap_faces(box.vertices, box.faces)
+
+
+def test_the_worker_reads_nothing_of_the_terminal_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+
+    def started(*_: object, **options: object) -> None:
+        given.update(options)
+        raise InterruptedError
+
+    monkeypatch.setattr("subprocess.Popen", started)
+    with pytest.raises(InterruptedError):
+        unwrap_faces(SQUARE @ np.eye(2, 3), HALVES)
+    assert given["stdin"] == subprocess.DEVNULL

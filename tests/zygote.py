@@ -1,8 +1,9 @@
 """A process that has imported texopt and forks one for each command that it is told, so that none waits for imports.
 
-A line of JSON in: {"arguments": [...], "until": a file or "", "after": seconds, "signals": [numbers]}: when the file is
-there, and that time has passed, those signals are sent to the command, a moment apart. A line out: {"code": as of
-subprocess, "seconds": ..., "said": what it said}.
+A line of JSON in: {"arguments": [...], "until": a file or "", "after": seconds, "signals": [numbers], "between":
+seconds}: after that time those signals are sent to the command, so far apart. If there is a file, it is that of the
+checkpoint: the time begins when the first one is written, and the command waits there for a signal. A line out:
+{"code": as of subprocess, "seconds": ..., "said": what it said}.
 It computes nothing itself: threads do not survive a fork.
 """
 
@@ -17,36 +18,55 @@ import tempfile
 import time
 from typing import Any
 
-MOMENT = 0.05  # seconds between signals
-PATIENCE = 60.0
 
-
-def command(arguments: list[str], said: int) -> int:
+def command(arguments: list[str], until: str, said: int) -> int:
     os.dup2(said, 1)
     os.dup2(said, 2)
     os.setsid()
     from texopt.cli import main
 
+    if until:
+        hold()
     return main(arguments)
 
 
-def run(arguments: list[str], until: str, after: float, signals: list[int]) -> dict[str, Any]:
+def hold() -> None:
+    """Have the command wait after its first checkpoint, for a signal to interrupt it."""
+    from texopt.checkpoint import Checkpoint
+
+    write, waited = Checkpoint.write, False
+
+    def written(self: Checkpoint, state: Any) -> None:
+        nonlocal waited
+        first, waited = not waited, True
+        write(self, state)
+        while first:  # one long sleep would not end by a signal that comes just before it
+            time.sleep(0.01)
+
+    Checkpoint.write = written  # type: ignore[method-assign]
+
+
+def ended(child: int) -> bool:
+    return bool(os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT))
+
+
+def run(arguments: list[str], until: str, after: float, signals: list[int], between: float) -> dict[str, Any]:
     with tempfile.TemporaryFile() as said:
         start = time.perf_counter()
         child = os.fork()
         if not child:
             code = 70
             try:
-                code = command(arguments, said.fileno())
+                code = command(arguments, until, said.fileno())
             finally:
                 sys.stdout.flush()
                 os._exit(code)
-        while until and not os.path.exists(until) and time.perf_counter() - start < PATIENCE:
+        while until and not os.path.exists(until) and not ended(child):
             time.sleep(0.001)
         time.sleep(after)
         for number in signals:
             os.kill(child, number)
-            time.sleep(MOMENT)
+            time.sleep(between)
         _, status = os.waitpid(child, 0)
         said.seek(0)
         return {

@@ -1,7 +1,7 @@
 """What memory a run on the CPU will take at most, before it starts; and which sizes would take less.
 
-What the process has when it is asked, network and mesh among it, is read from the system. What comes on top is counted
-from what each phase allocates: phases come one after the other, and blocks of one are given back before the next. The
+What the process has when it is asked, network and mesh among it, the system says. What comes on top is counted from
+what each phase allocates: phases come one after the other, and blocks of one are given back before the next. The
 constants of bytes are peaks of resident memory, measured on Linux (x86-64, torch 2, one thread) part by part, each in
 a process that had run it before at a small size: textures of 1024² to 8192², meshes of 10,000 to 2,000,000
 triangles, views of 256² to 1024², and the networks efficientnet_lite0, _lite1, vgg16 and googlenet. CODE, PARAMETERS,
@@ -14,16 +14,15 @@ import dataclasses
 import logging
 import math
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from texopt import machine
 from texopt.config import RunConfig, StyleConfig, listed
 from texopt.errors import OptionError
 from texopt.features.extractor import FeatureExtractor
@@ -240,47 +239,6 @@ def parse_limit(text: str) -> int:
     return int(float(found[1]) * UNITS[found[2].upper()])
 
 
-def _status(key: str) -> int:
-    """A size of this process in bytes as Linux tells it, 0 elsewhere."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) << 10 for line in lines if line.startswith(f"{key}:")), 0)
-
-
-def _control_groups() -> Iterator[Path]:
-    """Files with limits of memory of this process's control groups, versions 1 and 2, and of those they are in."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, kinds, path = line.split(":", 2)
-        if kinds == "" or "memory" in kinds.split(","):
-            root = Path("/sys/fs/cgroup") / ("memory" if kinds else "")
-            own = root / path.lstrip("/")
-            for folder in (own, *own.parents):
-                if folder.is_relative_to(root):
-                    yield folder / ("memory.limit_in_bytes" if kinds else "memory.max")
-
-
-def available() -> int | None:
-    """Bytes that this process may come to have, those that it has among them; None where that cannot be said."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    free = [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
-    found = [size + _status("VmRSS") for size in free]
-    for file in _control_groups():
-        try:
-            found.append(int(file.read_text()))
-        except (OSError, ValueError):  # not there, or "max"
-            continue
-    return min(found, default=None)
-
-
 def size_text(size: float) -> str:
     """Bytes for people."""
     return f"{size / GB:.1f} GB" if size >= 0.95 * GB else f"{max(size / MB, 1):.0f} MB"
@@ -315,28 +273,23 @@ def alternatives(config: RunConfig, limit: int, needs: Callable[[RunConfig], int
     return []
 
 
-def check(config: RunConfig, mesh: Mesh, extractor: FeatureExtractor, limit: int | None = None) -> Budget | None:
-    """What a run will take, before it starts. None, and nothing is checked, on systems that do not say what it has.
+def check(config: RunConfig, mesh: Mesh, extractor: FeatureExtractor, limit: int | None = None) -> Budget:
+    """What a run will take, before it starts.
 
     limit: in bytes; by default what config.max_memory says. OptionError, in one line with sizes that would fit, where
     the run needs more. Without a limit that is a warning, and the limit is what the machine has.
     """
     limit = limit or (parse_limit(config.max_memory) if config.max_memory else None)
     give_back()
-    process = _status("VmRSS")
-    if not process:
-        if limit is not None:
-            log.warning("--max-memory is not looked at on %s", sys.platform)
-        return None
-    loaded = _status("VmHWM")
+    process, loaded = machine.resident(), machine.peak()
     shape, network = Shape(mesh), count_activations(extractor)
 
     def needs(options: RunConfig) -> int:
         return estimate(options, shape, network, process, loaded).total
 
     budget = estimate(config, shape, network, process, loaded)
-    most = limit if limit is not None else available()
-    if most is None or budget.total <= most:
+    most = limit if limit is not None else machine.available()
+    if budget.total <= most:
         return budget
     ways = "; ".join(text for _, text in alternatives(config, most, needs))
     ways = ways or f"no size would fit: mesh and network have {size_text(process)} already"

@@ -158,7 +158,7 @@ def _unflattened(tree: Tree, file: Any) -> Tree:
     if file is None:
         return None
     if "tensor" in tree:
-        return file.get_tensor(tree["tensor"])
+        return file.get_tensor(tree["tensor"]).clone()  # of the file's own memory, which Windows locks while it is used
     tensor = empty_zeros(*tree["shape"])
     tensor[file.get_tensor(tree["rows"] + ".rows")] = file.get_tensor(tree["rows"])
     return tensor

@@ -11,7 +11,7 @@ from typing import Any
 
 from texopt import __version__
 from texopt.errors import OptionError, TexoptError, printable
-from texopt.process import tune_process
+from texopt.process import open_streams, tune_process
 
 USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through renderings of it.
 
@@ -107,6 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     arguments = sys.argv[1:] if arguments is None else arguments
     command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    open_streams()
     _configure_log()
     try:
         if command in CONFIGS:

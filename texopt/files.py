@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
+import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -13,11 +15,14 @@ from typing import IO
 from texopt.errors import OutputError
 
 LOCK = ".lock"
+BEGIN, END = ".texopt-", ".new"  # of names of files that are being written, however long their own will be
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write a file to, that takes the place of `path` when the block ends well; else the old one stays.
+
+    Where `path` is a link, the link is replaced; what it leads to stays as it is.
 
     On Linux the file has no name until it is whole and on the disk, so that nothing is left of it by a process that is
     killed (open(2), O_TMPFILE); elsewhere it has one beside `path`. OutputError where it cannot be written.
@@ -37,13 +42,36 @@ def replacing(path: Path) -> Iterator[Path]:
             os.close(handle)
         _sync_folder(path.parent)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another --out") from None
+        raise _not_written(path, error) from None
 
 
 def write_file(path: Path, data: bytes) -> None:
     """Write a file whole or not at all. OutputError where it cannot be written."""
     with replacing(path) as new:
         new.write_bytes(data)
+
+
+def check_names(paths: Iterable[Path]) -> None:
+    """Ask the system whether files can have these names, before something is computed that is to be written there.
+
+    OutputError for a name that is too long for the disk or that it cannot hold, and for one that a folder has.
+    """
+    for path in paths:
+        whole = Path(os.path.abspath(path))
+        there = next((folder for folder in whole.parents if os.path.isdir(folder)), whole.parent)
+        for part in whole.relative_to(there).parts:  # in the nearest folder that is there: others are made later
+            try:
+                found = os.lstat(there / part)
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError) as error:  # ValueError: a zero byte, or what the system's encoding has not
+                raise _not_written(path, error) from None
+            if there == whole.parent and stat.S_ISDIR(found.st_mode):
+                raise OutputError(f"cannot write {path}: it is a folder; move it away or choose another --out")
+
+
+def _not_written(path: Path, error: OSError | ValueError) -> OutputError:
+    return OutputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}; choose another --out")
 
 
 def _nameless(folder: Path) -> int | None:
@@ -63,8 +91,7 @@ def _name(handle: int, path: Path) -> None:
     with suppress(FileExistsError):
         link(path)
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    temporary.unlink(missing_ok=True)
+    temporary = path.with_name(f"{BEGIN}{secrets.token_hex(8)}{END}")
     link(temporary)
     try:
         os.replace(temporary, path)
@@ -75,20 +102,21 @@ def _name(handle: int, path: Path) -> None:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=BEGIN, suffix=END)
     try:
-        yield Path(name)
-        with suppress(AttributeError):  # Windows has no umask to follow
-            umask = os.umask(0)
-            os.umask(umask)
-            os.fchmod(handle, 0o666 & ~umask)
-        os.fsync(handle)
-        os.close(handle)
+        try:
+            yield Path(name)
+            with suppress(AttributeError):  # Windows has no umask to follow
+                umask = os.umask(0)
+                os.umask(umask)
+                os.fchmod(handle, 0o666 & ~umask)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
         os.replace(name, path)
     except BaseException:
         with suppress(OSError):
-            os.close(handle)
-        os.unlink(name)
+            os.unlink(name)
         raise
 
 
@@ -131,14 +159,14 @@ def claimed(folder: Path) -> Iterator[None]:
 def _own_lock(path: Path) -> IO[str]:
     """The lock file, open and locked; OutputError where another process has it."""
     while True:
-        lock = path.open("a+")
+        lock = _opened(path)
         try:
             if not _locked(lock.fileno()):
                 lock.seek(0)
                 owner = lock.read().strip() or "?"
                 raise OutputError(f"process {owner} works in {path.parent}; wait for it or choose another --out")
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                if os.path.samestat(os.fstat(lock.fileno()), path.lstat()):
                     lock.truncate(0)
                     lock.write(f"{os.getpid()}\n")
                     lock.flush()
@@ -147,6 +175,25 @@ def _own_lock(path: Path) -> IO[str]:
             lock.close()
             raise
         lock.close()  # its owner has removed it meanwhile
+
+
+def _opened(path: Path) -> IO[str]:
+    """The lock file, made if it is not there. OutputError where its name is a link, which leads to a file of somebody
+    else's that would be written to, or something that is no file."""
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+    refusal = OutputError(f"{path} is a link or no regular file; remove it or choose another --out")
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):  # links, too, where there is no O_NOFOLLOW
+            raise refusal
+    lock = open(path, "a+", encoding="ascii", errors="replace", opener=opener)  # noqa: SIM115
+    about = os.fstat(lock.fileno())
+    if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
+        lock.close()
+        raise refusal
+    return lock
 
 
 def _remove(lock: IO[str]) -> None:

@@ -1,8 +1,10 @@
-"""Settings of the whole process that make it faster; the command makes them, a program that imports texopt may."""
+"""Settings of the whole process, of its speed and its output; the command makes them, a program that imports texopt
+may."""
 
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import sys
 
@@ -26,3 +28,17 @@ def tune_process() -> None:
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, _KEPT)
         mallopt(_TRIM_THRESHOLD, _KEPT)
+
+
+def open_streams() -> None:
+    """Have standard output and error take any text: what their encoding lacks is written as escapes (\\xe9, \\u2501).
+
+    Files and pipes on Windows have an encoding of 256 characters, and names of meshes any. A process without a console
+    (pythonw) has no streams at all; what is said then goes nowhere.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -52,6 +52,8 @@ def _level_by_area(fragments: Fragments) -> Fragments:
     return replace(fragments, uv_da=fragments.uv_da * (area / longer.clamp(min=1e-30)).sqrt()[..., None])
 
 
+REPORTS = ("preview.png", "viewer.html", "loss.png", "history.csv")  # what save writes beside the model
+
 Looks = Callable[[Scene], Iterator[Fragments]]  # views that together see what of a mesh is to be seen
 
 
@@ -193,8 +195,7 @@ class Result:
             self.export(folder / f"{self.mesh.name}.{ending}", 8 if ending == "glb" else bits, unlit)
         sheet = io.BytesIO()
         self.preview().save(sheet, "PNG")
-        write_file(folder / "preview.png", sheet.getvalue())
-        write_file(folder / "viewer.html", self.viewer())
-        write_file(folder / "loss.png", loss_plot(self.history))
-        write_file(folder / "history.csv", self.history_csv().encode())
+        contents = sheet.getvalue(), self.viewer(), loss_plot(self.history), self.history_csv().encode()
+        for name, data in zip(REPORTS, contents, strict=True):
+            write_file(folder / name, data)
         return folder

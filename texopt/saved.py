@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import reprlib
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from texopt.config import (
     masks,
 )
 from texopt.errors import OptionError
+
+CONFIG = "config.yaml"  # the last file that a run writes, by which a batch knows that it is complete
 
 
 def run_name(config: LoopConfig) -> str:
@@ -74,12 +77,11 @@ def plain_values(config: LoopConfig) -> dict[str, Any]:
 
 def saved(command: str, values: dict[str, Any]) -> str:
     """The text of a config.yaml with what plain_values gives."""
-    import yaml
-
     from texopt import __version__
+    from texopt.yamlfile import yaml_text
 
     header = f"# texopt {__version__}; run it again with: texopt {command} --config config.yaml\n"
-    return header + yaml.safe_dump({"command": command} | values, sort_keys=False, allow_unicode=True)
+    return header + yaml_text({"command": command} | values)
 
 
 def to_yaml(command: str, config: LoopConfig) -> str:
@@ -89,6 +91,8 @@ def to_yaml(command: str, config: LoopConfig) -> str:
 
 def as_kind(kind: Any, value: Any) -> Any:
     """A value of a YAML file as one of a field's type; ValueError where it is none."""
+    if isinstance(value, bytes):  # a name that is no Unicode, as yaml_text writes it
+        value = os.fsdecode(value)
     if isinstance(kind, UnionType):  # all of them: something or None
         return None if value is None else as_kind(get_args(kind)[0], value)
     if get_origin(kind) is tuple and isinstance(value, list):

@@ -6,6 +6,7 @@ interpreter's lock throughout (no progress bar, no Ctrl-C) and is native code th
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from texopt.errors import MeshError
+from texopt.errors import DependencyError, MeshError
 
 log = logging.getLogger("texopt")
 
@@ -46,11 +47,16 @@ def unwrap_faces(vertices: np.ndarray, faces: np.ndarray, size: int = 1024) -> t
         uvs float64 [T,2], face_uvs int32 [F,3]; faces keep their order.
 
     Raises:
-        MeshError: xatlas cannot do it.
+        MeshError: xatlas cannot do it. DependencyError: it is not installed.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    if importlib.util.find_spec("xatlas") is None:
+        raise DependencyError(
+            "the mesh needs new UVs, and xatlas, which makes them, is not installed; take Python 3.13 or older (there "
+            "are no wheels for newer ones), pip install xatlas with a compiler, or give it UVs in a mesh editor"
+        )
     if len(faces) > LONG:
         minutes = len(faces) * SECONDS / 60
         log.warning(
@@ -65,8 +71,9 @@ def unwrap_faces(vertices: np.ndarray, faces: np.ndarray, size: int = 1024) -> t
         given, made = Path(folder, "given.npz"), Path(folder, "made.npz")
         np.savez(given, vertices=unit, faces=inverse.reshape(-1, 3).astype(np.uint32), size=size)
         worker = subprocess.Popen(
-            [sys.executable, "-m", "texopt.unwrap", given, made], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
+            [sys.executable, "-m", "texopt.unwrap", given, made],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
         columns = (TextColumn("unwrapping {task.fields[count]:,} triangles"), BarColumn(), TimeElapsedColumn())
         try:
             console = Console(stderr=True)

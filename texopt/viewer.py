@@ -114,4 +114,5 @@ def viewer_html(
     }
     template = resources.files("texopt").joinpath("viewer.html").read_text("utf-8")
     head, body, tail = re.split(r"{{title}}|{{model}}", template)
-    return "".join([head, html.escape(title), body, json.dumps(model, separators=(",", ":")), tail]).encode()
+    page = "".join([head, html.escape(title), body, json.dumps(model, separators=(",", ":")), tail])
+    return page.encode("utf-8", "backslashreplace")  # names of files may be no Unicode

@@ -1,4 +1,5 @@
-"""Read YAML that anybody may have written: plain values only, and no more of them than a run or a table can need."""
+"""Read YAML that anybody may have written: plain values only, and no more of them than a run or a table can need.
+And write some that comes back as it was."""
 
 from __future__ import annotations
 
@@ -13,6 +14,28 @@ from texopt.errors import OptionError
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DEEPEST = 20  # levels of nesting
 MOST = 1_000_000  # values, those behind aliases counted as often as they are used
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's, but for text: what does not print is escaped, as line ends of YAML's own (U+0085, U+2028) come back as
+    spaces otherwise, and names of files that are no Unicode are !!binary, as libyaml reads no lone surrogates."""
+
+    def represent_text(self, text: str) -> yaml.Node:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return self.represent_binary(os.fsencode(text))
+        style = None if text.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
+def yaml_text(values: Any) -> str:
+    """YAML of plain values, in their order, that read_yaml reads as the same values."""
+    text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
 
 
 def _check_size(text: str) -> None:

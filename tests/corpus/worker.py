@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 10.0
-STUCK = 100.0  # a machine may be busy with other things
+STUCK = 1000.0  # a machine may be busy with other things
 GIGABYTES = 2
 
 

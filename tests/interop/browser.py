@@ -38,7 +38,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-extensions", "--disable-sync"),
     *("--disable-quic", "--disable-gpu", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
 )
-TIMEOUT = 120.0  # seconds for one answer: a loaded machine draws WebGL slowly without a graphics card
+TIMEOUT = 900.0  # seconds for one answer: a loaded machine draws WebGL slowly without a graphics card
 Point = tuple[float, float]
 
 

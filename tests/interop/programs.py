@@ -25,7 +25,7 @@ def need(*things: str | Path, optional: bool = False) -> None:
         pytest.skip(f"{name} is not installed; scripts/test-interop installs it")
 
 
-def run(*command: str | Path, seconds: float = 300, cwd: Path | None = None) -> str:
+def run(*command: str | Path, seconds: float = 900, cwd: Path | None = None) -> str:
     """Run a program to its end and return what it says, on both streams. It has to succeed."""
     done = subprocess.run(
         [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, cwd=cwd

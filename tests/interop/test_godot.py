@@ -23,7 +23,7 @@ IMPORTED = (".obj", ".glb", ".png")
 HALF = 1e-3  # Godot keeps UVs in 16 bits, of 10 binary places
 
 
-def import_all(project: Path, seconds: float = 120) -> None:
+def import_all(project: Path, seconds: float = 900) -> None:
     """Let the editor import what lies in the project. Its end is not waited for: Debian's hangs after its last word."""
     files = [file for file in project.rglob("*") if file.suffix in IMPORTED]
     with (project / "log").open("wb") as log:

@@ -1,8 +1,8 @@
 """The process of one job: `python -m texopt.batch.child COMMAND FOLDER [OPTION ...]`.
 
-It runs FOLDER/config.yaml and writes into FOLDER; from the checkpoint there of an attempt that crashed it goes on. Its
-standard input is a pipe that nothing is written to: when that ends, the process that started it is gone, however it
-went, and so is whoever would take the result.
+It runs FOLDER/options.yaml and writes into FOLDER, config.yaml last of all; where an attempt that crashed has left a
+checkpoint there, it goes on from that. Its standard input is a pipe that nothing is written to: when that ends, the
+process that started it is gone, however it went, and so is whoever would take the result.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import sys
 import threading
 from pathlib import Path
 
+from texopt.files import write_file
 from texopt.inputs import states
 
-INPUTS = "inputs.json"
+OPTIONS, INPUTS = "options.yaml", "inputs.json"
 
 
 def _end_with_parent(folder: Path) -> None:
@@ -49,10 +50,10 @@ def main(command: str, folder: Path, options: list[str]) -> int:
     tune_process()
     job = json.loads((folder / INPUTS).read_text(encoding="utf-8"))
     files = states([*map(Path, job["named"]), *_mesh_files(Path(job["mesh"]))])  # as they are before the run
-    (folder / INPUTS).write_text(json.dumps(files), encoding="utf-8")
+    write_file(folder / INPUTS, json.dumps(files).encode())
     if (folder / NAME).exists():
         return texopt(["resume", str(folder), *options])
-    return texopt([command, "--config", str(folder / "config.yaml"), "--out", str(folder), *options])
+    return texopt([command, "--config", str(folder / OPTIONS), "--out", str(folder), *options])
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from texopt.batch.folders import LOG, discard, partial
+from texopt.batch.folders import LOG, complete, discard, partial
 from texopt.batch.jobs import Job
 from texopt.batch.local import GRACE, POLL, launch, stop
 from texopt.batch.schedule import Ended
@@ -30,7 +30,7 @@ LOST = 1  # exit code of a job whose worker is gone for good
 
 
 def _work(job: Job, threads: int, device: str) -> tuple[int, float, bytes]:
-    """What a node does: (exit code, seconds, a zip of what the job wrote; of its log alone if it failed)."""
+    """What a node does: (exit code, seconds, a zip of what the job wrote; of its log alone if it is not complete)."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="texopt-batch-", ignore_cleanup_errors=True) as scratch:
         folder = Path(scratch)
@@ -40,7 +40,7 @@ def _work(job: Job, threads: int, device: str) -> tuple[int, float, bytes]:
                 time.sleep(POLL)  # where Ray can interrupt it
         finally:
             stop([process])
-        return code, time.monotonic() - started, packed(folder, "*" if code == 0 else LOG)
+        return code, time.monotonic() - started, packed(folder, "*" if complete(folder, job) else LOG)
 
 
 def packed(folder: Path, pattern: str) -> bytes:

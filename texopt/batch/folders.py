@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from texopt.batch.child import INPUTS
+from texopt.batch.child import INPUTS, OPTIONS
 from texopt.batch.jobs import Job
-from texopt.errors import OutputError
+from texopt.errors import OutputError, TexoptError
 from texopt.files import write_file
 from texopt.inputs import changed
-from texopt.saved import saved
+from texopt.saved import CONFIG, saved
 
 RECORD, LOG, FAILED = "job.json", "log.txt", "failed"
 
@@ -56,8 +56,9 @@ def _replaced(out: Path, job: Job) -> Path:
 def prepare(folder: Path, job: Job) -> None:
     """Make the folder that a job works in, with what its process reads."""
     folder.mkdir(exist_ok=True)
-    (folder / "config.yaml").write_text(saved(job.command, job.values), encoding="utf-8")
-    (folder / INPUTS).write_text(json.dumps({"mesh": job.values["mesh"], "named": job.inputs}), encoding="utf-8")
+    (folder / CONFIG).unlink(missing_ok=True)  # of an attempt that was stopped
+    write_file(folder / OPTIONS, saved(job.command, job.values).encode())
+    write_file(folder / INPUTS, json.dumps({"mesh": job.values["mesh"], "named": job.inputs}).encode())
 
 
 def recorded(out: Path, job: Job) -> Record | None:
@@ -70,29 +71,40 @@ def recorded(out: Path, job: Job) -> Record | None:
     return record if same and not changed(record.inputs) else None
 
 
+def complete(folder: Path, job: Job) -> bool:
+    """Whether a job's run has taken its last step and written all of its files, however its process ended then."""
+    return (folder / CONFIG).is_file() and last_losses(folder).get("step", 0) >= job.values["steps"]
+
+
 def settle(out: Path, job: Job, seconds: float, attempts: int) -> bool:
-    """Give a job that has ended its folder. False where it was stopped before its last step. OSError, OutputError."""
-    import yaml
+    """Give a job that has ended its folder. False where it is not complete. OSError, OutputError."""
+    from texopt.yamlfile import read_yaml
 
     work, folder, old = partial(out, job), out / job.name, _replaced(out, job)
-    if int(last_losses(work).get("step", 0)) < job.values["steps"]:
+    if not complete(work, job):
         return False
     inputs = json.loads((work / INPUTS).read_text(encoding="utf-8"))
-    values = yaml.load(
-        (work / "config.yaml").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    )
-    values["out"] = str(folder.resolve())
-    write_file(work / "config.yaml", saved(job.command, values).encode())
+    values = read_yaml(work / CONFIG, str(work / CONFIG)) | {"out": str(folder.resolve())}
+    write_file(work / CONFIG, saved(job.command, values).encode())
     record = Record(job.command, job.options, inputs, round(seconds, 2), attempts)
     write_file(work / RECORD, json.dumps(asdict(record), indent=1).encode())
-    (work / INPUTS).unlink()
-    shutil.rmtree(old, ignore_errors=True)
+    for name in (INPUTS, OPTIONS):
+        (work / name).unlink()
+    _remove(old)
     with suppress(FileNotFoundError):
         folder.rename(old)
     work.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
     _failed_log(out, job).unlink(missing_ok=True)
     return True
+
+
+def settle_stopped(out: Path, job: Job, attempts: int) -> bool:
+    """settle for a job of a batch that is stopped, or cannot go on: with the time that its steps took."""
+    try:
+        return settle(out, job, last_losses(partial(out, job)).get("seconds", 0.0), attempts)
+    except (OSError, TexoptError):
+        return False
 
 
 def _failed_log(out: Path, job: Job) -> Path:
@@ -101,7 +113,15 @@ def _failed_log(out: Path, job: Job) -> Path:
 
 def discard(out: Path, job: Job) -> None:
     """Remove what a job was working on."""
-    shutil.rmtree(partial(out, job), ignore_errors=True)
+    _remove(partial(out, job))
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, if it is there; of a link the link alone."""
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def fail(out: Path, job: Job, code: int) -> str:
@@ -143,6 +163,6 @@ def tidy(out: Path, jobs: Sequence[Job]) -> None:
     """Remove what a batch left of these jobs that was ended without a chance to."""
     for job in jobs:
         discard(out, job)
-        shutil.rmtree(_replaced(out, job), ignore_errors=True)
+        _remove(_replaced(out, job))
     with suppress(OSError):  # there are logs in it
         (out / FAILED).rmdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +24,11 @@ NOT_THE_RESULT = {  # options that the same textures come out with
     "out", "live", "port", "host", "threads", "checkpoint_seconds",
 }  # fmt: skip
 RESERVED = {"report.csv", "report.html", "failed"}  # in the batch's folder
-LONGEST = 240  # bytes of a name; file systems take 255, and some are for what is put around it
-_NO_NAME = re.compile(r'[\x00-\x1f<>:"/\\|?*]')  # characters that files cannot have in their names somewhere
+LONGEST, SHORT = 240, 80  # bytes of a name: file systems take 255, and some are for what is put around it; of our own
+# what files cannot have in their names somewhere: characters and, on Windows, these ends and names of its devices
+_NO_NAME = re.compile(r'[\x00-\x1f<>:"/\\|?*\ud800-\udfff]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE)
+_NO_ENDS = ". "
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,18 @@ def read_jobs(path: Path, given: Sequence[str] = ()) -> list[Job]:
         for where, row, convert in rows:
             job = _job(where, row, convert, over)
             name, number = job.name, 2
-            while name.casefold() in taken:
+            while _key(name) in taken:
                 if "name" in row:
-                    raise OptionError(f"{where}: name {name!r} is that of {taken[name.casefold()]}, too; change one")
+                    raise OptionError(f"{where}: name {name!r} is that of {taken[_key(name)]}, too; change one")
                 name, number = f"{job.name}_{number}", number + 1
-            taken[name.casefold()] = where.rpartition(", ")[2]
+            taken[_key(name)] = where.rpartition(", ")[2]
             found.append(dataclasses.replace(job, name=name))
     return found
+
+
+def _key(name: str) -> str:
+    """What is the same of names that are one to some file systems."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _job(where: str, row: dict[str, Any], convert: Callable[[Any, Any], Any], over: dict[str, str]) -> Job:
@@ -114,10 +123,19 @@ def _job(where: str, row: dict[str, Any], convert: Callable[[Any, Any], Any], ov
             raise OptionError(f"{where}: {field.name} is missing; `texopt {command}` needs one")
     config = kind(**values)
     inputs = [str(path.resolve()) for path in _inputs(where, config)]
-    name = str(row.get("name", "")) or _NO_NAME.sub("-", f"{config.mesh.stem}_{run_name(config)}").lstrip(".")[:80]
-    if _NO_NAME.search(name) or name.startswith(".") or name.casefold() in RESERVED or len(name.encode()) > LONGEST:
+    name = str(row.get("name", ""))
+    if not name:
+        name = _folder_name(f"{config.mesh.stem}_{run_name(config)}")
+    elif name.casefold() in RESERVED or name != _folder_name(name, LONGEST):
         raise OptionError(f"{where}: name {name!r} cannot be that of a folder; take letters and digits")
     return Job(name, command, plain_values(config), tuple(dict.fromkeys(inputs)))
+
+
+def _folder_name(text: str, longest: int = SHORT) -> str:
+    """A text as the name of a folder that every system can have; itself, if it is one. longest: in bytes."""
+    name = _NO_NAME.sub("-", text).lstrip(".")
+    name = name.encode()[:longest].decode(errors="ignore").rstrip(_NO_ENDS)
+    return f"_{name}" if _DEVICE.fullmatch(name) else name
 
 
 def _inputs(where: str, config: RunConfig) -> Iterator[Path]:

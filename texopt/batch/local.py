@@ -32,9 +32,11 @@ def launch(job: Job, folder: Path, threads: int | None, device: str = "auto") ->
     prepare(folder, job)
     options = ["--threads", str(threads)] if threads and job.values["threads"] is None else []
     options += ["--device", device] if job.values["device"] == "auto" else []
-    with (folder / LOG).open("wb") as log:
+    (folder / LOG).unlink(missing_ok=True)
+    with (folder / LOG).open("xb") as log:  # a new file, whatever its name led to
         return subprocess.Popen(
             command_line(job.command, folder, options), stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONIOENCODING": "utf-8"},  # which logs are read as
             start_new_session=True,  # Ctrl-C reaches the batch alone, which ends its jobs in its own way
         )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Protocol
 from texopt.batch import folders
 from texopt.batch.jobs import Job
 from texopt.errors import DependencyError, OutputError
+
+log = logging.getLogger("texopt")
 
 USER_ERROR = 2  # exit code of what would happen again
 
@@ -77,7 +80,12 @@ def work_off(out: Path, jobs: Sequence[Job], backend: Backend, retries: int) -> 
             yield None
             for ended in backend.wait():
                 job, tries = ended.job, attempts[ended.job.name]
-                whole = ended.code == 0 and folders.settle(out, job, ended.seconds, tries)
+                whole = folders.settle(out, job, ended.seconds, tries)
+                if whole and ended.code:
+                    log.warning(
+                        "%s is complete, though its process ended with exit code %d; %s has what it said", job.name,
+                        ended.code, out / job.name / folders.LOG,
+                    )  # fmt: skip
                 if not whole and ended.code != USER_ERROR and tries <= retries:
                     waiting.append(job)
                     continue
@@ -91,4 +99,5 @@ def work_off(out: Path, jobs: Sequence[Job], backend: Backend, retries: int) -> 
     finally:
         backend.close()
         for job in started.values():
-            folders.discard(out, job)
+            if not folders.settle_stopped(out, job, attempts[job.name]):
+                folders.discard(out, job)

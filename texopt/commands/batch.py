@@ -91,6 +91,9 @@ def run(config: BatchConfig) -> int:
             if backend:
                 _run(config, out, todo, backend, report)
         finally:
+            for job in todo:
+                if report.rows[job.name].status == NOT_RUN and (record := recorded(out, job)):
+                    report.found(job, record)  # it was complete when the batch was stopped
             tidy(out, jobs)
             report.write()
             report.print_failures()

@@ -20,10 +20,10 @@ from texopt import doctor as checks
 from texopt.cameras import fixed_views
 from texopt.canvas import canvas, whole
 from texopt.errors import OptionError, OutputError, TexoptError
-from texopt.export import check_ending, check_target, export
+from texopt.export import check_path, check_target, export
 from texopt.features.backbones import load_backbone
 from texopt.features.extractor import FeatureExtractor
-from texopt.files import write_file
+from texopt.files import check_names, write_file
 from texopt.images import load_image, png_bytes, to_tensor
 from texopt.loop import check_options, resolve_device
 from texopt.mesh import load_mesh
@@ -53,7 +53,7 @@ def saliency(config: SaliencyConfig) -> None:
     is_mesh = config.input.suffix.lower() in ENDINGS
     name = f"{config.input.stem}_{target_name(config.target)}"
     out = config.out or Path("outputs") / f"{name}{'.glb' if is_mesh else '.png'}"
-    check_ending(out, (".glb", ".obj") if is_mesh else (".png",))
+    check_path(out, (".glb", ".obj") if is_mesh else (".png",))
     extractor = load_backbone(config.backbone, config.weights, device)
     (_on_mesh if is_mesh else _on_image)(config, objective, extractor, out)
 
@@ -88,6 +88,8 @@ def _on_image(config: SaliencyConfig, objective: Objective, extractor: FeatureEx
 
 
 def _on_mesh(config: SaliencyConfig, objective: Objective, extractor: FeatureExtractor, out: Path) -> None:
+    preview = out.with_name(f"{out.stem}_preview.png")
+    check_names([preview])
     mesh = load_mesh(config.input)
     check_target(mesh, out)
     log.info("%s: %s triangles from %d views", mesh.name, f"{len(mesh.faces):,}", config.views)
@@ -97,7 +99,7 @@ def _on_mesh(config: SaliencyConfig, objective: Objective, extractor: FeatureExt
     )  # fmt: skip
     hot = heat(maps, mesh.originals())
     export(mesh, hot, out, unlit=True)
-    preview, buffer = out.with_name(f"{out.stem}_preview.png"), io.BytesIO()
+    buffer = io.BytesIO()
     contact_sheet(mesh, mesh.originals(), hot).save(buffer, "PNG")
     write_file(preview, buffer.getvalue())
     print(f"{out}, and {preview.name} beside it")

@@ -25,7 +25,7 @@ from texopt.files import write_file
 from texopt.images import load_image, to_image, to_tensor
 from texopt.mesh import load_mesh
 from texopt.preview import contact_sheet
-from texopt.saved import from_yaml
+from texopt.saved import CONFIG, from_yaml
 from texopt.toolconfig import EvaluateConfig
 
 log = logging.getLogger("texopt")
@@ -84,7 +84,7 @@ def _report(out: Path, found: Evaluation, values: dict[str, Any], picture: Image
 
 def picture_run(folder: Path) -> ImageConfig | None:
     """The options of the `texopt image` that wrote a folder, if that is what it has."""
-    file = folder / "config.yaml"
+    file = folder / CONFIG
     if not folder.is_dir() or not file.is_file():
         return None
     with suppress(OptionError):
@@ -127,7 +127,7 @@ def _model(folder: Path, made: StyleConfig | None) -> Path:
 
 def run_in(folder: Path) -> StyleConfig:
     """The options of the run that wrote a folder; OptionError where there are none."""
-    file = folder / "config.yaml"
+    file = folder / CONFIG
     if not file.is_file():
         raise OptionError(f"{folder} has no config.yaml; give the mesh in it, --style IMAGE and --original MESH")
     try:

@@ -15,8 +15,8 @@ from PIL import Image
 from texopt.cameras import zoomed
 from texopt.config import RunConfig, listed, masks
 from texopt.errors import OptionError, OutputError, printable
-from texopt.export import check_ending, check_target, export
-from texopt.files import write_file
+from texopt.export import check_path, check_target, export
+from texopt.files import check_names, write_file
 from texopt.images import to_image
 from texopt.indexed import map_parts
 from texopt.mesh import Mesh, load_mesh, power_of_two
@@ -56,7 +56,7 @@ def unwrap(config: UnwrapConfig) -> None:
     source = config.mesh
     ending = ".glb" if source.suffix.lower() in (".gltf", ".glb") else ".obj"
     out = config.out or Path("outputs") / f"{source.stem}_unwrapped" / f"{source.stem}{ending}"
-    check_ending(out, (".obj", ".glb"))
+    check_path(out, (".obj", ".glb"))
     mesh = load_mesh(
         source, unwrap=True, only=listed(config.only), skip=listed(config.skip), texture_size=config.texture_size
     )
@@ -95,6 +95,7 @@ def render(config: RenderConfig) -> None:
             raise OptionError(f"size of a video has to be between 16 and {MAX_VIDEO} pixels, not {config.size}")
     elif ending not in PICTURES:
         raise OptionError(f"cannot write {out.name!r}: the ending has to be one of {', '.join([*PICTURES, *VIDEOS])}")
+    check_names([out])
     mesh = load_mesh(config.mesh)
     if any(source.resolve() == out.resolve() for source in mesh.files):
         raise OutputError(f"{out} is a file of the mesh; choose another --out")
@@ -156,11 +157,11 @@ def _before(folder: Path, mesh: Mesh) -> list[Image.Image] | None:
     """The original textures of the mesh that a result was made from; None where it is gone or has other UVs."""
     from texopt.config import RUNS
     from texopt.errors import TexoptError
-    from texopt.saved import from_yaml
+    from texopt.saved import CONFIG, from_yaml
 
     for command in RUNS:
         try:
-            source = from_yaml(command, folder / "config.yaml").get("mesh")
+            source = from_yaml(command, folder / CONFIG).get("mesh")
             if not isinstance(source, Path) or not read(source).has_uvs().all():
                 continue
             original = load_mesh(source)

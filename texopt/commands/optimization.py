@@ -20,7 +20,7 @@ from texopt.commands.meshes import described, load
 from texopt.config import CustomConfig, FeatureConfig, FitConfig, RunConfig, StyleConfig, listed
 from texopt.errors import OptionError
 from texopt.evaluation import classified_share
-from texopt.export import FORMATS, check_target
+from texopt.export import FORMATS, check_target, model_files
 from texopt.export.names import texture_files
 from texopt.features.backbones import class_index, load_backbone
 from texopt.images import to_image
@@ -40,7 +40,7 @@ from texopt.recipe import (
     with_seams,
 )
 from texopt.render import Scene
-from texopt.result import Result
+from texopt.result import REPORTS, Result
 from texopt.run import Step
 from texopt.saved import run_name
 from texopt.targets import TAKEN, parse_target
@@ -159,11 +159,19 @@ class MeshTask:
         self.background = BACKGROUNDS[config.background]
         self.transform = robust() if isinstance(config, FeatureConfig) else None
         config.out = self.folder = config.out or Path("outputs") / f"{mesh.name}_{run_name(config)}"
-        for ending in listed(config.format):
-            check_target(mesh, self.folder / f"{mesh.name}.{ending}")
+        for model in self._models():
+            check_target(mesh, model)
         self.described = f"{mesh.name}: {len(mesh.faces):,} triangles; {config.texture} {described(mesh, sizes)}"
         self._whole = config.texture in ("fourier", "pixel") and max(sizes) > WHOLE
         self._page: LivePage | None = None
+
+    def _models(self) -> list[Path]:
+        return [self.folder / f"{self.mesh.name}.{ending}" for ending in listed(self.config.format)]
+
+    def files(self) -> list[Path]:
+        models = [file for model in self._models() for file in model_files(self.mesh, model)]
+        videos = [f"turntable.{ending}" for ending in listed(self.config.turntable)]
+        return [*models, *(self.folder / name for name in (*REPORTS, *videos))]
 
     def watchers(self) -> list[Callable[[Step], None]]:
         if self._whole:

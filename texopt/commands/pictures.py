@@ -251,6 +251,15 @@ class PictureTask:
             return [TransparentTexture(network(), network()) for _ in range(self.frames)]
         return [network() for _ in range(self.frames)]
 
+    def _image_files(self) -> list[Path]:
+        if self.frames == 1:
+            return [self.folder / "image.png"]
+        return [self.folder / f"image_{number}.png" for number in range(1, self.frames + 1)]
+
+    def files(self) -> list[Path]:
+        video = ["image.gif"] if isinstance(self.config, InterpolateConfig) else []
+        return [*self._image_files(), *(self.folder / name for name in (*video, "loss.png", "history.csv"))]
+
     def watchers(self) -> list[Callable[[Step], None]]:
         return []
 
@@ -267,12 +276,11 @@ class PictureTask:
         return [to_image(texture.bake(*self.size).detach()) for texture in self.textures]
 
     def write(self, result: Result) -> str:
-        images, files = self._images(), []
-        for number, image in enumerate(images, 1):
+        images, files = self._images(), self._image_files()
+        for file, image in zip(files, images, strict=True):
             buffer = io.BytesIO()
             image.save(buffer, "PNG")
-            files.append(self.folder / (f"image_{number}.png" if len(images) > 1 else "image.png"))
-            write_file(files[-1], buffer.getvalue())
+            write_file(file, buffer.getvalue())
         if isinstance(self.config, InterpolateConfig):
             files.append(self.folder / "image.gif")
             write_video(files[-1], [*images, *images[-2:0:-1]], 1 / STEP)

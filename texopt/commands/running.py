@@ -22,7 +22,7 @@ from texopt.config import LOOPS, LoopConfig, PictureConfig, RunConfig, listed
 from texopt.errors import OptionError, OutputError, TexoptError
 from texopt.features.backbones import NONE
 from texopt.features.extractor import FeatureExtractor
-from texopt.files import claimed, write_file
+from texopt.files import check_names, claimed, write_file
 from texopt.inputs import changed, named, states
 from texopt.loop import Size, optimize, resolve_device
 from texopt.mesh import Mesh
@@ -30,7 +30,7 @@ from texopt.objectives import Objective
 from texopt.raster import backends
 from texopt.result import Result
 from texopt.run import Step
-from texopt.saved import field_values, plain_values, to_yaml
+from texopt.saved import CONFIG, field_values, plain_values, to_yaml
 from texopt.signals import stoppable
 from texopt.texture import Texture
 from texopt.toolconfig import ResumeConfig
@@ -53,6 +53,9 @@ class Task(Protocol):
     view_size: Size
     learning_rate: float
     described: str  # the run, in a line
+
+    def files(self) -> list[Path]:
+        """All files that `write` writes, but for copies of those that the mesh's own materials name."""
 
     def watchers(self) -> list[Callable[[Step], None]]:
         """What looks at every step. Called when the folder is there."""
@@ -150,6 +153,20 @@ def _checkpoint(command: str, config: LoopConfig, mesh: Mesh, resume: bool) -> C
     return Checkpoint(config.out / NAME, config.checkpoint_seconds, resume, about)
 
 
+def _check_files(config: LoopConfig, task: Task) -> None:
+    """OutputError where a file of the run cannot be written, or would replace one that it reads."""
+    assert config.out
+    videos = [f"timelapse.{ending}" for ending in listed(config.timelapse)]
+    written = [*task.files(), *(config.out / name for name in (NAME, CONFIG, *videos))]
+    check_names(written)
+    inputs = {
+        path.resolve() for path in (*task.mesh.files, *(path for paths in named(config).values() for path in paths))
+    }
+    for path in written:
+        if path.resolve() in inputs:
+            raise OutputError(f"{path} is a file that this run reads, and would be replaced; choose another --out")
+
+
 def _tell_of_earlier(folder: Path) -> None:
     """A run that was stopped in this folder is replaced; the one who may have forgotten it hears of it in time."""
     with suppress(OptionError):
@@ -166,6 +183,8 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
     drawing = backends.select(config.raster, device).name
     task = _task(config, device)
     assert config.out
+    if writes:
+        _check_files(config, task)
     with claimed(config.out) if writes else nullcontext():
         watchers = task.watchers() if writes else []
         precision = "bfloat16" if task.extractor.half_precision else "float32"
@@ -216,16 +235,27 @@ def _write(
         log.warning("stopped at step %d of %d; writing what there is", len(result.history), config.steps)
     try:
         text = task.write(result)
-        write_file(config.out / "config.yaml", to_yaml(command, config).encode())
         for ending in listed(config.timelapse):
             if timelapse is not None and timelapse.pictures:
                 timelapse.write(config.out / f"timelapse.{ending}")
+        write_file(config.out / CONFIG, to_yaml(command, config).encode())  # the last: a batch takes it for the end
     except (KeyboardInterrupt, OutputError):
         if goes_on:
             log.warning("the run is kept; %s", goes_on)
         raise
     if not result.interrupted:
-        checkpoint.path.unlink(missing_ok=True)
+        _remove(checkpoint.path)
     elif goes_on:
         log.info(goes_on)
     return text
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove the checkpoint of a run that is done. Windows removes no file that another program has open, and the
+    results are all there."""
+    try:
+        checkpoint.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning(
+            "%s cannot be removed (%s); the run is done and does not need it", checkpoint, error.strerror or error
+        )

@@ -11,30 +11,42 @@ from torch import Tensor
 
 from texopt.errors import OptionError, OutputError
 from texopt.export.gltf import glb_bytes
-from texopt.export.names import library_file, texture_files
+from texopt.export.names import kept_texture, library_file, texture_files
 from texopt.export.obj import obj_files
-from texopt.files import write_file
+from texopt.files import check_names, write_file
 from texopt.images import png_bytes
 from texopt.mesh import Mesh
+from texopt.obj import ObjFile
 
 FORMATS = (".obj", ".glb", ".png")
 
 
-def check_ending(path: Path, formats: Sequence[str] = FORMATS) -> None:
-    """OptionError for a file whose ending is none of a model."""
+def check_path(path: Path, formats: Sequence[str] = FORMATS) -> None:
+    """OptionError for a file whose ending is none of a model, OutputError for a name that none can have."""
     if path.suffix.lower() not in formats:
         raise OptionError(f"cannot export to {path.name!r}: the ending has to be one of {', '.join(formats)}")
+    check_names([path])
 
 
 def check_target(mesh: Mesh, path: str | os.PathLike[str]) -> Path:
     """The path, if exporting `mesh` there is possible and would not overwrite a file that the mesh came from."""
     path = Path(path)
-    check_ending(path)
-    written = {path} if path.suffix.lower() == ".glb" else set(_textures(mesh, path).values())
-    if path.suffix.lower() == ".obj":
-        written |= {path, library_file(path)}
+    check_path(path)
+    written = model_files(mesh, path)
+    check_names(written)
     _check_sources(mesh, path, written)
     return path
+
+
+def model_files(mesh: Mesh, path: Path) -> list[Path]:
+    """The files that an export to `path` writes, but for copies of those that the mesh's own materials name."""
+    if path.suffix.lower() == ".glb":
+        return [path]
+    textures = list(_textures(mesh, path).values())
+    if path.suffix.lower() == ".png":
+        return textures
+    kept = [] if isinstance(mesh.source, ObjFile) else [kept_texture(texture, path) for texture in mesh.maps]
+    return [path, library_file(path), *textures, *(file for file in kept if file)]
 
 
 def _textures(mesh: Mesh, path: Path) -> dict[int, Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from texopt.maps import TextureMap
 from texopt.mesh import Mesh
 
 LONGEST = 80  # characters of a material's name; a file's ends at 255 bytes
@@ -31,6 +32,13 @@ def stem_beside(path: Path) -> str:
 def library_file(path: Path) -> Path:
     """The MTL beside an OBJ."""
     return path.with_name(f"{stem_beside(path)}.mtl")
+
+
+def kept_texture(texture: TextureMap, path: Path) -> Path | None:
+    """The texture beside an OBJ of a map that is kept, from a file of another format; None where it is a colour."""
+    if not texture.kept or texture.original.size <= 3:
+        return None
+    return path.with_name(f"{stem_beside(path)}_{safe_name(texture.name)}.png")
 
 
 def texture_files(mesh: Mesh, path: Path) -> dict[int, Path]:

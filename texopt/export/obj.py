@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from texopt.export.mtl import MtlWriter
-from texopt.export.names import library_file, line_name, safe_name, stem_beside
+from texopt.export.names import kept_texture, library_file, line_name
 from texopt.export.objtext import face_lines, normal_lines, uv_lines, vertex_lines
 from texopt.images import png_bytes
 from texopt.maps import TextureMap
@@ -156,9 +156,8 @@ def _write_made(mesh: Mesh, path: Path, textures: dict[int, Path], writer: MtlWr
             continue
         texture = mesh.maps[shown]
         file = textures[shown].name if shown in textures else None
-        if file is None and texture.original.size > 3:  # it is kept
-            stem = f"{stem_beside(path)}_{safe_name(texture.name)}"
-            file = f"{writer.bring(stem, {'.png': _original_png(texture)})}.png"
+        if file is None and (beside := kept_texture(texture, path)):
+            file = f"{writer.bring(beside.stem, {'.png': _original_png(texture)})}.png"
         writer.add_plain(name, file, tuple(float(x) for x in texture.original[0, 0] / 255.0), texture.cut_out)
 
 
