@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from texopt.mesh import Mesh
+from texopt.wrapping import REPEATED, Wrap
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,13 +16,15 @@ class IndexedPart:
     """Some faces of a mesh, with every vertex split into as many as it has UVs and normals there.
 
     positions: float64 [N,3]. uvs: float64 [N,2], (0,0) at the texture's lower left. normals: float64 [N,3], or None.
-    triangles: int32 [F,3], in the order of the mesh's faces. Vertices are in the order of the mesh's.
+    triangles: int32 [F,3], in the order of the mesh's faces. Vertices are in the order of the mesh's. wrap: how the
+    texture goes on beyond its edges.
     """
 
     positions: np.ndarray
     uvs: np.ndarray
     normals: np.ndarray | None
     triangles: np.ndarray
+    wrap: Wrap = REPEATED
 
 
 def paired(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +52,8 @@ def indexed_part(mesh: Mesh, faces: np.ndarray | slice = slice(None)) -> Indexed
 
 def map_parts(mesh: Mesh) -> list[IndexedPart]:
     """The faces of every map of a mesh as a part."""
-    return [indexed_part(mesh, np.flatnonzero(mesh.face_map == index)) for index in range(len(mesh.maps))]
+    parts = [indexed_part(mesh, np.flatnonzero(mesh.face_map == index)) for index in range(len(mesh.maps))]
+    return [replace(part, wrap=texture.wrap) for part, texture in zip(parts, mesh.maps, strict=True)]
 
 
 def unit_parts(parts: Sequence[IndexedPart]) -> list[IndexedPart]:
@@ -57,4 +61,4 @@ def unit_parts(parts: Sequence[IndexedPart]) -> list[IndexedPart]:
     positions = np.concatenate([part.positions for part in parts])
     center = (positions.min(0) + positions.max(0)) / 2
     radius = float(np.linalg.norm(positions - center, axis=1).max()) or 1.0
-    return [IndexedPart((part.positions - center) / radius, part.uvs, part.normals, part.triangles) for part in parts]
+    return [replace(part, positions=(part.positions - center) / radius) for part in parts]

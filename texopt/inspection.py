@@ -54,7 +54,8 @@ def _uv_state(raw: RawMesh, faces: np.ndarray) -> str:
         return "none: made by --unwrap or by itself"
     if not has.all():
         return f"missing on {int((~has).sum()):,} faces"
-    return "; ".join(uv_problems(raw.uvs, raw.face_uvs[raw.first_shown(faces)])) or "fine"
+    wrap = raw.materials[raw.face_material[faces[0]]].wrap
+    return "; ".join(uv_problems(raw.uvs, raw.face_uvs[raw.first_shown(faces)], wrap)) or "fine"
 
 
 def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:

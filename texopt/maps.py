@@ -15,6 +15,7 @@ from torch import Tensor
 from texopt.errors import MeshError, OptionError
 from texopt.images import load_image
 from texopt.readers.raw import TURNED, RawMesh
+from texopt.wrapping import REPEATED, Wrap
 
 log = logging.getLogger("texopt")
 
@@ -35,6 +36,7 @@ class TextureMap:
         alpha: uint8 [h,w] or None: opacity, which export gives back; renderings are opaque.
         cut_out: whether alpha is of the new texture, so that export has to say that the material has holes.
         tile: of a UDIM tile the name of the whole set and its number, or None.
+        wrap: how it goes on beyond its edges, along u and along v: "repeat", "clamp" or "mirror".
     """
 
     original: np.ndarray
@@ -45,6 +47,7 @@ class TextureMap:
     alpha: np.ndarray | None = None
     tile: tuple[str, int] | None = None
     cut_out: bool = False
+    wrap: Wrap = REPEATED
 
     def original_at(self, height: int, width: int) -> Tensor:
         """The original as float32 [3,height,width] in [0,1]: resampled, as mip levels need sides that halve."""

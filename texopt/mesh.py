@@ -18,6 +18,7 @@ from texopt.gltf import GltfFile
 from texopt.maps import Mask, TextureMap, areas, assign_maps, excluded, load_masks, make_uvs
 from texopt.obj import ObjFile
 from texopt.readers.raw import RawMesh
+from texopt.wrapping import REPEATED, Wrap
 
 log = logging.getLogger("texopt")
 
@@ -34,8 +35,8 @@ class Mesh:
     """Triangles with texture coordinates and original textures.
 
     World space is right-handed with +Y up, coordinates are the file's own (a glTF scene's are in world space). UV (0,0)
-    is the lower-left corner of a texture, UVs outside [0,1] repeat it. Vertices, uvs and normals are indexed
-    separately, as in OBJ.
+    is the lower-left corner of a texture, UVs outside [0,1] repeat it unless its map says else. Vertices, uvs and
+    normals are indexed separately, as in OBJ.
 
     Attributes:
         name: of the mesh file without its ending; exported files are named after it.
@@ -99,6 +100,11 @@ class Mesh:
         """Vertices moved and scaled by normalization(optimized), for rendering: float32 [V,3]."""
         center, radius = self.normalization(optimized)
         return torch.from_numpy(((self.vertices - center) / radius).astype(np.float32))
+
+    @property
+    def wraps(self) -> list[Wrap]:
+        """How the textures of all maps go on beyond their edges."""
+        return [texture.wrap for texture in self.maps]
 
     @property
     def optimized(self) -> list[int]:
@@ -197,13 +203,14 @@ def load_mesh(
     maps = []
     for index, name in enumerate(layout.names):
         faces = np.flatnonzero(layout.face_map == index)
+        own, material = layout.own_uvs[index], raw.materials[raw.face_material[faces[0]]]
+        wrap = material.wrap if own else REPEATED
         if layout.own_uvs[index] and not layout.kept[index]:
             label = f"{path.name}, {name or 'no material'}" if len(layout.names) > 1 else path.name
-            report_uvs(label, layout.uvs, layout.face_uvs[raw.first_shown(faces)])
-        own, material = layout.own_uvs[index], raw.materials[raw.face_material[faces[0]]]
+            report_uvs(label, layout.uvs, layout.face_uvs[raw.first_shown(faces)], wrap)
         original, alpha = original_texture(raw, layout.uvs, layout.face_uvs, faces, own)
         tile = material.tile if own else None
-        maps.append(TextureMap(original, name, own, layout.kept[index], masks.get(index), alpha, tile))
+        maps.append(TextureMap(original, name, own, layout.kept[index], masks.get(index), alpha, tile, wrap=wrap))
     normals = raw.normals if len(raw.normals) else None
     return Mesh(
         path.stem, raw.vertices, raw.faces.astype(np.int32), layout.uvs, layout.face_uvs, normals,

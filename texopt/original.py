@@ -15,6 +15,7 @@ from texopt.mesh import power_of_two
 from texopt.readers.raw import Material, RawMesh
 from texopt.render import Fragments, look_up, sample_maps
 from texopt.uvspace import rasterize_uvs
+from texopt.wrapping import REPEATED, Wrap, wrap_table
 
 SIZE = 2048  # texels a side of a texture that is made
 LARGEST = 4096  # of one that is made of larger textures
@@ -34,12 +35,15 @@ def original_texture(
     if one and not tinted and (own_uvs or materials[0].texture is None):
         return materials[0].image(), materials[0].alpha
     if colors is not None and len(np.unique(face_uvs[faces])) == 1:  # a single place, of what is kept without UVs
-        return np.asarray((colors.mean(0) * materials[0].image()[-1, 0]).round().astype(np.uint8)[None, None]), None
+        mean = colors.mean(0)
+        tint = mean if raw.linear_colors else srgb_to_linear(mean)
+        shown = linear_to_srgb(srgb_to_linear(materials[0].image()[-1, 0] / 255) * tint)
+        return np.asarray((shown * 255).round().astype(np.uint8)[None, None]), None
     size = SIZE
     if own_uvs:  # as fine as its own texture, or as vertices that are evenly spread
         largest = max(max(material.image().shape[:2]) for material in materials)
         size = int(np.clip(power_of_two(max(largest, 8 * len(faces) ** 0.5)), 64, SIZE))
-    made = transfer(raw, uvs, face_uvs, faces, size)
+    made = transfer(raw, uvs, face_uvs, faces, size, materials[0].wrap if own_uvs else REPEATED)
     return np.ascontiguousarray(made[..., :3]), made[..., 3].copy() if made.shape[2] > 3 else None
 
 
@@ -54,18 +58,19 @@ def _with_alpha(material: Material) -> np.ndarray:
 
 
 def transfer(
-    raw: RawMesh, uvs: np.ndarray, face_uvs: np.ndarray, faces: np.ndarray, size: int | None = None
-) -> np.ndarray:
+    raw: RawMesh, uvs: np.ndarray, face_uvs: np.ndarray, faces: np.ndarray, size: int | None = None,
+    wrap: Wrap = REPEATED,
+) -> np.ndarray:  # fmt: skip
     """The colours of materials and vertices of some faces in a new UV layout, row 0 on top: uint8 [S,S,3], or [S,S,4]
     where some are not opaque.
 
-    size: S; by default SIZE, or LARGEST where a texture is larger.
+    size: S; by default SIZE, or LARGEST where a texture is larger. wrap: of the new texture.
     """
     used = {int(index): raw.materials[int(index)] for index in np.unique(raw.face_material[faces])}
     largest = max(max(material.image().shape[:2]) for material in used.values())
     clear = any(material.alpha is not None for material in used.values())
     size = size or (SIZE if largest <= SIZE else LARGEST)
-    rast, rast_db = rasterize_uvs(uvs, face_uvs[faces], size, size)
+    rast, rast_db = rasterize_uvs(uvs, face_uvs[faces], size, size, wrap=wrap)
     face = rast[..., 3].int() - 1
     valid = face >= 0
 
@@ -74,7 +79,8 @@ def transfer(
     corners = np.where(raw.has_uvs()[faces, None], raw.face_uvs[faces], len(raw.uvs)).astype(np.int32)
     uv, uv_da = raster.interpolate(torch.from_numpy(own), rast, torch.from_numpy(corners), rast_db, "all")
     material = torch.from_numpy(raw.face_material[faces])[face.clamp(min=0).long()]
-    fragments = Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, valid, material)
+    wraps = wrap_table([item.wrap for item in raw.materials])
+    fragments = Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, valid, material, wraps=wraps)
     pictures = {index: _with_alpha(item) if clear else item.image() for index, item in used.items()}
     samplers = [partial(_shown, pictures[index]) if index in used else None for index in range(len(raw.materials))]
     image = sample_maps(samplers, fragments)[0]
@@ -82,7 +88,8 @@ def transfer(
     if raw.colors is not None:
         colors = torch.from_numpy(raw.colors.astype(np.float32))
         tint, _ = raster.interpolate(colors, rast, torch.from_numpy(raw.faces[faces].astype(np.int32)))
-        product = srgb_to_linear(image[:3, valid].numpy()) * srgb_to_linear(tint[0][valid].T.numpy())
+        light = tint[0][valid].T.numpy()
+        product = srgb_to_linear(image[:3, valid].numpy()) * (light if raw.linear_colors else srgb_to_linear(light))
         image[:3, valid] = torch.from_numpy(linear_to_srgb(product)).float()
     filled = fill(image, valid)
     return np.asarray((filled.permute(1, 2, 0) * 255.0).round().clamp(0, 255).byte())

@@ -111,7 +111,7 @@ def transport(source: Tensor, target: Tensor, samples: Tensor, generator: Genera
 def _seen(mesh: Mesh, images: Sequence[Tensor | None]) -> Tensor:
     """Colours [3,SAMPLES] at random points, evenly over the surface that is optimised. images: [3,H,W], one a map."""
     points = random_points(mesh, SAMPLES)
-    return look_up(images, surface_points(points.uv, points.map_id)).flatten(2)[0]
+    return look_up(images, surface_points(mesh, points.uv, points.map_id)).flatten(2)[0]
 
 
 def repainted(

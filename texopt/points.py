@@ -8,6 +8,7 @@ import numpy as np
 
 from texopt.maps import areas
 from texopt.mesh import Mesh
+from texopt.wrapping import folded
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class Points:
             if texture.mask is not None:
                 here = np.flatnonzero(maps == index)
                 height, width = texture.mask.shape
-                u, v = (uv[here] % 1).T
+                u, v = folded(uv[here], texture.wrap).T
                 row, column = ((1 - v) * height).astype(int), (u * width).astype(int)
                 free[here] = texture.mask[row.clip(max=height - 1), column.clip(max=width - 1)] > 127
         return free

@@ -19,6 +19,7 @@ from texopt.features.extractor import FeatureExtractor
 from texopt.mesh import Mesh
 from texopt.raster import backends, mip_levels
 from texopt.raster.backends import Backend
+from texopt.wrapping import MIRROR, MODES, REPEAT, wrap_table
 
 ROW = 256  # pixels; the look-up divides its work by rows
 
@@ -32,7 +33,8 @@ class Fragments:
     face_id: int32 [B,H,W], -1 where nothing is. bary: float32 [B,H,W,2], weights of a face's first two corners.
     depth: float32 [B,H,W], z/w. uv: float32 [B,H,W,2], (0,0) at the texture's lower left. uv_da: float32 [B,H,W,4],
     (du/dX, du/dY, dv/dX, dv/dY) per pixel, Y down. mask: bool [B,H,W], whether the object is there. map_id: int32
-    [B,H,W], which of the mesh's textures is seen. backend: the drawing functions that they are for.
+    [B,H,W], which of the mesh's textures is seen. backend: the drawing functions that they are for. wraps: of the
+    mesh's textures, as of texopt.wrapping.wrap_table; None where all repeat.
     """
 
     face_id: Tensor
@@ -43,11 +45,19 @@ class Fragments:
     mask: Tensor
     map_id: Tensor
     backend: Backend = backends.CPU
+    wraps: tuple[tuple[int, int], ...] | None = None
 
     @cached_property
     def texture_uv(self) -> Tensor:
         """uv with (0,0) at the upper left, where an image's first texel is."""
         return torch.stack([self.uv[..., 0], 1 - self.uv[..., 1]], -1)
+
+    def within(self, height: int, width: int) -> Fragments:
+        """The same for a look-up that repeats, in an image of a size: where textures do not, uv is in the image."""
+        if self.wraps is None:
+            return self
+        modes = constant(self.wraps, self.uv, torch.int64)[self.map_id.long()]
+        return replace(self, uv=_brought_inside(self.uv, self.uv_da, modes, height, width), wraps=None)
 
     def pick(self, pixels: Tensor) -> Fragments:
         """Some pixels (flat indices int64 [N]) as one image [1,h,w], row after row, filled up with the first pixel."""
@@ -60,17 +70,18 @@ class Fragments:
 
         return Fragments(
             of(self.face_id), of(self.bary), of(self.depth), of(self.uv), of(self.uv_da), of(self.mask),
-            of(self.map_id), self.backend,
+            of(self.map_id), self.backend, self.wraps,
         )  # fmt: skip
 
 
-def surface_points(uv: np.ndarray, map_id: np.ndarray, backend: Backend = backends.CPU) -> Fragments:
+def surface_points(mesh: Mesh, uv: np.ndarray, map_id: np.ndarray, backend: Backend = backends.CPU) -> Fragments:
     """Points of the surface, float [N,2] and int [N], as Fragments [1,1,N] with no footprint: the finest level."""
     flat = torch.zeros(1, 1, len(uv), 4)
     shown = torch.from_numpy(map_id.astype(np.int32)).reshape(1, 1, -1)
     there = torch.ones_like(shown, dtype=torch.bool)
     where = torch.from_numpy(uv.astype(np.float32)).reshape(1, 1, -1, 2)
-    return Fragments(torch.zeros_like(shown), flat[..., :2], flat[..., 0], where, flat, there, shown, backend)
+    face = torch.zeros_like(shown)
+    return Fragments(face, flat[..., :2], flat[..., 0], where, flat, there, shown, backend, wrap_table(mesh.wraps))
 
 
 def texel_centers(height: int, width: int, rows: slice, device: torch.device | str = "cpu") -> Fragments:
@@ -102,7 +113,7 @@ class Scene:
         self.uvs = torch.from_numpy(mesh.uvs.astype(np.float32))[None].to(self.backend.geometry)
         self.face_uvs = torch.from_numpy(mesh.face_uvs).to(self.backend.geometry)
         self.face_map = torch.from_numpy(mesh.face_map).to(self.device)
-        self.maps = len(mesh.maps)
+        self.maps, self.wraps = len(mesh.maps), wrap_table(mesh.wraps)
 
     def rasterize(self, cameras: Cameras, height: int, width: int | None = None) -> Fragments:
         """Draw the scene from every camera."""
@@ -115,7 +126,7 @@ class Scene:
         rast, uv, uv_da = (to_device(x, self.device) for x in (rast, uv, uv_da))
         face = rast[..., 3].int() - 1
         maps = self.face_map[face.clamp(min=0)] if self.maps > 1 else torch.zeros_like(face)
-        return Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, face >= 0, maps, draw)
+        return Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, face >= 0, maps, draw, self.wraps)
 
 
 def rasterize(mesh: Mesh, cameras: Cameras, height: int, width: int | None = None) -> Fragments:
@@ -163,6 +174,31 @@ def _sample_all(given: Mapping[int, Sample], fragments: Fragments) -> Tensor:
     return out
 
 
+def _brought_inside(uv: Tensor, uv_da: Tensor, modes: Tensor, height: int, width: int) -> Tensor:
+    """Coordinates with which a look-up that repeats finds what one that is clamped or mirrored would.
+
+    Every backend repeats, and so do parameterisations. Coordinates are brought into the image, and away from its edges
+    by half a texel of the mip level that is looked up, so that no texel of the opposite edge is blended in.
+
+    Args:
+        uv: float32 [...,2].
+        uv_da: float32 [...,4], (du/dX, du/dY, dv/dX, dv/dY).
+        modes: int64 [...,2], indices into MODES, along u and along v.
+        height, width: of the image.
+
+    Returns:
+        float32 [...,2], as they were along axes that repeat.
+    """
+    a, b, c, d = (uv_da * constant((width, width, height, height), uv_da)).unbind(-1)
+    squares, area = a.square() + b.square() + c.square() + d.square(), a * d - b * c
+    axis = (squares + (squares.square() - 4 * area.square()).clamp(min=0).sqrt()) / 2  # the longer one, squared
+    level = (axis.clamp(min=1).log2() / 2).ceil()  # the coarser of the two that are blended
+    half = 0.5 + 5e-4  # a texel; rounding must not reach over the edge
+    margin = (half * level.exp2()[..., None] / constant((width, height), uv)).clamp(max=0.5)
+    inside = torch.where(modes == MODES.index(MIRROR), 1 - (uv.remainder(2) - 1).abs(), uv)
+    return torch.where(modes == MODES.index(REPEAT), uv, inside.maximum(margin).minimum(1 - margin))
+
+
 @dataclass(frozen=True, eq=False)
 class Mipmapped:
     """An image [C,h,w], row 0 on top, that stays as it is, with its mip levels: looking it up makes none."""
@@ -181,7 +217,7 @@ Picture = Tensor | Mipmapped
 
 
 def look_up(images: Picture | Sequence[Picture | None], fragments: Fragments) -> Tensor:
-    """Colours [B,C,H,W] that images [C,h,w], row 0 on top, give the fragments: trilinear mipmaps, repeating.
+    """Colours [B,C,H,W] that images [C,h,w], row 0 on top, give the fragments: trilinear mipmaps, wrapped as they say.
 
     images: one for all fragments, or one a map of the mesh (None gives zeros).
     """
@@ -191,6 +227,8 @@ def look_up(images: Picture | Sequence[Picture | None], fragments: Fragments) ->
 
 
 def _look_up(image: Picture, fragments: Fragments) -> Tensor:
+    height, width = image.texels.shape[1:3] if isinstance(image, Mipmapped) else image.shape[1:]
+    fragments = fragments.within(height, width)
     texture, uv, uv_da = fragments.backend.texture, fragments.texture_uv, fragments.uv_da
     if isinstance(image, Mipmapped):
         colors: Tensor = texture(image.texels, uv, uv_da, mip=image.levels)

@@ -123,7 +123,9 @@ class Result:
         baked = [image.cpu() for image in textures.bake()]
         filled, sizes = [], [(image.shape[1], image.shape[2]) for image in baked]
         for index, reached in zip(mesh.optimized, reached_texels(mesh, sizes, self.looks), strict=True):
-            used = _widened(covered(mesh.uvs, mesh.face_uvs[mesh.face_map == index], *reached.shape))
+            faces, wrap = mesh.face_uvs[mesh.face_map == index], mesh.maps[index].wrap
+            height, width = reached.shape
+            used = _widened(covered(mesh.uvs, faces, height, width, wrap))
             filled.append(fill(baked.pop(0), used & reached))
         give_back()
         return with_kept(mesh, filled)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from texopt.errors import DependencyError, MeshError
+from texopt.wrapping import CLAMP, MIRROR, REPEAT, REPEATED, Wrap
 
 log = logging.getLogger("texopt")
 
@@ -98,15 +99,18 @@ def unwrap_faces(vertices: np.ndarray, faces: np.ndarray, size: int = 1024) -> t
             return result["uvs"].astype(np.float64), result["face_uvs"].astype(np.int32)
 
 
-def uv_problems(uvs: np.ndarray, face_uvs: np.ndarray) -> list[str]:
+def uv_problems(uvs: np.ndarray, face_uvs: np.ndarray, wrap: Wrap = REPEATED) -> list[str]:
     """What is unusual about a UV layout, a phrase each: repeated, overlapping, degenerate.
 
-    uvs float64 [T,2], face_uvs int [F,3].
+    uvs float64 [T,2], face_uvs int [F,3]. wrap: how the texture goes on outside [0,1].
     """
     corners = uvs[face_uvs]
     low, high = corners.min((0, 1)), corners.max((0, 1))
-    if (high > np.floor(low + 1e-4) + 1 + 1e-4).any():  # all in one repeat of the texture is as all in the first
-        return [f"UVs reach outside [0,1] ({low.min():.2f} to {high.max():.2f}); the texture repeats there"]
+    first = np.where([mode == REPEAT for mode in wrap], np.floor(low + 1e-4), 0)  # repeat, which is as good as [0,1]
+    if (low < first - 1e-4).any() or (high > first + 1 + 1e-4).any():
+        ways = {REPEAT: "repeats", CLAMP: "is clamped", MIRROR: "is mirrored"}
+        way = " and ".join(dict.fromkeys(ways[mode] for mode in wrap))
+        return [f"UVs reach outside [0,1] ({low.min():.2f} to {high.max():.2f}); the texture {way} there"]
     found = []
     a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     signed = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]) / 2
@@ -141,9 +145,9 @@ def overlap(uvs: np.ndarray, face_uvs: np.ndarray) -> float:
     return 1 - share / area
 
 
-def report_uvs(name: str, uvs: np.ndarray, face_uvs: np.ndarray) -> None:
+def report_uvs(name: str, uvs: np.ndarray, face_uvs: np.ndarray, wrap: Wrap = REPEATED) -> None:
     """Log, a line each, what is unusual about a UV layout."""
-    for problem in uv_problems(uvs, face_uvs):
+    for problem in uv_problems(uvs, face_uvs, wrap):
         log.warning("%s: %s", name, problem)
 
 

@@ -13,21 +13,24 @@ from texopt import raster
 from texopt.memory import bands
 from texopt.mesh import Mesh
 from texopt.render import Fragments, texel_centers
+from texopt.wrapping import CLAMP, MIRROR, REPEATED, Wrap
 
 BAND = 1 << 23  # texels that are drawn at a time, as each takes 32 bytes
 MAX_TILES = 16  # repeats of the texture along one axis that are followed for a single triangle
 
 
 def rasterize_uvs(
-    uvs: np.ndarray, face_uvs: np.ndarray, height: int, width: int, rows: slice = slice(None)
-) -> tuple[Tensor, Tensor]:
-    """Rasterise the UV layout, row 0 on top; UVs outside [0,1] repeat.
+    uvs: np.ndarray, face_uvs: np.ndarray, height: int, width: int, rows: slice = slice(None),
+    wrap: Wrap = REPEATED,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Rasterise the UV layout, row 0 on top; UVs outside [0,1] repeat or are mirrored.
 
     Args:
         uvs: float64 [T,2], (0,0) at the lower left.
         face_uvs: int [F,3].
         height, width: of the texture, in texels.
         rows: of the texture; by default all.
+        wrap: how the texture goes on outside. Where it is clamped, what lies there is not drawn.
 
     Returns:
         rast, rast_db: [1,rows,W,4] as of raster.rasterize: barycentrics and face index + 1 at every texel centre.
@@ -35,11 +38,15 @@ def rasterize_uvs(
     corners = uvs[face_uvs]  # [F,3,2]
     tile = np.floor(corners.min(1))
     span = np.clip(np.ceil(corners.max(1)) - tile - 1, 0, MAX_TILES - 1)
+    clamped, mirrored = (np.array([mode == way for mode in wrap]) for way in (CLAMP, MIRROR))
+    tile, span = np.where(clamped, 0, tile), np.where(clamped, 0, span)
     pieces, owners = [], []
     for column in range(int(span[:, 0].max(initial=0)) + 1):
         for row in range(int(span[:, 1].max(initial=0)) + 1):
             reaches = np.flatnonzero((span[:, 0] >= column) & (span[:, 1] >= row))
-            pieces.append(corners[reaches] - (tile[reaches] + (column, row))[:, None])
+            place = (tile[reaches] + (column, row))[:, None]
+            inside = corners[reaches] - place
+            pieces.append(np.where(mirrored & (place % 2 == 1), 1 - inside, inside))
             owners.append(reaches)
     drawn = np.concatenate(pieces).reshape(-1, 2)
     owner = torch.from_numpy(np.concatenate(owners).astype(np.float32))
@@ -53,10 +60,18 @@ def rasterize_uvs(
     return rast, rast_db
 
 
-def covered(uvs: np.ndarray, face_uvs: np.ndarray, height: int, width: int) -> Tensor:
-    """bool [H,W]: texels whose centre lies in a face."""
+def covered(uvs: np.ndarray, face_uvs: np.ndarray, height: int, width: int, wrap: Wrap = REPEATED) -> Tensor:
+    """bool [H,W]: texels whose centre lies in a face, and whole edges that are clamped where faces lie beyond."""
     parts = bands(height, width, BAND)
-    return torch.cat([rasterize_uvs(uvs, face_uvs, height, width, rows)[0][0, ..., 3] > 0 for rows in parts])
+    drawn = [rasterize_uvs(uvs, face_uvs, height, width, rows, wrap)[0][0, ..., 3] > 0 for rows in parts]
+    there = torch.cat(drawn)
+    u, v = uvs[face_uvs].reshape(-1, 2).T
+    edges = ((wrap[0], u, there[:, 0], there[:, -1]), (wrap[1], v, there[-1], there[0]))  # v = 0 is the last row
+    for mode, places, first, last in edges:
+        if mode == CLAMP:
+            first |= bool(places.min(initial=0) < 0)
+            last |= bool(places.max(initial=1) > 1)
+    return there
 
 
 def surface_texels(
@@ -70,7 +85,7 @@ def surface_texels(
     faces = np.flatnonzero(mesh.face_map == index)
     first, last, _ = rows.indices(height)
     wider = slice(max(first - 1, 0), min(last + 1, height))
-    rast, slopes = rasterize_uvs(mesh.uvs, mesh.face_uvs[faces], height, width, wider)
+    rast, slopes = rasterize_uvs(mesh.uvs, mesh.face_uvs[faces], height, width, wider, mesh.maps[index].wrap)
     rast = _continued(rast, slopes)[:, first - wider.start : last - wider.start]
     face = rast[..., 3].long()
     there = face > 0

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from texopt.indexed import IndexedPart, unit_parts
+from texopt.wrapping import first_period
 
 LARGE = 200_000  # vertices; from here on coordinates are rounded to 16 bits, which no screen shows
 RESTART = 0xFFFF  # the 16-bit index that stands for no vertex in WebGL 2
@@ -37,8 +38,8 @@ def _rounded(values: np.ndarray, dtype: type[np.signedinteger]) -> np.ndarray:
 def _geometry(part: IndexedPart, large: bool) -> dict[str, dict[str, str] | None]:
     """Positions, UVs, normals and triangles of a part in the unit sphere, as the page reads them."""
     positions = part.positions
-    uvs = part.uvs - np.floor(part.uvs.min(0))  # textures repeat, and small numbers are exact
-    fine = large and uvs.max() <= 1
+    uvs = part.uvs - first_period(part.uvs, part.wrap)  # small numbers are exact
+    fine = large and uvs.min() >= 0 and uvs.max() <= 1
     normals = None
     if part.normals is not None:
         lengths = np.linalg.norm(part.normals, axis=1, keepdims=True)
@@ -107,7 +108,7 @@ def viewer_html(
     images = list(dict.fromkeys(uris))  # each once: parts may share them, and a texture may stay as it was
     model = {
         "parts": [
-            {**_geometry(part, large), "before": images.index(old), "after": images.index(new)}
+            {**_geometry(part, large), "wrap": part.wrap, "before": images.index(old), "after": images.index(new)}
             for part, old, new in zip(unit_parts(parts), uris, uris[len(parts) :], strict=False)
         ],
         "images": images,

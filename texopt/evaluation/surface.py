@@ -44,7 +44,9 @@ def _step_across(mesh: Mesh, pictures: Pictures, sides: np.ndarray) -> float:
     edge = generator.choice(len(sides), POINTS, p=length / length.sum())
     t = generator.random((POINTS, 1, 1))
     points = (start[edge] * (1 - t) + end[edge] * t + inward[edge]) / shape[edge]
-    shown = surface_points(points.transpose(1, 0, 2).reshape(-1, 2), maps[edge].T.flatten(), pictures.scene.backend)
+    shown = surface_points(
+        mesh, points.transpose(1, 0, 2).reshape(-1, 2), maps[edge].T.flatten(), pictures.scene.backend
+    )
     colors = look_up(pictures.textures, shown).reshape(3, 2, POINTS)
     return float((colors[:, 0] - colors[:, 1]).abs().mean())
 
@@ -84,7 +86,8 @@ def coverage(mesh: Mesh, textures: list[Tensor]) -> Coverage:
     sizes = [(textures[index].shape[1], textures[index].shape[2]) for index in mesh.optimized]
     rough: dict[bool, list[Tensor]] = {True: [], False: []}
     for index, seen in zip(mesh.optimized, reached_texels(mesh, sizes), strict=True):
-        used = covered(mesh.uvs, mesh.face_uvs[mesh.face_map == index], *seen.shape)
+        height, width = seen.shape
+        used = covered(mesh.uvs, mesh.face_uvs[mesh.face_map == index], height, width, mesh.maps[index].wrap)
         values = _roughness(textures[index])
         for kind, where in ((True, used & seen), (False, used & ~seen)):
             rough[kind].append(values[where])

@@ -19,6 +19,7 @@ from texopt.maps import TextureMap
 from texopt.mesh import Mesh
 from texopt.obj import ObjFile
 from texopt.readers.obj import UDIM
+from texopt.wrapping import REPEATED
 
 log = logging.getLogger("texopt")
 
@@ -171,6 +172,10 @@ def obj_files(mesh: Mesh, path: Path, textures: dict[int, Path]) -> dict[Path, b
     The OBJ is the last, so that it never names what is not there.
     """
     library = library_file(path)
+    clamped = [index for index in textures if mesh.maps[index].wrap != REPEATED]
+    outside = mesh.uvs[mesh.face_uvs[np.isin(mesh.face_map, clamped)]]
+    if (abs(outside - 0.5) > 0.5 + 1e-4).any():
+        log.warning("%s: a texture that is clamped or mirrored outside [0,1] is repeated by what reads OBJ", path.name)
     folder = mesh.files[0].parent if mesh.files else path.parent
     writer = MtlWriter(path.parent, folder, {file.name for file in textures.values()})
     if isinstance(mesh.source, ObjFile):

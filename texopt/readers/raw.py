@@ -11,6 +11,7 @@ from texopt.errors import MeshError
 from texopt.gltf import GltfFile
 from texopt.images import load_rgba
 from texopt.obj import ObjFile
+from texopt.wrapping import REPEATED, Wrap
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,7 @@ class Material:
     alpha: np.ndarray | None = None  # uint8 [H,W], the texture's opacity where it is not opaque
     tile: tuple[str, int] | None = None  # of a UDIM tile: the material that its set is named after, and its number
     problem: str = ""  # why its texture is not here, where that was let pass
+    wrap: Wrap = REPEATED  # how its texture goes on beyond its edges
 
     def image(self) -> np.ndarray:
         """uint8 [H,W,3]; one texel for a plain colour."""
@@ -65,12 +67,13 @@ class RawMesh:
     names: list[str]  # of the materials
     face_material: np.ndarray  # int64 [F]
     files: tuple[Path, ...]  # that it was read from
-    colors: np.ndarray | None = None  # float64 [V,3] sRGB in [0,1], multiplies the materials
+    colors: np.ndarray | None = None  # float64 [V,3] in [0,1], multiplies the materials (as linear light)
     objects: list[str] = field(default_factory=lambda: [""])
     face_object: np.ndarray = None  # type: ignore[assignment]  # int64 [F], by default 0
     copy_of: np.ndarray = None  # type: ignore[assignment]  # int64 [F], by default the faces themselves
     turned: np.ndarray = None  # type: ignore[assignment]  # bool [F], by default False
     source: ObjFile | GltfFile | None = None
+    linear_colors: bool = False  # whether colors are linear and interpolate so, or else sRGB
 
     def __post_init__(self) -> None:
         if self.face_object is None:

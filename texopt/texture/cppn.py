@@ -189,7 +189,7 @@ class CppnTexture(nn.Module):
     def _coordinates(self, fragments: Fragments, pixels: Tensor | slice) -> Tensor:
         """[N,2 or 3] of some pixels, within `span` of zero."""
         if self.corners is None:
-            uv = fragments.uv.flatten(0, 2)[pixels]
+            uv = fragments.within(self.height, self.width).uv.flatten(0, 2)[pixels]
             return self.span * (2 * (uv - uv.floor()) - 1)
         faces, bary = fragments.face_id.flatten()[pixels], fragments.bary.flatten(0, 2)[pixels]
         weights = torch.cat([bary, 1 - bary.sum(1, keepdim=True)], 1)

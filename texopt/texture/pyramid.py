@@ -93,7 +93,7 @@ class PyramidTexture(ImageTexture):
 
     def sample(self, fragments: Fragments) -> Tensor:
         """Colours [B,3,H,W] at the drawn pixels."""
-        return to_valid_rgb(self._values(fragments))
+        return to_valid_rgb(self._values(fragments.within(self.height, self.width)))
 
     def decode(self, rows: slice = slice(None)) -> Tensor:
         """The texture [3,H,W] in (0,1), or some of its rows."""
