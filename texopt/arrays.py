@@ -61,7 +61,8 @@ def check_fit(mesh: Mesh) -> None:
     for name, index in (("vertices", mesh.faces), ("uvs", mesh.face_uvs)):
         used = np.zeros(len(getattr(mesh, name)), bool)
         used[index] = True
-        if not np.isfinite(getattr(mesh, name)[used]).all():
+        rows = getattr(mesh, name)[used]
+        if not np.isfinite(rows).all():
             raise OptionError(f"{name} has rows that are not finite (NaN or infinity)")
-    if not np.ptp(mesh.vertices[mesh.faces.ravel()], axis=0).any():
-        raise OptionError("vertices of all faces are at one place")
+        if name == "vertices" and not np.ptp(rows, axis=0).any():
+            raise OptionError("vertices of all faces are at one place")
