@@ -297,7 +297,8 @@ def test_vertex_colours_without_uvs_are_linear_too(tmp_path: Path) -> None:
     }
     builder.node(builder.mesh({"attributes": triangle}))
     mesh = load_mesh(builder.glb(tmp_path / "a.glb"))
-    from texopt.render import look_up, surface_points
+    from texopt.fragments import surface_points
+    from texopt.render import look_up
 
     middle = mesh.uvs[mesh.face_uvs[0]].mean(0, keepdims=True)
     seen = look_up(mesh.originals(), surface_points(mesh, middle, np.zeros(1, int)))

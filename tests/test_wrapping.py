@@ -14,8 +14,9 @@ from torch import Tensor
 
 from texopt import CppnTexture, FourierTexture, Mesh, PixelTexture, PyramidTexture, TextureMap
 from texopt.export import export
+from texopt.fragments import Fragments, surface_points
 from texopt.points import Points
-from texopt.render import Fragments, look_up, rasterize, surface_points
+from texopt.render import look_up, rasterize
 from texopt.result import Result, reached_texels
 from texopt.texture.image import ImageTexture
 from texopt.unwrap import uv_problems

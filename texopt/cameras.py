@@ -2,14 +2,18 @@
 
 Right-handed, +Y up; a camera looks along its own -Z. Clip space is OpenGL's: visible is x/w, y/w, z/w in [-1,1].
 Renderings see the mesh moved and scaled into the unit sphere, so distances here are in radii of the mesh.
+
+Where a number or a row for every camera is asked for, one alone is for all; arrays and lists do as tensors do.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -19,13 +23,54 @@ from texopt.errors import OptionError
 R2 = torch.tensor([0.7548776662466927, 0.5698402909980532], dtype=torch.float64)
 
 
+def _rows(name: str, values: Any, *row: int) -> Tensor:
+    """Numbers as floats [B,*row] on the CPU; one row alone is [1,*row]. OptionError where they are none."""
+    try:
+        found = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+        shape = tuple(found.shape[1:]) if found.ndim > len(row) else tuple(found.shape)
+        good = found.ndim in (len(row), len(row) + 1) and shape == row and found.dtype != torch.bool
+        good = good and not found.is_complex() and bool(found.isfinite().all())
+    except (TypeError, ValueError, RuntimeError):
+        good, found = False, torch.zeros(0)
+    if not good or not found.numel():
+        wanted = "".join(f",{side}" for side in row)
+        got = f"a tensor {list(values.shape)}" if isinstance(values, Tensor) else repr(values)[:60]
+        raise OptionError(f"{name} has to be finite numbers [B{wanted}] or one {list(row) or 'number'}, not {got}")
+    found = found.cpu() if found.is_floating_point() else found.double().cpu()
+    return found[None] if found.ndim == len(row) else found
+
+
+def _together(**given: Tensor) -> Iterator[Tensor]:
+    """Arguments by name, each for as many cameras as the others. OptionError where they are of several numbers."""
+    count = max(map(len, given.values()))
+    for name, values in given.items():
+        if len(values) not in (1, count):
+            raise OptionError(f"{name} has {len(values)} rows, and there are {count} cameras")
+        yield values.expand(count, *values.shape[1:])
+
+
+def _number(name: str, value: Any, low: float, high: float) -> float:
+    """A number between two others. OptionError where it is none."""
+    try:
+        good = not isinstance(value, (str, bytes, bool)) and low < float(value) < high
+    except (TypeError, ValueError, RuntimeError):
+        good = False
+    if not good:
+        raise OptionError(f"{name} has to be a number above {low:g} and below {high:g}, not {repr(value)[:60]}")
+    return float(value)
+
+
 @dataclass(frozen=True, eq=False)
 class Cameras:
     """A batch of cameras: view [B,4,4] takes world to eye space, projection [B,4,4] eye to clip space.
 
+    `cameras[i]`, `cameras[i:j]` are some of them.
+
     zoom: how many times closer they look than the others of a run, which see the whole object.
     frame: int64 [B], which of several pictures each is of, for objectives that know a goal for each; 0 by default.
     frames: how many pictures there are.
+
+    OptionError where shapes are others.
     """
 
     view: Tensor
@@ -35,13 +80,21 @@ class Cameras:
     frames: int = 1
 
     def __post_init__(self) -> None:
+        matrices = {name: _rows(name, getattr(self, name), 4, 4) for name in ("view", "projection")}
+        dtype = torch.promote_types(matrices["view"].dtype, matrices["projection"].dtype)
+        for name, matrix in zip(matrices, _together(**matrices), strict=True):
+            object.__setattr__(self, name, matrix.to(dtype))
         if self.frame is None:
             object.__setattr__(self, "frame", torch.zeros(len(self.view), dtype=torch.int64))
+        if not isinstance(self.frame, Tensor) or self.frame.dtype != torch.int64 or self.frame.shape != (len(self),):
+            raise OptionError(f"frame has to be int64 [{len(self)}], not {repr(self.frame)[:60]}")
+        _number("zoom", self.zoom, 0.0, math.inf)
 
     def __len__(self) -> int:
         return len(self.view)
 
-    def __getitem__(self, index: slice) -> Cameras:
+    def __getitem__(self, index: int | slice | list[int]) -> Cameras:
+        index = [index] if isinstance(index, int) else index
         return replace(self, view=self.view[index], projection=self.projection[index], frame=self.frame[index])
 
     def project(self, points: Tensor) -> Tensor:
@@ -55,7 +108,16 @@ Sampler = Callable[[Generator, int, int], Cameras]  # (generator, number of view
 
 
 def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:
-    """View matrices [B,4,4] of cameras at eye [B,3] that look at target [B,3] with up [B,3] upwards."""
+    """View matrices [B,4,4] of cameras at eye [B,3] that look at target [B,3] with up [B,3] upwards.
+
+    OptionError where they have other shapes, or a camera is at its target.
+    """
+    given = {name: _rows(name, value, 3) for name, value in (("eye", eye), ("target", target), ("up", up))}
+    eye, target, up = _together(**given)
+    dtype = torch.promote_types(torch.promote_types(eye.dtype, target.dtype), up.dtype)
+    eye, target, up = eye.to(dtype), target.to(dtype), up.to(dtype)
+    if not (target - eye).any(1).all():
+        raise OptionError("eye is at target, so that the camera looks nowhere; move one of them")
     forward = torch.nn.functional.normalize(target - eye, dim=-1)
     right = torch.linalg.cross(forward, torch.nn.functional.normalize(up, dim=-1, eps=1e-30), dim=-1)
     # seen along `up` any roll is as good as another: the axis farthest from the line of sight is to the right
@@ -70,8 +132,18 @@ def look_at(eye: Tensor, target: Tensor, up: Tensor) -> Tensor:
     return view
 
 
-def perspective(fov_y: Tensor, aspect: float, near: Tensor, far: Tensor) -> Tensor:
-    """OpenGL projection matrices [B,4,4]: vertical field of view in degrees [B], width / height, near, far [B]."""
+def perspective(fov_y: Tensor | float, aspect: float, near: Tensor | float, far: Tensor | float) -> Tensor:
+    """OpenGL projection matrices [B,4,4]: vertical field of view in degrees [B], width / height, near, far [B].
+
+    OptionError unless 0 < fov_y < 180, 0 < aspect, and 0 < near < far.
+    """
+    given = {name: _rows(name, value) for name, value in (("fov_y", fov_y), ("near", near), ("far", far))}
+    fov_y, near, far = _together(**given)
+    aspect = _number("aspect", aspect, 0.0, math.inf)
+    if not ((fov_y > 0) & (fov_y < 180)).all():
+        raise OptionError(f"fov_y has to be above 0 and below 180 degrees, not {fov_y.tolist()[:3]}")
+    if not ((near > 0) & (far > near)).all():
+        raise OptionError(f"near has to be above 0 and below far, not {near.tolist()[:3]} with {far.tolist()[:3]}")
     scale = 1.0 / torch.tan(torch.deg2rad(fov_y) / 2)
     matrix = torch.zeros(len(fov_y), 4, 4, dtype=fov_y.dtype)
     matrix[:, 0, 0] = scale / aspect
@@ -83,7 +155,17 @@ def perspective(fov_y: Tensor, aspect: float, near: Tensor, far: Tensor) -> Tens
 
 
 def orthographic(low: Tensor, high: Tensor, near: float, far: float) -> Tensor:
-    """OpenGL projection matrices [B,4,4] that show the rectangles from low to high (x, y in eye space) [B,2]."""
+    """OpenGL projection matrices [B,4,4] that show the rectangles from low to high (x, y in eye space) [B,2].
+
+    near, far: distances along the line of sight; what is behind the camera has negative ones.
+
+    OptionError unless low < high and near < far.
+    """
+    low, high = _together(low=_rows("low", low, 2), high=_rows("high", high, 2))
+    near = _number("near", near, -math.inf, math.inf)
+    far = _number("far", far, near, math.inf)
+    if not (low < high).all():
+        raise OptionError(f"low has to be below high in x and y, not {low.tolist()[:2]} with {high.tolist()[:2]}")
     matrix = torch.zeros(len(low), 4, 4, dtype=low.dtype)
     extent = high - low
     matrix[:, 0, 0], matrix[:, 1, 1] = 2 / extent.T
@@ -119,15 +201,23 @@ def zoomed(cameras: Cameras, zoom: float, center: Tensor) -> Cameras:
     return replace(cameras, projection=window @ cameras.projection, zoom=zoom * cameras.zoom)
 
 
-def orbit(azimuth: Tensor, elevation: Tensor, distance: float | None = None, fov_y: float = 10.0) -> Cameras:
+def orbit(
+    azimuth: Tensor | float, elevation: Tensor | float, distance: float | None = None, fov_y: float = 10.0
+) -> Cameras:
     """Cameras around the object: azimuth [B] from +Z towards +X and elevation [B] above the horizon, in degrees.
 
     distance: in radii of the mesh; by default the one at which its bounding sphere fills the view.
+
+        orbit(30, 20)  # one camera
+        orbit(torch.arange(0, 360, 45), 20)  # eight
     """
-    a, e = torch.deg2rad(torch.as_tensor(azimuth).double()), torch.deg2rad(torch.as_tensor(elevation).double())
+    azimuth, elevation = _together(azimuth=_rows("azimuth", azimuth), elevation=_rows("elevation", elevation))
+    fov_y = _number("fov_y", fov_y, 0.0, 180.0)
+    distance = fit_distance(fov_y) if distance is None else _number("distance", distance, 0.0, math.inf)
+    a, e = torch.deg2rad(azimuth.double()), torch.deg2rad(elevation.double())
     direction = torch.stack([a.sin() * e.cos(), e.sin(), a.cos() * e.cos()], -1)
     ones = torch.ones(len(direction), dtype=torch.float64)
-    return aimed(direction, ones * (distance or fit_distance(fov_y)), ones * fov_y, ones * 0.0)
+    return aimed(direction, ones * distance, ones * fov_y, ones * 0.0)
 
 
 def sphere_points(count: int) -> Tensor:
@@ -141,6 +231,9 @@ def sphere_points(count: int) -> Tensor:
 
 def fixed_views(count: int, fov_y: float = 10.0) -> Cameras:
     """`count` cameras all around that see the whole object: for measuring and for filling, not for optimising."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise OptionError(f"count has to be a number of cameras, 1 or more, not {repr(count)[:60]}")
+    fov_y = _number("fov_y", fov_y, 0.0, 180.0)
     ones = torch.ones(count, dtype=torch.float64)
     return aimed(sphere_points(count), ones * fit_distance(fov_y), ones * fov_y, ones * 0.0)
 
@@ -166,12 +259,13 @@ def sample_sphere(
     Returns:
         a sampler: (generator, number of views, views before them) -> Cameras.
     """
-    for name, (low, high), least, most in (
+    for name, ends, least, most in (
         ("distance", distance, 0.05, 100.0), ("elevation", elevation, -90.0, 90.0),
         ("fov_y", fov_y, 1.0, 120.0), ("roll", roll, -360.0, 360.0),
     ):  # fmt: skip
-        if not least <= low <= high <= most:
-            raise OptionError(f"{name} has to be a range (low, high) within [{least}, {most}], not {(low, high)}")
+        pair = isinstance(ends, (tuple, list)) and len(ends) == 2 and all(isinstance(end, (int, float)) for end in ends)
+        if not pair or not least <= ends[0] <= ends[1] <= most:
+            raise OptionError(f"{name} has to be a range (low, high) within [{least}, {most}], not {repr(ends)[:60]}")
     lowest, highest = (math.sin(math.radians(angle)) for angle in elevation)
 
     def sample(generator: Generator, count: int, before: int = 0) -> Cameras:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -12,12 +13,13 @@ from torch import Generator, Tensor
 
 from texopt import distributed, optimizers, schedules
 from texopt.backgrounds import Background, smooth_noise
-from texopt.cameras import Cameras, Sampler, sample_sphere
+from texopt.cameras import Cameras, Sampler
 from texopt.checkpoint import Checkpoint
 from texopt.clipping import check_clip, clip_gradients
 from texopt.errors import DependencyError, OptionError, RankError
 from texopt.features.backbones import DEFAULT, load_backbone
 from texopt.features.extractor import Activations, FeatureExtractor
+from texopt.geometry import Geometry
 from texopt.memory import give_back
 from texopt.mesh import Mesh
 from texopt.objectives.objective import Loss, Objective, as_objective
@@ -25,6 +27,7 @@ from texopt.regions import Regions
 from texopt.render import Fragments, Scene, View, composite, to_device
 from texopt.result import Result, all_around
 from texopt.run import Run, Step, Terms
+from texopt.samplers import as_sampler
 from texopt.schedules import Schedule
 from texopt.seams import Seams
 from texopt.texture.maps import Surface, Texture
@@ -96,7 +99,17 @@ def _repeatable(transform: Transform | None, generator: Generator) -> Callable[[
     if transform is None:
         return lambda images: images
     seed = int(torch.randint(2**62, (), generator=generator))
-    return lambda images: transform(Generator().manual_seed(seed), images)
+
+    def move(images: Tensor) -> Tensor:
+        moved = transform(Generator().manual_seed(seed), images)
+        if not isinstance(moved, Tensor) or moved.shape != images.shape:
+            got = list(moved.shape) if isinstance(moved, Tensor) else type(moved).__name__
+            raise OptionError(
+                f"transform has to return images shaped as it is given them, {list(images.shape)}, not {got}"
+            )
+        return moved
+
+    return move
 
 
 def _region(regions: Regions, fragments: Fragments, move: Callable[[Tensor], Tensor], where: str) -> Tensor:
@@ -114,7 +127,7 @@ def _fewer(count: int, device: torch.device) -> int:
 def optimize(
     mesh: Mesh, texture: Texture | Sequence[Texture], objective: Objective | Loss, *, steps: int = 300,
     view_size: Size = 384, views_per_step: int = 1, learning_rate: float = 0.05, optimizer: str = "adam",
-    schedule: str | Schedule = "auto", clip: float | None = None, cameras: Sampler | None = None,
+    schedule: str | Schedule = "auto", clip: float | None = None, cameras: Sampler | Cameras | None = None,
     background: Background | None = None, transform: Transform | None = None,
     backbone: str | FeatureExtractor = DEFAULT, seed: int = 0, device: str = "auto", raster: str = "auto",
     on_step: Callable[[Step], None] | None = None, checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
@@ -136,15 +149,17 @@ def optimize(
         schedule: of the learning rate: "warmup-cosine", "constant", "linear", "exponential", "staircase", a function
             (step, steps) -> factor, or "auto": warmup-cosine, but constant for lbfgs.
         clip: the most that the norm of all gradients may be; by default it may be anything.
-        cameras: a sampler; by default sample_sphere(), from all around. One that does not see everything may say what
-            it sees in an attribute `looks` (texopt.result.Looks): the result has the rest filled.
+        cameras: a sampler, a function (generator, number of views, views before them) -> Cameras, by default
+            sample_sphere(), from all around; or Cameras, of which each is looked from in turn, in a random order. A
+            sampler that does not see everything may say what it sees in an attribute `looks` (texopt.result.Looks):
+            the result has the rest filled, as of Cameras.
         background: behind the object, a new one every step; by default smooth_noise().
         transform: of the rendered views before the objective sees them, see texopt.transforms; none by default.
         backbone: name of a pretrained network (`texopt backbones`), or a FeatureExtractor.
         seed: of cameras, backgrounds and transformations. The same seed on the same machine gives the same texture.
         device: "auto", "cpu", "cuda", "mps", ...: where texture and network are.
         raster: "cpu", "nvdiffrast" (CUDA only), or "auto": nvdiffrast where it can be used.
-        on_step: called after every step.
+        on_step: called with a Step after every step: its number, losses, and the view that it was of.
         checkpoint: a file (.safetensors) that keeps the state of the run, every 30 seconds and at its end. If it is
             there, the run goes on from it, bit for bit; or a Checkpoint, that says when and whether.
 
@@ -156,6 +171,8 @@ def optimize(
         TexoptError: an option that cannot be, weights that are missing, an objective that is no scalar or never finite.
     """
     check_options(steps, view_size, views_per_step, learning_rate, seed, optimizer, clip)
+    if not isinstance(mesh, Mesh):
+        raise OptionError(f"mesh has to be a Mesh, as load_mesh returns it, not a {type(mesh).__name__}")
     height, width = sides(view_size)
     distributed.own(views_per_step)  # says what cannot be
     schedule = optimizers.KINDS[optimizer].schedule if schedule == "auto" else schedule
@@ -166,7 +183,7 @@ def optimize(
     extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone, device=target)
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         checkpoint = Checkpoint(checkpoint)
-    sample_cameras, make_background = cameras or sample_sphere(), background or smooth_noise()
+    sample_cameras, make_background = as_sampler(cameras), background or smooth_noise()
 
     surface = Surface(mesh, texture, target, raster)
     seams = Seams(mesh, target)
@@ -183,8 +200,8 @@ def optimize(
     parameters = list(surface.textures.parameters())
     rate = optimizers.own_rate(optimizer, learning_rate, parameters)
 
-    def look(number: int, count: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of new views, `count` over all ranks, and its terms."""
+    def look(number: int, count: int) -> tuple[Tensor, dict[str, Tensor], View]:
+        """The loss of new views, `count` over all ranks, its terms, and the views."""
         views = distributed.own(count)
         shot = sample_cameras(generator, count, number * count)[views]
         fragments = scene.rasterize(shot, height, width)
@@ -205,28 +222,29 @@ def optimize(
             moved = [image, before, mask] + ([] if alpha is None else [alpha])
             image, before, mask, *rest = move(torch.cat(moved, 1)).split([one.shape[1] for one in moved], 1)
             before, mask, alpha = before.detach(), mask.detach(), rest[0] if rest else None
-        loss, values = objective(
-            View(
-                image=image, mask=mask, original=before, features=Activations(extractor, image, run.layers),
-                original_features=Activations(extractor, before, run.original_layers, False), extractor=extractor,
-                seams=points, scale=scale, step=number, steps=steps, zoom=shot.zoom,
-                regions=partial(_region, regions, fragments, move), frame=frame, frames=shot.frames,
-                alpha=mask if alpha is None else alpha, cameras=shot,
-            )
+        view = View(
+            image=image, mask=mask, original=before, features=Activations(extractor, image, run.layers),
+            original_features=Activations(extractor, before, run.original_layers, False), extractor=extractor,
+            seams=points, scale=scale, step=number, steps=steps, zoom=shot.zoom,
+            regions=partial(_region, regions, fragments, move), frame=frame, frames=shot.frames,
+            alpha=mask if alpha is None else alpha, cameras=shot,
+            geometry=Geometry(fragments, shot, None if transform is None else move),
         )  # fmt: skip
+        loss, values = objective(view)
         if not loss.requires_grad:
             raise OptionError("the objective does not depend on the texture; make it of view.image or view.features")
-        return loss, values | {"loss": loss}
+        return loss, values | {"loss": loss}, view
 
-    def gradient(number: int, count: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """As look; every parameter has its gradient then."""
+    def gradient(number: int, count: int) -> tuple[Tensor, dict[str, Tensor], View]:
+        """As look, with the views detached; every parameter has its gradient then."""
         run.optimizer.zero_grad(set_to_none=True)
-        loss, terms = look(number, count)
+        loss, terms, view = look(number, count)
         loss.backward()
+        view = view.detached()
         distributed.average_gradients(parameters)
         if clip is not None:
             clip_gradients(parameters, clip)
-        return loss, terms
+        return loss, terms, view
 
     def again(number: int, count: int) -> Tensor:
         return run.again(lambda: gradient(number, count)[0])
@@ -242,7 +260,7 @@ def optimize(
                 log.warning("the loss or its gradient stays infinite or NaN; the run ends with what it has")
                 raise KeyboardInterrupt
             try:
-                loss, terms = gradient(number, count)
+                loss, terms, view = gradient(number, count)
             except torch.OutOfMemoryError:
                 count = _fewer(count, target)
                 run.rewind()
@@ -253,7 +271,8 @@ def optimize(
                 )
                 run.history.append(Step(number + 1, steps, run.seconds(), Terms(terms)))
             if on_step is not None:
-                on_step(run.history[-1])
+                on_step(replace(run.history[-1], view=view))
+            del view
             run.save_in_time()
     except KeyboardInterrupt:
         interrupted = True

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from texopt.errors import MeshError
+from texopt.arrays import ARRAYS, as_array, check_fit
+from texopt.errors import MeshError, OptionError
 from texopt.gltf import GltfFile
 from texopt.maps import Mask, TextureMap, areas, assign_maps, excluded, load_masks, make_uvs
+from texopt.normals import smooth_normals
 from texopt.obj import ObjFile
-from texopt.readers.raw import RawMesh
+from texopt.readers.raw import GREY, RawMesh
 from texopt.wrapping import REPEATED, Wrap
 
 log = logging.getLogger("texopt")
@@ -30,38 +34,46 @@ def power_of_two(side: int) -> int:
     return int(2 ** np.clip(np.ceil(np.log2(side)), 3, 12))
 
 
+PLAIN = TextureMap(np.full((1, 1, 3), round(255 * GREY[0]), np.uint8))
+
+
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """Triangles with texture coordinates and original textures.
+    """Triangles with texture coordinates and original textures. `load_mesh` reads one, and one of arrays is
+
+        mesh = texopt.Mesh("quad", vertices, faces, uvs)
 
     World space is right-handed with +Y up, coordinates are the file's own (a glTF scene's are in world space). UV (0,0)
     is the lower-left corner of a texture, UVs outside [0,1] repeat it unless its map says else. Vertices, uvs and
-    normals are indexed separately, as in OBJ.
+    normals are indexed separately, as in OBJ. Arrays may be given as tensors or lists.
 
     Attributes:
         name: of the mesh file without its ending; exported files are named after it.
         vertices: float64 [V,3].
-        faces: int32 [F,3], into vertices.
+        faces: int32 [F,3], into vertices; counter-clockwise is the front.
         uvs: float64 [T,2].
-        face_uvs: int32 [F,3], into uvs.
+        face_uvs: int32 [F,3], into uvs. Default: as faces, where there are as many uvs as vertices.
         normals: float64 [N,3], or None: export then leaves them to the engine.
-        face_normals: int32 [F,3], into normals, -1 for corners that have none, or None.
-        maps: the textures; most meshes have one.
+        face_normals: int32 [F,3], into normals, -1 for corners that have none, or None. Default: as of face_uvs.
+        maps: the textures; most meshes have one. Default: a grey one.
         face_map: int32 [F], into maps. Default: all 0.
         materials, face_material: names, and int32 [F] into them. All faces of a material have the same map.
         objects, face_object: names, and int32 [F] into them.
         source: the OBJ or glTF file that it was read from, for an export that keeps it.
         files: what it was read from: the mesh file, material libraries, textures, masks.
+        digest: of the arrays and names as they were read; see `geometry`.
+
+    OptionError where an array has another shape or type, or indices reach beyond what they are for.
     """
 
     name: str
     vertices: np.ndarray
     faces: np.ndarray
     uvs: np.ndarray
-    face_uvs: np.ndarray
-    normals: np.ndarray | None
-    face_normals: np.ndarray | None
-    maps: tuple[TextureMap, ...]
+    face_uvs: np.ndarray = None  # type: ignore[assignment]
+    normals: np.ndarray | None = None
+    face_normals: np.ndarray | None = None
+    maps: tuple[TextureMap, ...] = (PLAIN,)
     face_map: np.ndarray = None  # type: ignore[assignment]  # zeros, as of the next two
     materials: tuple[str, ...] = ("",)
     face_material: np.ndarray = None  # type: ignore[assignment]
@@ -69,11 +81,74 @@ class Mesh:
     face_object: np.ndarray = None  # type: ignore[assignment]
     source: ObjFile | GltfFile | None = None
     files: tuple[Path, ...] = ()
+    digest: str = ""
 
     def __post_init__(self) -> None:
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        if not isinstance(self.name, str):
+            got = type(self.name).__name__
+            raise OptionError(f"name has to be a text, as in Mesh(name, vertices, faces, uvs), not a {got}")
+        for name in ARRAYS:
+            if getattr(self, name) is not None or name in ("vertices", "faces", "uvs"):
+                put(name, as_array(name, getattr(self, name)))
+        for name, values in (("face_uvs", self.uvs), ("face_normals", self.normals)):
+            if values is not None and getattr(self, name) is None:
+                if len(values) != len(self.vertices):
+                    raise OptionError(f"{name} [F,3] is needed: {name[5:]} are {len(values)}, and no row a vertex")
+                put(name, self.faces.copy())
         for name in ("face_map", "face_material", "face_object"):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, np.zeros(len(self.faces), np.int32))
+            index = getattr(self, name)
+            if index is None or (len(index) != len(self.faces) and not index.any()):  # of other faces, before replace()
+                put(name, np.zeros(len(self.faces), np.int32))
+        for name in ("maps", "materials", "objects", "files"):
+            if isinstance(values := getattr(self, name), str) or not isinstance(values, Sequence):
+                raise OptionError(f"{name} has to be a tuple, not a {type(values).__name__}")
+            put(name, tuple(values))
+        check_fit(self)
+        if self.source is not None and not self.digest:
+            put("digest", self.geometry())
+
+    def geometry(self) -> str:
+        """A digest of the arrays and names: of all that a mesh file says but its textures."""
+        found = hashlib.blake2b()
+        for name in ARRAYS:
+            if (values := getattr(self, name)) is not None:
+                found.update(f"{name} {values.shape}".encode())
+                found.update(np.ascontiguousarray(values).data)
+        found.update(repr((self.materials, self.objects)).encode())
+        return found.hexdigest()
+
+    def as_read(self) -> bool:
+        """Whether its geometry is still what was read from its source, however it may have been changed."""
+        return self.source is not None and self.digest == self.geometry()
+
+    def with_vertices(self, vertices: np.ndarray | Tensor) -> Mesh:
+        """The same mesh with its vertices elsewhere.
+
+        Normals are made anew, if the mesh has some: smooth where corners at a vertex shared one, hard where they did
+        not. UVs and textures stay. What it is exported to is written from its arrays, see `Result.export`.
+
+        vertices: float [V,3] in the mesh's own coordinates, finite; x of the unit sphere, in which cameras see it, is
+            center + radius * x, with `center, radius = mesh.normalization()`.
+
+        OptionError where they have another shape, or are not finite.
+        """
+        vertices = np.array(as_array("vertices", vertices))
+        if vertices.shape != self.vertices.shape:
+            raise OptionError(f"vertices has to be {list(self.vertices.shape)}, as before, not {list(vertices.shape)}")
+        if self.normals is None or self.face_normals is None:
+            return replace(self, vertices=vertices)
+        # a normal that several vertices share is as many now
+        pairs = self.faces.astype(np.int64) * len(self.normals) + self.face_normals
+        there = self.face_normals >= 0
+        shared, group = np.unique(pairs[there], return_inverse=True)
+        groups = np.full_like(self.face_normals, -1)
+        groups[there] = group.reshape(-1)
+        normals = smooth_normals(vertices, self.faces, groups)
+        normals = np.where(normals.any(1, keepdims=True), normals, self.normals[shared % len(self.normals)])
+        return replace(self, vertices=vertices, normals=normals, face_normals=groups)
 
     @property
     def own_uvs(self) -> bool:

@@ -14,10 +14,11 @@ from torch import Generator, Tensor
 
 from texopt.color import mix
 from texopt.errors import OptionError
+from texopt.fragments import surface_points
 from texopt.images import load_image, to_image, to_tensor
 from texopt.mesh import Mesh
 from texopt.points import random_points
-from texopt.render import look_up, surface_points
+from texopt.render import look_up
 from texopt.texture.image import noise, resized
 
 SIZE = 256  # texels a side of a start

@@ -5,94 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.cameras import Cameras
 from texopt.constants import constant
 from texopt.errors import OptionError
-from texopt.features.extractor import FeatureExtractor
+from texopt.features.extractor import Activations, FeatureExtractor
+from texopt.fragments import Fragments as Fragments
 from texopt.mesh import Mesh
+from texopt.normals import face_normals
 from texopt.raster import backends, mip_levels
 from texopt.raster.backends import Backend
-from texopt.wrapping import MIRROR, MODES, REPEAT, wrap_table
+from texopt.wrapping import wrap_table
 
-ROW = 256  # pixels; the look-up divides its work by rows
+if TYPE_CHECKING:
+    from texopt.geometry import Geometry
 
-Sample = Callable[["Fragments"], Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class Fragments:
-    """What the rasteriser finds at every pixel, row 0 on top. Zeros where nothing is, but for face_id.
-
-    face_id: int32 [B,H,W], -1 where nothing is. bary: float32 [B,H,W,2], weights of a face's first two corners.
-    depth: float32 [B,H,W], z/w. uv: float32 [B,H,W,2], (0,0) at the texture's lower left. uv_da: float32 [B,H,W,4],
-    (du/dX, du/dY, dv/dX, dv/dY) per pixel, Y down. mask: bool [B,H,W], whether the object is there. map_id: int32
-    [B,H,W], which of the mesh's textures is seen. backend: the drawing functions that they are for. wraps: of the
-    mesh's textures, as of texopt.wrapping.wrap_table; None where all repeat.
-    """
-
-    face_id: Tensor
-    bary: Tensor
-    depth: Tensor
-    uv: Tensor
-    uv_da: Tensor
-    mask: Tensor
-    map_id: Tensor
-    backend: Backend = backends.CPU
-    wraps: tuple[tuple[int, int], ...] | None = None
-
-    @cached_property
-    def texture_uv(self) -> Tensor:
-        """uv with (0,0) at the upper left, where an image's first texel is."""
-        return torch.stack([self.uv[..., 0], 1 - self.uv[..., 1]], -1)
-
-    def within(self, height: int, width: int) -> Fragments:
-        """The same for a look-up that repeats, in an image of a size: where textures do not, uv is in the image."""
-        if self.wraps is None:
-            return self
-        modes = constant(self.wraps, self.uv, torch.int64)[self.map_id.long()]
-        return replace(self, uv=_brought_inside(self.uv, self.uv_da, modes, height, width), wraps=None)
-
-    def pick(self, pixels: Tensor) -> Fragments:
-        """Some pixels (flat indices int64 [N]) as one image [1,h,w], row after row, filled up with the first pixel."""
-        width = min(ROW, max(len(pixels), 1))
-        rows = max(-(-len(pixels) // width), 1)
-        padded = F.pad(pixels, (0, rows * width - len(pixels))).reshape(1, rows, width)
-
-        def of(values: Tensor) -> Tensor:
-            return values.flatten(0, 2)[padded]
-
-        return Fragments(
-            of(self.face_id), of(self.bary), of(self.depth), of(self.uv), of(self.uv_da), of(self.mask),
-            of(self.map_id), self.backend, self.wraps,
-        )  # fmt: skip
-
-
-def surface_points(mesh: Mesh, uv: np.ndarray, map_id: np.ndarray, backend: Backend = backends.CPU) -> Fragments:
-    """Points of the surface, float [N,2] and int [N], as Fragments [1,1,N] with no footprint: the finest level."""
-    flat = torch.zeros(1, 1, len(uv), 4)
-    shown = torch.from_numpy(map_id.astype(np.int32)).reshape(1, 1, -1)
-    there = torch.ones_like(shown, dtype=torch.bool)
-    where = torch.from_numpy(uv.astype(np.float32)).reshape(1, 1, -1, 2)
-    face = torch.zeros_like(shown)
-    return Fragments(face, flat[..., :2], flat[..., 0], where, flat, there, shown, backend, wrap_table(mesh.wraps))
-
-
-def texel_centers(height: int, width: int, rows: slice, device: torch.device | str = "cpu") -> Fragments:
-    """The texels of some rows of an image, row 0 on top, as Fragments [1,rows,width] with no footprint."""
-    device = torch.device(device)
-    y, x = torch.arange(height, device=device)[rows], torch.arange(width, device=device)
-    v, u = torch.meshgrid(1 - (y + 0.5) / height, (x + 0.5) / width, indexing="ij")
-    none = torch.zeros(1, *u.shape, dtype=torch.int32, device=device)
-    flat = torch.zeros(1, *u.shape, 4, device=device)
-    backend = backends.select("cpu", device)
-    return Fragments(none, flat[..., :2], flat[..., 0], torch.stack([u, v], -1)[None], flat, none == 0, none, backend)
+Sample = Callable[[Fragments], Tensor]
 
 
 class Scene:
@@ -108,6 +41,7 @@ class Scene:
     ) -> None:
         self.device = torch.device(device)
         self.backend = backends.select(raster, self.device)
+        self.mesh, (self.center, self.radius) = mesh, mesh.normalization(optimized)
         self.vertices = mesh.unit_vertices(optimized)
         self.faces = torch.from_numpy(mesh.faces).to(self.backend.geometry)
         self.uvs = torch.from_numpy(mesh.uvs.astype(np.float32))[None].to(self.backend.geometry)
@@ -125,12 +59,45 @@ class Scene:
         uv, uv_da = draw.interpolate(self.uvs, rast, self.face_uvs, rast_db, diff_attrs="all")
         rast, uv, uv_da = (to_device(x, self.device) for x in (rast, uv, uv_da))
         face = rast[..., 3].int() - 1
+        # what the projection takes to x = y = w = 0; for a parallel one that is infinitely far away
+        eye = -torch.linalg.inv_ex(cameras.projection @ cameras.view)[0][:, None, None, :, 2]
+        eye = to_device(eye.float(), self.device)
         maps = self.face_map[face.clamp(min=0)] if self.maps > 1 else torch.zeros_like(face)
-        return Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, face >= 0, maps, draw, self.wraps)
+        return Fragments(face, rast[..., :2], rast[..., 2], uv, uv_da, face >= 0, maps, draw, self, eye, self.wraps)
+
+    def own(self, points: Tensor, axis: int = 1) -> Tensor:
+        """Points in the unit sphere, x, y and z along an axis, in the mesh's own coordinates."""
+        shape = [1] * points.ndim
+        shape[axis] = 3
+        return self.radius * points + torch.from_numpy(self.center).to(points).reshape(shape)
+
+    @cached_property
+    def corners(self) -> Tensor:
+        """Of faces, in the unit sphere: float32 [F,3,3] on the device."""
+        return self.vertices[torch.from_numpy(self.mesh.faces).long()].to(self.device)
+
+    @cached_property
+    def corner_normals(self) -> Tensor:
+        """Unit normals of faces' corners, of the face itself where a corner has none: float32 [F,3,3]."""
+        mesh = self.mesh
+        found = np.repeat(face_normals(mesh.vertices, mesh.faces)[:, None], 3, 1)
+        if mesh.normals is not None and mesh.face_normals is not None:
+            own = mesh.normals[mesh.face_normals]
+            length = np.linalg.norm(own, axis=-1, keepdims=True)
+            good = (mesh.face_normals >= 0)[..., None] & (length > 0) & np.isfinite(length)
+            found = np.where(good, own / np.where(good, length, 1.0), found)
+        return torch.from_numpy(found.astype(np.float32)).to(self.device)
 
 
 def rasterize(mesh: Mesh, cameras: Cameras, height: int, width: int | None = None) -> Fragments:
-    """Draw `mesh`, scaled into the unit sphere, from every camera: Fragments on the CPU."""
+    """Draw `mesh`, scaled into the unit sphere, from every camera: Fragments on the CPU.
+
+    What a View shows is `view.fragments`: a run may have the part that is optimised in the unit sphere, and transforms
+    its images.
+    """
+    if not isinstance(mesh, Mesh) or not isinstance(cameras, Cameras):
+        name, wanted, got = ("cameras", "Cameras", cameras) if isinstance(mesh, Mesh) else ("mesh", "a Mesh", mesh)
+        raise OptionError(f"{name} has to be {wanted}, not a {type(got).__name__}")
     return Scene(mesh).rasterize(cameras, height, width)
 
 
@@ -160,6 +127,7 @@ def _sample_seen(given: Mapping[int, Sample], fragments: Fragments) -> Tensor:
         given[index](fragments.pick(some))[0].flatten(1)[:, : len(some)]
         for index, some in zip(seen, pixels, strict=True)
     ]
+    _check_channels([len(some) for some in colors])
     out = colors[0].new_zeros(len(colors[0]), batch * height * width)
     out = out.index_copy(1, torch.cat(pixels), torch.cat(colors, 1))
     return out.reshape(-1, batch, height, width).transpose(0, 1)
@@ -167,36 +135,19 @@ def _sample_seen(given: Mapping[int, Sample], fragments: Fragments) -> Tensor:
 
 def _sample_all(given: Mapping[int, Sample], fragments: Fragments) -> Tensor:
     """Each of the textures at all pixels: more to compute, but the number of pixels has not to be read from a GPU."""
-    out = torch.zeros((), device=fragments.mask.device)
+    out, channels = torch.zeros((), device=fragments.mask.device), []
     for index, sample in given.items():
         shows = fragments.mask & (fragments.map_id == index)
-        out = torch.where(shows[:, None], sample(replace(fragments, mask=shows)), out)
+        colors = sample(replace(fragments, mask=shows))
+        channels.append(colors.shape[1])
+        _check_channels(channels)
+        out = torch.where(shows[:, None], colors, out)
     return out
 
 
-def _brought_inside(uv: Tensor, uv_da: Tensor, modes: Tensor, height: int, width: int) -> Tensor:
-    """Coordinates with which a look-up that repeats finds what one that is clamped or mirrored would.
-
-    Every backend repeats, and so do parameterisations. Coordinates are brought into the image, and away from its edges
-    by half a texel of the mip level that is looked up, so that no texel of the opposite edge is blended in.
-
-    Args:
-        uv: float32 [...,2].
-        uv_da: float32 [...,4], (du/dX, du/dY, dv/dX, dv/dY).
-        modes: int64 [...,2], indices into MODES, along u and along v.
-        height, width: of the image.
-
-    Returns:
-        float32 [...,2], as they were along axes that repeat.
-    """
-    a, b, c, d = (uv_da * constant((width, width, height, height), uv_da)).unbind(-1)
-    squares, area = a.square() + b.square() + c.square() + d.square(), a * d - b * c
-    axis = (squares + (squares.square() - 4 * area.square()).clamp(min=0).sqrt()) / 2  # the longer one, squared
-    level = (axis.clamp(min=1).log2() / 2).ceil()  # the coarser of the two that are blended
-    half = 0.5 + 5e-4  # a texel; rounding must not reach over the edge
-    margin = (half * level.exp2()[..., None] / constant((width, height), uv)).clamp(max=0.5)
-    inside = torch.where(modes == MODES.index(MIRROR), 1 - (uv.remainder(2) - 1).abs(), uv)
-    return torch.where(modes == MODES.index(REPEAT), uv, inside.maximum(margin).minimum(1 - margin))
+def _check_channels(channels: Sequence[int]) -> None:
+    if len(set(channels)) > 1:
+        raise OptionError(f"all textures of a mesh have opacity, or none; these have {channels} channels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,7 +240,13 @@ class View:
     regions: from a text as of texopt.regions to that part of the mask; see `where`.
     frame: int64 [B], which of several pictures each image is of; see Cameras. frames: how many there are.
     alpha: float32 [B,1,H,W], opacity of the object at each pixel, 0 beside it; differentiable where textures have it.
-    cameras: that the renderings are of, None where they are of none.
+    cameras: that the renderings are of, None where they are of none. They see the part of the mesh that is optimised in
+        the unit sphere, x = (point - center) / radius with `center, radius = mesh.normalization(optimized=True)`.
+    geometry: what `fragments`, `position`, `normal` and `depth` are made of, None where there is no mesh.
+
+    These four are made when they are asked for. They belong to the image pixel by pixel: what transforms the image
+    moves them too. Coordinates are the mesh's own, those of its file (a glTF scene's are its world's), not the unit
+    sphere's; nothing flows back through them.
     """
 
     image: Tensor
@@ -308,6 +265,7 @@ class View:
     frames: int = 1
     alpha: Tensor = None  # type: ignore[assignment]  # the mask
     cameras: Cameras | None = None
+    geometry: Geometry | None = None
 
     def __post_init__(self) -> None:
         if self.frame is None:
@@ -319,6 +277,42 @@ class View:
     def along(self) -> Tensor:
         """How far along the frames each image is, float32 [B]: 0 is the first, 1 the last."""
         return self.frame.to(self.image) / max(self.frames - 1, 1)
+
+    @property
+    def fragments(self) -> Fragments:
+        """What the rasteriser found at every pixel: faces, barycentrics, UVs. Where the image was transformed, what it
+        found at the nearest pixel."""
+        return self._geometry().fragments
+
+    @property
+    def position(self) -> Tensor:
+        """Which point of the surface each pixel shows: float32 [B,3,H,W], zeros where nothing is."""
+        return self._geometry().position
+
+    @property
+    def normal(self) -> Tensor:
+        """The surface's normal, as of Fragments.normal: float32 [B,3,H,W] of length 1, zeros where nothing is."""
+        return self._geometry().normal
+
+    @property
+    def depth(self) -> Tensor:
+        """How far the surface is from the camera along the line of sight, in the units of the mesh: float32 [B,1,H,W],
+        zeros where nothing is. (`fragments.depth` is z/w.)"""
+        return self._geometry().depth
+
+    def _geometry(self) -> Geometry:
+        if self.geometry is None:
+            raise OptionError("this view knows no geometry; optimize() makes views that do")
+        return self.geometry
+
+    def detached(self) -> View:
+        """The same without gradients: what keeps it keeps nothing of how it was computed."""
+        image = self.image.detach()
+        return replace(
+            self, image=image, seams=self.seams.detach(), alpha=self.alpha.detach(),
+            features=Activations(self.extractor, image, set(), False),
+            original_features=Activations(self.extractor, self.original, set(), False),
+        )  # fmt: skip
 
     def where(self, region: str) -> Tensor:
         """The mask within a part of the surface: a material, or what is white in an image painted on the UVs."""

@@ -81,9 +81,9 @@ def reached_texels(mesh: Mesh, sizes: Sequence[tuple[int, int]], looks: Looks = 
 
 
 def _enlarged(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """[h,w] -> [H,W], every texel as many times as it takes."""
-    down, across = size[0] // image.shape[0], size[1] // image.shape[1]
-    return image.repeat_interleave(down, 0).repeat_interleave(across, 1)
+    """[h,w] -> [H,W], every texel as many times as it takes, about."""
+    rows, columns = (torch.arange(large) * small // large for large, small in zip(size, image.shape, strict=True))
+    return image[rows][:, columns]
 
 
 def _widened(there: Tensor) -> Tensor:
@@ -151,6 +151,9 @@ class Result:
             path: of the file; its ending says what is written.
             bits: 8 or 16 a channel, of the textures beside an .obj and of .png.
             unlit: have engines show a .glb's colours without light (KHR_materials_unlit).
+
+        A mesh that is as it was read goes out as its file, with what else that holds; one whose vertices, faces, UVs or
+        normals have been changed is written from its arrays, see texopt.export.export.
 
         Returns the files. OutputError where they cannot be written, or would overwrite what the mesh came from.
         """

@@ -20,6 +20,7 @@ from texopt.guard import Guard
 from texopt.late import Late
 from texopt.lbfgs import LBFGS
 from texopt.objectives.objective import Objective
+from texopt.render import View
 
 log = logging.getLogger("texopt")
 
@@ -45,12 +46,14 @@ class Terms(Mapping[str, float]):
 @dataclass(frozen=True)
 class Step:
     """What the loop reports after a step. terms: every named term before weighting, NaN where it does not judge the
-    step's views, and their weighted sum `loss`."""
+    step's views, and their weighted sum `loss`. view: what the objective saw, before the step was taken and without
+    gradients; only in what `on_step` is given, so that a history holds no images."""
 
     number: int  # 1 is the first
     steps: int
     seconds: float  # since the start
     terms: Mapping[str, float] = field(default_factory=dict)
+    view: View | None = field(default=None, repr=False, compare=False)
 
 
 class Run:

@@ -14,6 +14,7 @@ from texopt.errors import OptionError
 from texopt.features.backbones import DEFAULT, load_backbone
 from texopt.features.extractor import Activations, FeatureExtractor
 from texopt.features.guided import guided
+from texopt.geometry import Geometry
 from texopt.loop import Size, check_options, mean_scale, resolve_device, sides
 from texopt.mesh import Mesh
 from texopt.objectives.objective import Loss, Objective, as_objective
@@ -110,6 +111,8 @@ def saliency(
     if method not in METHODS:
         raise OptionError(f"method has to be one of {', '.join(METHODS)}, not {method!r}")
     check_options(1, view_size, 1, 1.0)
+    if cameras is not None and not isinstance(cameras, Cameras):
+        raise OptionError(f"cameras has to be Cameras, as of texopt.orbit, not a {type(cameras).__name__}")
     objective, target = as_objective(objective), resolve_device(device)
     objective.reset()
     extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone, device=target)
@@ -123,7 +126,7 @@ def saliency(
             fragments = scene.rasterize(camera, *sides(view_size))
             mask = fragments.mask[:, None].float()
             image = composite(look_up(textures, fragments), fragments.mask[:, None], GREY / 255)
-            found = METHODS[method](_score(objective, extractor, image, mask, camera), image, mask)
+            found = METHODS[method](_score(objective, extractor, image, mask, Geometry(fragments, camera)), image, mask)
             leaves = [image.new_zeros(found.shape[1] + 1, *one.shape, requires_grad=True) for one in evidence]
             wanted = torch.cat([found, torch.ones_like(mask)], 1) * mask
             slopes = torch.autograd.grad(look_up(leaves, fragments), leaves, wanted, materialize_grads=True)
@@ -133,7 +136,10 @@ def saliency(
     return [(total / count.clamp(min=1e-6)).cpu() for total, count in zip(evidence, pixels, strict=True)]
 
 
-def _score(objective: Objective, extractor: FeatureExtractor, before: Tensor, mask: Tensor, camera: Cameras) -> Score:
+def _score(
+    objective: Objective, extractor: FeatureExtractor, before: Tensor, mask: Tensor, geometry: Geometry
+) -> Score:
+    camera = geometry.cameras
     layers: set[str] = set()
     original, none = Activations(extractor, before, set(), False), before.new_zeros(2, 0, 3)
     scale = before.shape[2] * mean_scale([camera])
@@ -141,7 +147,8 @@ def _score(objective: Objective, extractor: FeatureExtractor, before: Tensor, ma
     def score(image: Tensor) -> Tensor:
         view = View(
             image, mask, before, Activations(extractor, image, layers), original, extractor, none, scale,
-            zoom=camera.zoom, frame=camera.frame.to(image.device), frames=camera.frames,
+            zoom=camera.zoom, frame=camera.frame.to(image.device), frames=camera.frames, cameras=camera,
+            geometry=geometry,
         )  # fmt: skip
         return -objective(view)[0]
 

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texopt import raster
+from texopt.fragments import Fragments, texel_centers
 from texopt.memory import bands
 from texopt.mesh import Mesh
-from texopt.render import Fragments, texel_centers
 from texopt.wrapping import CLAMP, MIRROR, REPEATED, Wrap
 
 BAND = 1 << 23  # texels that are drawn at a time, as each takes 32 bytes

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.evaluation.views import Pictures
+from texopt.fragments import surface_points
 from texopt.mesh import Mesh
-from texopt.render import look_up, surface_points
+from texopt.render import look_up
 from texopt.result import reached_texels
 from texopt.seams import inner_edges
 from texopt.uvspace import covered

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,9 +15,12 @@ from texopt.export.gltf import glb_bytes
 from texopt.export.names import kept_texture, library_file, texture_files
 from texopt.export.obj import obj_files
 from texopt.files import check_names, write_file
+from texopt.gltf import GltfFile
 from texopt.images import png_bytes
 from texopt.mesh import Mesh
 from texopt.obj import ObjFile
+
+log = logging.getLogger("texopt")
 
 FORMATS = (".obj", ".glb", ".png")
 
@@ -78,10 +82,29 @@ def cut_out(mesh: Mesh, images: Sequence[Tensor]) -> Mesh:
     return replace(mesh, maps=tuple(maps))
 
 
+def _as_it_is(mesh: Mesh, path: Path) -> Mesh:
+    """The mesh, without its source where it is no longer what was read from that: it is written from its arrays then,
+    as a mesh of another format is."""
+    if mesh.source is None or mesh.as_read():
+        return mesh
+    lost = {(ObjFile, ".obj"): "groups, polygons", (GltfFile, ".glb"): "nodes, skins, animations"}
+    if what := lost.get((type(mesh.source), path.suffix.lower())):
+        log.warning(
+            "%s: the geometry is not that of %s any more, so it is written from the mesh's arrays, without the file's "
+            "%s and other channels of materials", path.name, mesh.source.path.name, what,
+        )  # fmt: skip
+    return replace(mesh, source=None)
+
+
 def export(
     mesh: Mesh, images: Tensor | Sequence[Tensor], path: str | os.PathLike[str], bits: int = 8, unlit: bool = False
 ) -> list[Path]:
     """Write the mesh with its textures to PATH.obj (with .mtl and .png), PATH.glb, or only the textures to PATH.png.
+
+    An OBJ that came in goes out line by line, and a glTF as the same document, as long as the mesh is what was read
+    from it. One whose vertices, faces, UVs, normals or materials are others (Mesh.with_vertices, dataclasses.replace,
+    arrays changed in place) is written from its arrays, as a mesh of another format is: posed as it is seen, without
+    the file's groups and polygons, skins, animations and other channels of materials. That is logged in one line.
 
     Args:
         mesh: its materials that are kept go out as they came in.
@@ -102,7 +125,7 @@ def export(
     if bits not in (8, 16) or (bits == 16 and ending == ".glb"):
         raise OptionError(f"a texture has 8 or 16 bits a channel, and 8 in a .glb; not {bits} in {path.name}")
     given = [images] * len(mesh.maps) if isinstance(images, Tensor) else images
-    targets, mesh = _textures(mesh, path), cut_out(mesh, given)
+    targets, mesh = _textures(mesh, path), cut_out(_as_it_is(mesh, path), given)
     pngs = {index: png_bytes(given[index][:3], mesh.maps[index].alpha, bits) for index in mesh.optimized}
     files = {target: pngs[index] for index, target in targets.items()}
     if ending == ".glb":

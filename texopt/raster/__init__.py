@@ -11,15 +11,11 @@ See docs/raster.md.
 """
 
 from texopt.raster.antialiasing import antialias, antialias_construct_topology_hash
+from texopt.raster.contexts import RasterizeContext, RasterizeCudaContext, RasterizeGLContext
 from texopt.raster.interpolation import interpolate
+from texopt.raster.log_level import get_log_level, set_log_level
 from texopt.raster.mipmap import mip_levels
-from texopt.raster.rasterization import (
-    DepthPeeler,
-    RasterizeContext,
-    RasterizeCudaContext,
-    RasterizeGLContext,
-    rasterize,
-)
+from texopt.raster.rasterization import DepthPeeler, rasterize
 from texopt.raster.sampling import texture, texture_construct_mip
 
 __all__ = [
@@ -29,9 +25,11 @@ __all__ = [
     "RasterizeGLContext",
     "antialias",
     "antialias_construct_topology_hash",
+    "get_log_level",
     "interpolate",
     "mip_levels",
     "rasterize",
+    "set_log_level",
     "texture",
     "texture_construct_mip",
 ]

@@ -19,18 +19,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
+from texopt.raster.arguments import check_drawn, check_rast, check_tensor, check_triangles, described
 from texopt.raster.barycentrics import corner, cross
-from texopt.raster.kernels import (
-    array,
-    at,
-    called,
-    check_drawn,
-    check_triangles,
-    for_each_block,
-    inlined,
-    kernel,
-    zero_parts,
-)
+from texopt.raster.kernels import at, called, for_each_block, inlined, kernel, zero_parts
 
 BAND = 16  # rows a block of work treats
 TOLERANCE = 1.0 / 16.0  # pixels by which a crossing may miss the segment between two centres
@@ -50,7 +41,7 @@ def antialias_construct_topology_hash(tri: Tensor) -> Topology:
     Args:
         tri: int32 [F,3]. Of an edge that more than two triangles share, the first two different ones are neighbours.
     """
-    faces = array("tri", tri, torch.int32, "[F,3]", tri.ndim == 2 and tri.shape[-1] == 3)
+    faces = check_triangles(tri)
     opposite = np.full(faces.shape, -1, np.int32)
     usable = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
     place = np.flatnonzero(np.repeat(usable, 3))  # 3 * face + corner
@@ -268,10 +259,14 @@ def antialias(
         float32, as color. Gradients reach color, and x, y and w of pos: this is what makes visibility differentiable.
         Edges with an end behind the eye are left as they are.
     """
-    array("rast", rast, torch.float32, "[B,H,W,4]", rast.ndim == 4 and rast.shape[-1] == 4)
-    array("color", color, torch.float32, "[B,H,W,C], as rast", color.ndim == 4 and color.shape[:3] == rast.shape[:3])
-    fits = (pos.ndim == 2 or (pos.ndim == 3 and len(pos) == len(rast))) and pos.shape[-1] == 4
-    array("pos", pos, torch.float32, "[B,V,4] or [V,4]", fits)
+    check_rast(rast)
+    check_tensor("color", color, "[B,H,W,C], as rast,", lambda it: it.ndim == 4 and it.shape[:3] == rast.shape[:3])
+    check_tensor(
+        "pos", pos, "[B,V,4] or [V,4]",
+        lambda pos: (pos.ndim == 2 or (pos.ndim == 3 and len(pos) == len(rast))) and pos.shape[-1] == 4,
+    )  # fmt: skip
+    if isinstance(pos_gradient_boost, bool) or not isinstance(pos_gradient_boost, (int, float)):
+        raise OptionError(f"pos_gradient_boost has to be a number, not {described(pos_gradient_boost)}")
     check_triangles(tri, pos.shape[-2], "pos")
     check_drawn(rast, tri)
     topology = antialias_construct_topology_hash(tri) if topology_hash is None else topology_hash

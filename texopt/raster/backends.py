@@ -16,10 +16,11 @@ import torch
 
 from texopt.errors import DependencyError, OptionError
 from texopt.raster import portable
+from texopt.raster.contexts import RasterizeContext
 from texopt.raster.details import details
 from texopt.raster.interpolation import interpolate
 from texopt.raster.levels import add_levels, average, portable_add_levels, portable_average
-from texopt.raster.rasterization import RasterizeContext, rasterize
+from texopt.raster.rasterization import rasterize
 from texopt.raster.sampling import texture, texture_construct_mip
 
 RASTERS = ("auto", "cpu", "nvdiffrast")

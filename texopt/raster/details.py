@@ -19,7 +19,8 @@ from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
 from texopt.raster.addressing import halving_quad
-from texopt.raster.kernels import array, at, for_each_block, inlined, kernel
+from texopt.raster.arguments import check_tensor
+from texopt.raster.kernels import at, for_each_block, inlined, kernel
 
 ROW = 32  # texels
 SHIFT = 5  # its logarithm
@@ -156,7 +157,7 @@ def details(rows: Tensor, sizes: Sequence[tuple[int, int]], uv: Tensor, uv_da: T
         float32 [B,h,w,3]. Its gradient reaches `rows` as a sparse tensor of the rows that were looked at, and is bit
         for bit the same in every run.
     """
-    array("rows", rows, torch.float32, f"[R,{ROW},{CHANNELS}]", rows.shape[1:] == (ROW, CHANNELS))
+    check_tensor("rows", rows, f"[R,{ROW},{CHANNELS}]", lambda rows: rows.shape[1:] == (ROW, CHANNELS))
     table = level_table(sizes)
     if len(rows) * ROW != table[-1, 0]:
         raise OptionError(f"rows has {len(rows) * ROW} texels, levels of {list(sizes)} have {table[-1, 0]}")

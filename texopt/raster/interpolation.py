@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
-from texopt.raster.kernels import array, at, check_drawn, check_triangles, expanded, for_each_block, kernel, zero_parts
+from texopt.raster.arguments import check_drawn, check_rast, check_tensor, check_triangles, described, whole
+from texopt.raster.kernels import at, expanded, for_each_block, kernel, zero_parts
 
 BAND = 32  # rows a block of work draws
 
@@ -127,6 +128,18 @@ class _Interpolate(torch.autograd.Function):
         return g_attr, torch.from_numpy(g_rast).reshape(rast.shape), None, g_rast_db, None
 
 
+def _chosen(diff_attrs: Any, channels: int) -> list[int]:
+    """The indices that `diff_attrs` stands for."""
+    if diff_attrs is None or (isinstance(diff_attrs, str) and diff_attrs == "all"):
+        return [] if diff_attrs is None else list(range(channels))
+    indices = [whole(c) for c in diff_attrs] if isinstance(diff_attrs, (list, tuple, range)) else [None]
+    chosen = [c for c in indices if c is not None and 0 <= c < channels]
+    if len(chosen) < len(indices):
+        got = diff_attrs if isinstance(diff_attrs, (list, tuple, range)) else described(diff_attrs)
+        raise OptionError(f"diff_attrs has to be 'all' or a list of indices of the {channels} attributes, not {got}")
+    return chosen
+
+
 def interpolate(
     attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor | None = None,
     diff_attrs: Sequence[int] | str | None = None,
@@ -146,21 +159,20 @@ def interpolate(
 
     Reference: Laine et al., "Modular Primitives for High-Performance Differentiable Rendering", 2020, section 3.3.
     """
-    array("rast", rast, torch.float32, "[B,H,W,4]", rast.ndim == 4 and rast.shape[-1] == 4)
-    shared = attr.ndim == 2 or (attr.ndim == 3 and len(attr) == 1)
-    array("attr", attr, torch.float32, "[1 or B,V,A] or [V,A]", shared or (attr.ndim == 3 and len(attr) == len(rast)))
+    check_rast(rast)
+    check_tensor(
+        "attr", attr, "[1 or B,V,A] or [V,A]",
+        lambda attr: attr.ndim == 2 or (attr.ndim == 3 and len(attr) in (1, len(rast))),
+    )  # fmt: skip
     check_triangles(tri, attr.shape[-2], "attr")
     check_drawn(rast, tri)
-    channels = attr.shape[-1]
-    chosen = range(channels) if isinstance(diff_attrs, str) and diff_attrs == "all" else diff_attrs or []
-    if isinstance(chosen, str) or not all(0 <= int(c) < channels for c in chosen):
-        raise OptionError(f"diff_attrs has to be 'all' or indices of the {channels} attributes, not {diff_attrs!r}")
+    chosen = _chosen(diff_attrs, attr.shape[-1])
     if not len(chosen):
         rast_db = torch.empty(0, 4)
     elif rast_db is None:
         raise OptionError("rast_db is needed for diff_attrs: the second thing that rasterize returned")
     else:
-        array("rast_db", rast_db, torch.float32, "shaped as rast", rast_db.shape == rast.shape)
+        check_tensor("rast_db", rast_db, "shaped as rast", lambda rast_db: rast_db.shape == rast.shape)
     attr = (attr[None] if attr.ndim == 2 else attr).contiguous()
     tensors = (attr, rast.contiguous(), tri.contiguous(), rast_db.contiguous())
-    return _Interpolate.apply(*tensors, np.array(list(chosen), np.int64))  # type: ignore[no-any-return]
+    return _Interpolate.apply(*tensors, np.array(chosen, np.int64))  # type: ignore[no-any-return]

@@ -19,8 +19,6 @@ import numpy as np
 import torch
 from numba import njit
 
-from texopt.errors import OptionError
-
 
 def _forget_stale() -> None:
     """Remove compiled kernels that are older than any source file here. numba looks at a kernel's own file only, but
@@ -75,26 +73,3 @@ def zero_parts(pixels: int, shape: tuple[int, ...]) -> np.ndarray:
     """float64 [parts,*shape] of zeros, for a sum over pixels that is made in parts: more where pixels outnumber it."""
     parts = min(max(pixels // (4 * int(np.prod(shape)) + 1), 1), 16)
     return np.zeros((parts, *shape))
-
-
-def array(name: str, tensor: torch.Tensor, dtype: torch.dtype, shape: str, fits: bool) -> np.ndarray:
-    """A tensor as a contiguous array, or an OptionError that says what it should have been."""
-    if tensor.device.type != "cpu" or tensor.dtype != dtype or not fits:
-        got = f"{tensor.dtype} {list(tensor.shape)} on {tensor.device}"
-        raise OptionError(f"{name} has to be a {dtype} tensor {shape} on the CPU, not {got}")
-    return tensor.detach().contiguous().numpy()
-
-
-def check_triangles(tri: torch.Tensor, vertices: int, of: str) -> np.ndarray:
-    """tri [F,3] as an array, or an OptionError if it does not index the vertices of `of`."""
-    triangles = array("tri", tri, torch.int32, "[F,3]", tri.ndim == 2 and tri.shape[-1] == 3)
-    if len(triangles) and not (triangles.min() >= 0 and triangles.max() < vertices):
-        raise OptionError(f"tri has to index the {vertices} vertices of {of}")
-    return triangles
-
-
-def check_drawn(rast: torch.Tensor, tri: torch.Tensor) -> None:
-    """OptionError if rast [B,H,W,4] names triangles that tri [F,3] has not."""
-    last = float(rast.detach().numpy()[..., 3].max(initial=0.0))
-    if not last <= len(tri):
-        raise OptionError(f"tri has {len(tri)} triangles, rast was drawn with triangle {last:g}")

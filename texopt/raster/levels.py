@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
-from texopt.raster.kernels import array, at, expanded, for_each_block, kernel
+from texopt.raster.arguments import check_tensor
+from texopt.raster.kernels import at, expanded, for_each_block, kernel
 
 CHANNELS = 3
 NEAR, FAR = np.float32(0.75), np.float32(0.25)
@@ -145,7 +146,7 @@ def average(image: Tensor, share: Tensor) -> Tensor:
     image: float32 [H,W,3], wrapped. share: a scalar from 0, the texels as they are, to 1, their means. Bit for bit the
     same on any number of threads; differentiable in the image.
     """
-    array("image", image, torch.float32, f"[H,W,{CHANNELS}]", image.ndim == 3 and image.shape[2] == CHANNELS)
+    check_tensor("image", image, f"[H,W,{CHANNELS}]", lambda image: image.ndim == 3 and image.shape[2] == CHANNELS)
     return _Averaged.apply(image, float(share)) if share > 0 else image  # type: ignore[no-any-return]
 
 
@@ -171,7 +172,7 @@ def add_levels(levels: Sequence[Tensor]) -> Tensor:
     run, on any number of threads; differentiable.
     """
     for level in levels:
-        array("level", level, torch.float32, f"[h,w,{CHANNELS}]", level.ndim == 3 and level.shape[2] == CHANNELS)
+        check_tensor("level", level, f"[h,w,{CHANNELS}]", lambda level: level.ndim == 3 and level.shape[2] == CHANNELS)
     check_levels(levels)
     return _Added.apply(*levels)  # type: ignore[no-any-return]
 

@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 
 from texopt.errors import OptionError
+from texopt.raster.arguments import described, whole
 from texopt.raster.kernels import at, expanded, for_each_block, kernel
 
 BLOCK = 1 << 15  # numbers of a level that a block of work makes, about
@@ -20,6 +21,9 @@ BLOCK = 1 << 15  # numbers of a level that a block of work makes, about
 
 def mip_levels(height: int, width: int) -> int:
     """How many times a texture can be halved: until a side that is longer than 1 is odd."""
+    for name, side in (("height", height), ("width", width)):
+        if (whole(side) or 0) < 1:
+            raise OptionError(f"{name} has to be a number of texels, not {described(side)}")
     levels = 0
     while (height, width) != (1, 1) and (height == 1 or height % 2 == 0) and (width == 1 or width % 2 == 0):
         height, width, levels = max(height // 2, 1), max(width // 2, 1), levels + 1

@@ -13,8 +13,9 @@ from torch.autograd.function import once_differentiable
 
 from texopt.constants import constant
 from texopt.raster import cube
+from texopt.raster.arguments import CPU, check_level
 from texopt.raster.mipmap import level_sizes
-from texopt.raster.sampling import check_boundary, check_levels, resolve_filter
+from texopt.raster.sampling import check_boundary, check_levels, check_places, check_tex, resolve_filter
 
 
 def _halvings(tex: Tensor, max_mip_level: int | None) -> list[Tensor]:
@@ -199,6 +200,9 @@ def texture(
 ) -> Tensor:  # fmt: skip
     """Look up a texture on any device and in any floating dtype; see texopt.raster.texture. `mip` may be a list."""
     boundary = check_boundary(boundary_mode)
+    check_level("max_mip_level", max_mip_level)
+    check_tex(tex, boundary == "cube", None, getattr(tex, "device", CPU))
+    check_places(tex, uv, uv_da, mip_level_bias, 3 if boundary == "cube" else 2, None)
     mode = resolve_filter(filter_mode, uv_da is not None or mip_level_bias is not None, max_mip_level)
     images = tex.flatten(0, 1) if boundary == "cube" else tex
     faces = 6 if boundary == "cube" else 1

@@ -12,43 +12,11 @@ from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
 from texopt.raster import barycentrics, visibility
-from texopt.raster.kernels import array, check_triangles
+from texopt.raster.arguments import array, check_tensor, check_triangles, described, flag, whole
+from texopt.raster.contexts import RasterizeContext
 
 LARGEST_SIDE = 16384
 EMPTY = np.empty(0), np.empty(0, np.int32)
-
-
-class RasterizeContext:
-    """Stands where nvdiffrast's contexts do.
-
-    Args:
-        output_db: whether `rasterize` returns the derivatives of the barycentrics.
-        device: None or the CPU.
-
-    The CPU kernels keep nothing between calls; one context may be used by several threads, except for depth peeling.
-    """
-
-    def __init__(self, output_db: bool = True, device: torch.device | str | None = None) -> None:
-        if device is not None and torch.device(device).type != "cpu":
-            raise OptionError(f"device has to be the CPU, where texopt.raster draws, not {device}")
-        self.output_db = output_db
-        self.active_depth_peeler: DepthPeeler | None = None
-
-
-class RasterizeCudaContext(RasterizeContext):
-    """A RasterizeContext that is made as nvdiffrast's of that name is."""
-
-    def __init__(self, device: torch.device | str | None = None) -> None:
-        super().__init__(device=device)
-
-
-class RasterizeGLContext(RasterizeContext):
-    """A RasterizeContext that is made as nvdiffrast's of that name is; `mode` means nothing here."""
-
-    def __init__(
-        self, output_db: bool = True, mode: str = "automatic", device: torch.device | str | None = None
-    ) -> None:
-        super().__init__(output_db, device)
 
 
 class _Rasterize(torch.autograd.Function):
@@ -73,6 +41,17 @@ class _Rasterize(torch.autograd.Function):
         return torch.from_numpy(grad_pos.reshape(pos.shape)), None, None, None, None
 
 
+def _sides(resolution: Any) -> tuple[int, int]:
+    try:
+        height, width = map(whole, resolution)
+    except (TypeError, ValueError):
+        height = width = None
+    if height is None or width is None or not (0 < height <= LARGEST_SIDE and 0 < width <= LARGEST_SIDE):
+        got = tuple(resolution) if isinstance(resolution, (tuple, list)) else described(resolution)
+        raise OptionError(f"resolution has to be (height, width) between 1 and {LARGEST_SIDE}, not {got}")
+    return height, width
+
+
 class _Images:
     """How many images are drawn, how large, and which triangles are in each."""
 
@@ -82,13 +61,10 @@ class _Images:
     ) -> None:  # fmt: skip
         if not isinstance(ctx, RasterizeContext):
             raise OptionError(f"ctx has to be a RasterizeContext, not {type(ctx).__name__}")
-        self.height, self.width = (int(n) for n in resolution)
-        if not (0 < self.height <= LARGEST_SIDE and 0 < self.width <= LARGEST_SIDE):
-            sides = f"between 1 and {LARGEST_SIDE}"
-            raise OptionError(f"resolution has to be (height, width) {sides}, not {tuple(resolution)}")
+        self.height, self.width = _sides(resolution)
         self.output_db = ctx.output_db
+        check_tensor("pos", pos, "[B,V,4] or [V,4]", lambda pos: pos.ndim in (2, 3) and pos.shape[-1] == 4)
         instanced = pos.ndim == 3
-        array("pos", pos, torch.float32, "[B,V,4] or [V,4]", pos.ndim in (2, 3) and pos.shape[-1] == 4)
         check_triangles(tri, pos.shape[-2], "pos")
         if len(tri) >= 1 << 24:
             raise OptionError(f"tri has {len(tri)} triangles; rast holds indices as float32, fewer than 2^24")
@@ -97,7 +73,7 @@ class _Images:
             return
         if ranges is None:
             raise OptionError("ranges [B,2] is needed where pos is [V,4]; make pos [B,V,4] to draw all triangles")
-        starts = array("ranges", ranges, torch.int32, "[B,2]", ranges.ndim == 2 and ranges.shape[-1] == 2)
+        starts = array("ranges", ranges, torch.int32, "[B,2]", lambda it: it.ndim == 2 and it.shape[-1] == 2)
         self.triangles = [(int(start), int(start) + int(count)) for start, count in starts]
         if not all(0 <= start <= stop <= len(tri) for start, stop in self.triangles):
             raise OptionError(f"ranges has (start, count) that reach outside of the {len(tri)} triangles of tri")
@@ -148,6 +124,8 @@ def rasterize(
     Reference: Laine et al., "Modular Primitives for High-Performance Differentiable Rendering", 2020, section 3.
     """
     images = _Images(ctx, pos, tri, resolution, ranges)
+    grad_db = flag("grad_db", grad_db)
+    ctx.check_current()
     if ctx.active_depth_peeler is not None:
         raise OptionError("ctx is being used by a DepthPeeler; call its rasterize_next_layer(), or use another context")
     return _Rasterize.apply(pos.contiguous(), tri.contiguous(), images, [], grad_db)  # type: ignore[no-any-return]
@@ -170,7 +148,7 @@ class DepthPeeler:
         self._images = _Images(ctx, pos, tri, resolution, ranges)
         self._context: RasterizeContext | None = ctx
         self._arguments: tuple[Tensor, Tensor] | None = (pos.contiguous(), tri.contiguous())
-        self._grad_db = grad_db
+        self._grad_db = flag("grad_db", grad_db)
         self._peeled: list[Any] = []
 
     def __enter__(self) -> DepthPeeler:
@@ -196,5 +174,6 @@ class DepthPeeler:
             raise OptionError(
                 "ctx is not held: call rasterize_next_layer() inside of `with DepthPeeler(...) as peeler:`"
             )
+        self._context.check_current()
         pos, tri = self._arguments
         return _Rasterize.apply(pos, tri, self._images, self._peeled, self._grad_db)  # type: ignore[no-any-return]

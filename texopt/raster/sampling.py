@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from texopt.errors import OptionError
 from texopt.raster.addressing import BOUNDARY_MODES, FILTER_MODES
-from texopt.raster.kernels import array
+from texopt.raster.arguments import CPU, check_level, check_tensor, described, flag, one_of
 from texopt.raster.lookup import LookUp
 from texopt.raster.mipmap import Layout, build, level_sizes, mip_levels
 
@@ -30,16 +30,45 @@ class MipStack:
 
 def _layout(tex: Tensor, max_mip_level: int | None, cube: bool) -> Layout:
     """Sizes of a texture and its levels, or an OptionError."""
-    if cube:
-        array("tex", tex, F32, "[1 or B,6,S,S,C] of a cube", tex.ndim == 5 and tex.shape[1] == 6 and tex.numel() > 0)
-        if tex.shape[2] != tex.shape[3]:
-            raise OptionError(f"tex has faces of {tex.shape[2]}x{tex.shape[3]} texels; those of a cube are square")
-        tex = tex.flatten(0, 1)
-    array("tex", tex, F32, "[1 or B,H,W,C]", tex.ndim == 4 and tex.numel() > 0)
-    if max_mip_level is not None and max_mip_level < 0:
-        raise OptionError(f"max_mip_level has to be 0 or more, not {max_mip_level}")
+    check_tex(tex, cube, F32)
+    check_level("max_mip_level", max_mip_level)
+    tex = tex.flatten(0, 1) if cube else tex
     images, height, width, channels = tex.shape
     return Layout(level_sizes(height, width, max_mip_level), images, channels)
+
+
+def check_tex(tex: Any, cube: bool, dtype: torch.dtype | None, device: torch.device = CPU) -> None:
+    """OptionError for what is no texture of a dtype (None: any floating one) on a device."""
+    if not cube:
+        check_tensor("tex", tex, "[1 or B,H,W,C]", lambda tex: tex.ndim == 4 and tex.numel() > 0, dtype, device)
+        return
+    check_tensor(
+        "tex", tex, "[1 or B,6,S,S,C] of a cube",
+        lambda tex: tex.ndim == 5 and tex.shape[1] == 6 and tex.numel() > 0, dtype, device,
+    )  # fmt: skip
+    if tex.shape[2] != tex.shape[3]:
+        raise OptionError(f"tex has faces of {tex.shape[2]}x{tex.shape[3]} texels; those of a cube are square")
+
+
+def check_places(
+    tex: Tensor, uv: Any, uv_da: Any, mip_level_bias: Any, sides: int, dtype: torch.dtype | None
+) -> None:  # fmt: skip
+    """OptionError for what does not say where, and how finely, a texture is looked up.
+
+    sides: of uv, 3 for cube maps.
+    """
+    device = tex.device
+    check_tensor("uv", uv, f"[B,h,w,{sides}]", lambda uv: uv.ndim == 4 and uv.shape[-1] == sides, dtype, device)
+    if len(tex) not in (1, len(uv)):
+        raise OptionError(f"tex has to be 1 texture, or {len(uv)} as uv has images; it is {list(tex.shape)}")
+    if uv_da is not None:
+        shape = (*uv.shape[:3], 2 * sides)
+        check_tensor("uv_da", uv_da, f"{list(shape)}, as uv,", lambda uv_da: uv_da.shape == shape, dtype, device)
+    if mip_level_bias is not None:
+        shape = uv.shape[:3]
+        check_tensor(
+            "mip_level_bias", mip_level_bias, f"{list(shape)}, as uv,", lambda bias: bias.shape == shape, dtype, device
+        )
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
@@ -52,14 +81,13 @@ def texture_construct_mip(tex: Tensor, max_mip_level: int | None = None, cube_mo
     Args:
         tex: as in `texture`. max_mip_level: the coarsest level to make. cube_mode: whether tex is a cube map.
     """
-    layout = _layout(tex, max_mip_level, cube_mode)
+    layout = _layout(tex, max_mip_level, flag("cube_mode", cube_mode))
     return MipStack(tuple(tex.shape), layout, build(_flat(tex), layout))
 
 
 def resolve_filter(filter_mode: str, mipmaps: bool, max_mip_level: int | None = None) -> str:
     """The filter mode that is meant where there is what mip levels are chosen by, or is not; or an OptionError."""
-    if filter_mode not in ("auto", *FILTER_MODES):
-        raise OptionError(f"filter_mode has to be one of auto, {', '.join(FILTER_MODES)}, not {filter_mode!r}")
+    one_of("filter_mode", filter_mode, ("auto", *FILTER_MODES))
     if filter_mode == "auto":
         filter_mode = "linear-mipmap-linear" if mipmaps else "linear"
     if "mipmap" in filter_mode and not mipmaps:
@@ -68,16 +96,16 @@ def resolve_filter(filter_mode: str, mipmaps: bool, max_mip_level: int | None = 
 
 
 def check_boundary(boundary_mode: str) -> str:
-    if boundary_mode not in BOUNDARY_MODES:
-        raise OptionError(f"boundary_mode has to be one of {', '.join(BOUNDARY_MODES)}, not {boundary_mode!r}")
-    return boundary_mode
+    return one_of("boundary_mode", boundary_mode, tuple(BOUNDARY_MODES))
 
 
 def check_levels(tex: Tensor, mip: Any) -> list[Tensor]:
     """`mip`, or an OptionError if it is no list of mip levels for a texture [N,H,W,C] or [N,6,S,S,C]."""
     height, width = tex.shape[-3:-1]
     if not isinstance(mip, list) or not all(isinstance(level, Tensor) for level in mip):
-        raise OptionError("mip has to be a list of tensors, or what texture_construct_mip made of tex")
+        raise OptionError(
+            f"mip has to be a list of tensors, or what texture_construct_mip made of tex, not {described(mip)}"
+        )
     if len(mip) > mip_levels(height, width):
         raise OptionError(
             f"mip has {len(mip)} levels; {height}x{width} can be halved {mip_levels(height, width)} times"
@@ -154,18 +182,13 @@ def texture(
     Reference: Laine et al., "Modular Primitives for High-Performance Differentiable Rendering", 2020, section 3.4.
     """
     cube = check_boundary(boundary_mode) == "cube"
+    check_level("max_mip_level", max_mip_level)
     mode = resolve_filter(filter_mode, uv_da is not None or mip_level_bias is not None, max_mip_level)
     mipmaps, sides = "mipmap" in mode, 3 if cube else 2
     built = mipmaps and mip is None
     layout = _layout(tex, (max_mip_level if built else 0), cube)
-    shape = f"[B,h,w,{sides}]"
-    array("uv", uv, F32, shape, uv.ndim == 4 and uv.shape[-1] == sides)
-    array("tex", tex, F32, f"of 1 or {len(uv)} textures, as uv has images", len(tex) in (1, len(uv)))
+    check_places(tex, uv, uv_da, mip_level_bias, sides, F32)
     empty = torch.empty(0, 2 * sides)
-    if uv_da is not None:
-        array("uv_da", uv_da, F32, f"[B,h,w,{2 * sides}]", uv_da.shape == (*uv.shape[:3], 2 * sides))
-    if mip_level_bias is not None:
-        array("mip_level_bias", mip_level_bias, F32, "[B,h,w]", mip_level_bias.shape == uv.shape[:3])
     levels: list[Tensor] = []
     stack: np.ndarray | None = np.empty(0, np.float32)
     if built:

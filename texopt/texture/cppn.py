@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from texopt.errors import OptionError
+from texopt.fragments import Fragments, texel_centers
 from texopt.memory import bands
 from texopt.mesh import Mesh
 from texopt.points import random_points
-from texopt.render import Fragments, texel_centers
 from texopt.texture.image import check_size
 from texopt.unwrap import overlap
 from texopt.uvspace import surface_texels

@@ -8,10 +8,11 @@ import torch
 from torch import Generator, Tensor, nn
 
 from texopt.color import to_valid_rgb
+from texopt.fragments import Fragments, texel_centers
 from texopt.memory import bands, empty_zeros
 from texopt.raster.details import ROW
 from texopt.raster.levels import add_levels
-from texopt.render import Fragments, look_up, look_up_details, mip_level, texel_centers
+from texopt.render import look_up, look_up_details, mip_level
 from texopt.texture.image import ImageTexture, Start, noise, resized
 
 COARSEST = 8  # texels along the shorter side of the first level

@@ -1,0 +1,36 @@
+"""Normals of surfaces: of faces, and of corners where faces meet smoothly."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [...,3] at a length of 1; zeros stay zeros."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
+
+
+def face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Unit normals float64 [F,3] of faces [F,3], counter-clockwise being the front; zeros of those without area."""
+    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
+    return _unit(np.cross(_unit(b - a), _unit(c - a)))
+
+
+def smooth_normals(vertices: np.ndarray, faces: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Unit normals float64 [N,3] of groups of corners, int [F,3] into them, -1 for corners of none.
+
+    The mean over a group's faces, weighted with their angles at the corner, so that it does not depend on how polygons
+    are divided (Thürmer & Wüthrich, "Computing Vertex Normals from Polygonal Facets", 1998). Zeros where there is none.
+    """
+    corners, total = vertices[faces], np.zeros((int(groups.max(initial=-1)) + 1, 3))
+    normals = face_normals(vertices, faces)
+    for corner in range(3):
+        to_next, to_last = (_unit(corners[:, (corner + step) % 3] - corners[:, corner]) for step in (1, 2))
+        sine, cosine = np.linalg.norm(np.cross(to_next, to_last), axis=1), (to_next * to_last).sum(1)
+        weighted = normals * np.arctan2(sine, cosine)[:, None]
+        group = groups[:, corner]
+        some = group >= 0
+        for axis in range(3):
+            total[:, axis] += np.bincount(group[some], weighted[some, axis], len(total))
+    return _unit(total)
