@@ -150,6 +150,9 @@ class Objective:
     def __sub__(self, other: Objective | Loss) -> Objective:
         return self + -as_objective(other)
 
+    def __rsub__(self, other: Loss) -> Objective:
+        return as_objective(other) - self
+
     def below(self, limit: float) -> Objective:
         """The same, with a weight that is found during a run so that no term's value stays above `limit`.
 
