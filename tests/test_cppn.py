@@ -17,9 +17,11 @@ from torch import Generator, Tensor, nn
 import texopt
 from texopt import FeatureExtractor, Mesh, OptionError, SharedTexture, TextureMap
 from texopt.cli import main
+from texopt.config import FeatureConfig
 from texopt.export import export
 from texopt.export.atlas import fill
 from texopt.memory import bands
+from texopt.recipe import make_textures
 from texopt.render import Scene, look_up
 from texopt.seams import Seams
 from texopt.texture import Cppn, CppnTexture, TextureSet, blend
@@ -207,6 +209,17 @@ def test_descends_on_a_canvas_and_the_same_way_every_time(extractor: FeatureExtr
         baked.append(texture.bake())
         assert result.history[-1].terms["loss"] < result.history[0].terms["loss"] - 0.01
     assert torch.equal(*baked)
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_a_network_of_opacity_is_made_only_where_something_is_transparent(transparent: bool) -> None:
+    config = FeatureConfig(mesh=Path("cube.obj"), target="blocks.4:17", texture="cppn", transparent=transparent)
+    generator, alone = Generator().manual_seed(0), Generator().manual_seed(0)
+    textures = make_textures(config, make_cube(), [], generator)
+    for _ in range(1 + transparent):
+        Cppn(3, generator=alone)
+    assert torch.equal(generator.get_state(), alone.get_state())
+    assert [type(one).__name__ for one in textures] == ["TransparentTexture" if transparent else "CppnTexture"]
 
 
 def test_digits_do_not_depend_on_the_number_of_threads() -> None:

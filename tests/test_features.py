@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from torch import nn
 
 from texopt import FeatureExtractor, OptionError, WeightsError, class_index, load_backbone
 from texopt.features import backbones
-from texopt.features.backbones import BACKBONES, Backbone, get_backbone
-from texopt.features.extractor import Activations
+from texopt.features.backbones import BACKBONES, Backbone, as_extractor, get_backbone
+from texopt.features.extractor import Activations, stride_of
+from texopt.features.folding import fold_batch_norms
 from texopt.features.strided import StridedDepthwise
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -46,8 +48,8 @@ def test_logits_are_the_output() -> None:
 def test_the_pass_ends_after_the_last_layer() -> None:
     network = make_network()
     reached = []
-    network.get_submodule("head").register_forward_hook(lambda *_: reached.append(True))
     extractor = FeatureExtractor(network, ["act1"])
+    network.get_submodule("head").register_forward_hook(lambda *_: reached.append(True))
     assert list(extractor(torch.rand(1, 3, 16, 16))) == ["act1"]
     assert not reached
     extractor.require("logits")
@@ -211,10 +213,199 @@ def test_unknown_classes(target: str, message: str) -> None:
         class_index(target)
 
 
+# batch normalisations
+
+
+def randomized(network: nn.Module) -> nn.Module:
+    """With normalisations that change what they are given, at inference."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for values, low, high in (
+                (module.running_mean, -1, 1), (module.running_var, 0.5, 2),
+                (module.weight, 0.5, 2), (module.bias, -1, 1),
+            ):  # fmt: skip
+                if values is not None:
+                    values.detach().uniform_(low, high)
+    return network.eval()
+
+
+class Crossed(nn.Module):
+    """Two branches whose layers are registered as another network would use them; or sharing them, and the like."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.first, self.norm_of_second = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.second, self.norm_of_first = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        if kind == "plain numbers":
+            self.norm_of_first = nn.BatchNorm2d(4, affine=False)
+        if kind == "own mean":
+            self.norm_of_first = nn.BatchNorm2d(4, track_running_stats=False)
+        if kind == "weights of its own":
+            self.first = _Doubled(3, 4, 3)
+
+    def forward(self, image: torch.Tensor) -> Any:
+        first, second = self.first(image), self.second(image)
+        if self.kind == "used twice":
+            return self.norm_of_first(first) + self.norm_of_second(second) * first
+        if self.kind == "used inside":  # by what no function of torch that is looked at would tell
+            return self.norm_of_first(first) + self.norm_of_second(second) * _Twice.apply(first)
+        if self.kind == "changed between":
+            return self.norm_of_first(first.relu_()) + self.norm_of_second(second)
+        if self.kind == "called twice":
+            return self.norm_of_first(first) + self.norm_of_second(second) + self.first(image)
+        if self.kind == "shared norm":
+            return self.norm_of_first(first) + self.norm_of_first(second)
+        if self.kind == "two norms":
+            return self.norm_of_first(first) + self.norm_of_second(first)
+        if self.kind == "given out":
+            return {"sum": self.norm_of_first(first) + self.norm_of_second(second), "parts": [first]}
+        return self.norm_of_first(first) * self.norm_of_second(input=second)
+
+
+class _Twice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return 2 * values
+
+
+class _Doubled(nn.Conv2d):
+    """Its weights are not what they are called."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self._conv_forward(image, 2 + self.weight, self.bias)
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"),
+    [
+        ("crosswise", []), ("plain numbers", []), ("own mean", ["norm_of_first"]),
+        ("weights of its own", ["norm_of_first"]), ("used twice", ["norm_of_first"]),
+        ("used inside", ["norm_of_first"]), ("changed between", ["norm_of_first"]), ("called twice", ["norm_of_first"]),
+        ("shared norm", ["norm_of_first", "norm_of_second"]), ("two norms", ["norm_of_first", "norm_of_second"]),
+        ("given out", ["norm_of_first"]),
+    ],
+)  # fmt: skip
+def test_only_what_a_convolution_gives_to_its_norm_alone_is_folded(kind: str, left: list[str]) -> None:
+    """Whatever the order in which they are registered. What is left is right, and only slower."""
+    network = randomized(Crossed(kind))
+    image = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        wanted = network(image)
+        fold_batch_norms(network)
+        found = network(image)
+    if kind == "given out":
+        wanted, found = ([values["sum"], *values["parts"]] for values in (wanted, found))
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+    assert [name for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)] == sorted(
+        left, reverse=True
+    )
+
+
+def test_layers_of_a_network_that_is_registered_crosswise() -> None:
+    network = randomized(Crossed("crosswise"))
+    image = torch.rand(1, 3, 16, 16)
+    first, second = network.norm_of_first(network.first(image)), network.norm_of_second(network.second(image))
+    found = FeatureExtractor(network, ["norm_of_first", "norm_of_second"], (0.0,) * 3, (1.0,) * 3)(image)
+    torch.testing.assert_close(found["norm_of_first"], first.detach(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found["norm_of_second"], second.detach(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("side", [224, 100])
+def test_a_network_for_one_size_alone(side: int) -> None:
+    """It is looked through at a size that it takes; where it takes none, it stays as it is."""
+
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            if image.shape[-1] != side:
+                raise ValueError(f"{side} pixels, please")
+            return self.norm(self.conv(image))  # type: ignore[no-any-return]
+
+    network = randomized(Fixed())
+    image = torch.rand(1, 3, side, side)
+    wanted = network(image).detach()
+    fold_batch_norms(network)
+    assert isinstance(network.norm, nn.BatchNorm2d) == (side == 100)
+    with torch.no_grad():
+        torch.testing.assert_close(network(image), wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "googlenet", "timm:resnet18"])
+def test_all_that_can_be_folded_is(name: str) -> None:
+    network = get_backbone(name).build().eval()
+    fold_batch_norms(network)
+    left = [name for name, module in network.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    assert all(name.startswith("aux") for name in left)  # which only training computes
+
+
 def test_batch_norm_without_a_convolution_stays() -> None:
-    network = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.ReLU())
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.BatchNorm2d(3), nn.ReLU())
     FeatureExtractor(network, ["1"])
-    assert isinstance(network[1], nn.BatchNorm2d)
+    assert isinstance(network[2], nn.BatchNorm2d)
+
+
+# what a network says of itself, and what it is to be told
+
+
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [
+        ("efficientnet_lite0", 32), ("vgg16", 32), ("googlenet", 32), ("timm:resnet18", 32),
+        ("timm:vit_tiny_patch16_224", 16), ("timm:vit_small_patch14_dinov2", 14),
+    ],
+)  # fmt: skip
+def test_the_stride_is_the_networks(name: str, stride: int) -> None:
+    with torch.device("meta"):
+        assert stride_of(get_backbone(name).build()) == stride
+
+
+def test_the_stride_can_be_stated() -> None:
+    assert FeatureExtractor(make_network()).stride == 32
+    assert FeatureExtractor(make_network(), stride=4).stride == 4
+    assert load_backbone("none").stride == 1
+    network = make_network()
+    network.patch_size = (8, 16)
+    assert FeatureExtractor(network).stride == 16
+    with pytest.raises(OptionError, match="stride has to be 1 pixel or more, not 0"):
+        FeatureExtractor(make_network(), stride=0)
+
+
+def test_a_transformer_takes_whatever_has_whole_patches() -> None:
+    """336 and 518 are multiples of 14 and not of 32."""
+    network = backbones._timm().models.vision_transformer.VisionTransformer(
+        img_size=28, patch_size=14, embed_dim=16, depth=1, num_heads=2, num_classes=5, dynamic_img_size=True
+    )
+    extractor = FeatureExtractor(network, ["blocks.0", "logits"])
+    assert extractor.stride == 14
+    for side in (336, 518):
+        found = extractor(torch.rand(1, 3, side, side))
+        assert found["blocks.0"].shape == (1, (side // 14) ** 2 + 1, 16)
+        assert found["logits"].shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FeatureExtractor("vgg16"), "model has to be an nn.Module, not 'vgg16'; texopt.load_backbone"),
+        (lambda: FeatureExtractor(make_network(), mean=(0.5,)), r"mean has to be three numbers.*not \(0.5,\)"),
+        (lambda: FeatureExtractor(make_network(), std=(1.0, 1.0)), "std has to be three numbers"),
+        (lambda: load_backbone(make_network()), "a network's name is a text, not Sequential; texopt.FeatureExtractor"),
+        (lambda: as_extractor(make_network()), r"backbone .* not Sequential; .*FeatureExtractor\(network, mean="),
+        (lambda: as_extractor(None, argument="extractor"), "extractor has to be the name .* not NoneType"),
+    ],
+)  # fmt: skip
+def test_what_is_no_network(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(OptionError, match=message) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
+def test_one_style_layer_is_a_layer() -> None:
+    assert FeatureExtractor(make_network(), style_layers="act1").style_layers == ("act1",)
 
 
 @pytest.mark.parametrize("stride", [2, 3, (1, 2)])

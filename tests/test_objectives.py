@@ -46,6 +46,7 @@ def test_objectives_add_and_scale(extractor: FeatureExtractor) -> None:
     assert sum([objective(red), objective(brightness)]).named_terms().keys() == {"red", "brightness"}
     assert (-objective(red))(view)[0].item() == pytest.approx(-red(view).item())
     assert (red + objective(brightness)).named_terms().keys() == {"red", "brightness"}
+    assert (red - objective(brightness))(view)[0].item() == pytest.approx((red(view) - brightness(view)).item())
 
 
 @pytest.mark.parametrize("value", ["image", "number"])
@@ -57,8 +58,9 @@ def test_an_objective_has_to_be_a_scalar_tensor(extractor: FeatureExtractor, val
 
 
 def test_not_an_objective() -> None:
-    with pytest.raises(OptionError, match="a function of a View"):
-        texopt.objective(texopt.content()) and objective(red) + 3  # type: ignore[operator]
+    for make in (lambda one: one + 3, lambda one: 3 - one, lambda one: one - "red"):
+        with pytest.raises(OptionError, match="a function of a View"):
+            make(objective(red))
 
 
 def test_gram_matrix_by_hand() -> None:

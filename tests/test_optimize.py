@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import make_cube
+from conftest import make_cube, make_network
 from torch import Generator, Tensor
 
 import texopt
@@ -78,13 +79,12 @@ def test_the_view_is_what_its_documentation_says(cube: Mesh, extractor: FeatureE
 
 @pytest.mark.parametrize("texture", [texopt.FourierTexture, PixelTexture])
 def test_the_same_seed_gives_the_same_bytes(cube: Mesh, extractor: FeatureExtractor, texture: type) -> None:
-    def once(seed: int, threads: int) -> Tensor:
-        torch.set_num_threads(threads)
+    def once(seed: int) -> Tensor:
         return run(cube, extractor, texture=texture(32), seed=seed, steps=5, transform=robust()).texture.bake()
 
-    first = once(3, 2)
-    assert torch.equal(first, once(3, 2))
-    assert not torch.equal(first, once(4, 2))
+    first = once(3)
+    assert torch.equal(first, once(3))
+    assert not torch.equal(first, once(4))
 
 
 def test_ctrl_c_keeps_what_there_is(cube: Mesh, extractor: FeatureExtractor) -> None:
@@ -113,6 +113,9 @@ def test_history_as_csv(cube: Mesh, extractor: FeatureExtractor) -> None:
         ("view_size", 8),
         ("view_size", 100),
         ("view_size", 100000),
+        ("view_size", 64.0),
+        ("view_size", (64, 64, 64)),
+        ("view_size", "64"),
         ("views_per_step", 0),
         ("learning_rate", 0.0),
     ],
@@ -158,8 +161,42 @@ def test_transforms_move_the_image() -> None:
     assert moved.unique().numel() == 1
     larger = scale(2.0, 2.0)(Generator(), ramp)[0, 0, 8]
     assert (larger[9] - larger[8]).item() == pytest.approx(0.5, abs=1e-4)
-    transposed = rotate(0.0)(Generator(), ramp)
-    assert torch.allclose(transposed, ramp, atol=1e-4)
+    assert torch.allclose(rotate(0.0)(Generator(), ramp), ramp, atol=1e-4)
+
+
+def test_rotation_is_about_the_centre_by_up_to_its_angle() -> None:
+    """A ramp across, turned by an angle, rises along the turned direction: the slopes of a plane are its angle."""
+    ramp = torch.arange(64.0).expand(1, 1, 64, 64)
+    angles = []
+    for seed in range(40):
+        turned = rotate(20.0)(Generator().manual_seed(seed), ramp)[0, 0]
+        down, across = (turned[24:40, 24:40].diff(dim=axis).mean().item() for axis in (0, 1))
+        assert across**2 + down**2 == pytest.approx(1, abs=1e-3)
+        assert turned[31:33, 31:33].mean().item() == pytest.approx(31.5, abs=1e-3)
+        angles.append(np.degrees(np.arctan2(down, across)))
+    assert np.abs(angles).max() <= 20.01
+    assert min(angles) < -12
+    assert max(angles) > 12
+    assert np.std(angles) == pytest.approx(20 / 3**0.5, rel=0.25)  # uniform
+
+
+def test_a_random_scale_is_within_its_range() -> None:
+    ramp = torch.arange(64.0).expand(1, 1, 64, 64)
+    factors = []
+    for seed in range(40):
+        larger = scale(0.8, 1.25)(Generator().manual_seed(seed), ramp)[0, 0]
+        factors.append(1 / larger[32, 24:40].diff().mean().item())
+        assert larger[32, 31:33].mean().item() == pytest.approx(31.5, abs=1e-3)
+    assert 0.8 - 1e-3 <= min(factors) < 0.9 < 1.15 < max(factors) <= 1.25 + 1e-3
+
+
+def test_jitter_goes_everywhere_within_its_range() -> None:
+    y, x = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    moves = set()
+    for seed in range(200):
+        moved = jitter(2)(Generator().manual_seed(seed), torch.stack([y, x])[None])[0, :, 8, 8]
+        moves.add((moved[0].item() - 8, moved[1].item() - 8))
+    assert moves == set(itertools.product(range(-2, 3), repeat=2))
 
 
 @pytest.mark.parametrize("background", [smooth_noise(), random_color(), plain(0.25)])
@@ -168,6 +205,85 @@ def test_backgrounds(background: Background) -> None:
     assert image.shape == (2, 3, 48, 64)
     assert 0 <= image.min() <= image.max() <= 1
     assert torch.equal(image, background(Generator().manual_seed(0), 2, 48, 64))
+
+
+def images_of(background: Background, seeds: int = 30, size: tuple[int, int] = (48, 64)) -> Tensor:
+    return torch.cat([background(Generator().manual_seed(seed), 2, *size) for seed in range(seeds)])
+
+
+def test_random_colours_are_of_one_colour_each_and_uniform() -> None:
+    images = images_of(random_color(), 200)
+    assert torch.equal(images.amin((2, 3)), images.amax((2, 3)))
+    shades = images[:, :, 0, 0]
+    assert len(shades.unique(dim=0)) == len(shades)  # another one in every view
+    assert (shades.quantile(torch.tensor([0.1, 0.5, 0.9]), 0) - torch.tensor([[0.1], [0.5], [0.9]])).abs().max() < 0.08
+    assert torch.corrcoef(shades.T).fill_diagonal_(0).abs().max() < 0.2
+
+
+def test_noise_is_of_large_soft_clouds_that_are_new_in_every_view() -> None:
+    images = images_of(smooth_noise())
+    steps = torch.cat([images.diff(dim=axis).abs().flatten() for axis in (2, 3)])
+    assert steps.max() < 0.15  # no edges
+    assert images.std((2, 3)).mean() > 0.15  # within a view
+    assert images.std(0).mean() > 0.2  # from view to view
+    assert images.mean() == pytest.approx(0.5, abs=0.03)
+    rows = (images - images.mean((2, 3), keepdim=True)).flatten(1)
+    similar = torch.nn.functional.normalize(rows, dim=1) @ torch.nn.functional.normalize(rows, dim=1).T
+    assert similar.fill_diagonal_(0).abs().max() < 0.8
+    spectrum = torch.fft.rfft2(images - images.mean((2, 3), keepdim=True)).abs().square().mean((0, 1))
+    assert spectrum[:5, :5].sum() > 0.4 * spectrum.sum()  # low frequencies
+    finer = images_of(smooth_noise(12)).diff(dim=3).abs().mean()
+    assert finer > 2 * images.diff(dim=3).abs().mean()
+
+
+def test_views_are_multiples_of_the_networks_stride(cube: Mesh) -> None:
+    """As a network says of itself, or as is stated; none where none looks."""
+    for stride, size, near in (
+        (14, 336, 0),
+        (14, 518, 0),
+        (14, 384, 378),
+        (14, 32, 42),
+        (14, 4096, 4088),
+        (32, 336, 320),
+    ):
+        extractor = FeatureExtractor(make_network(), stride=stride)
+        if near:
+            with pytest.raises(OptionError, match=f"view_size has to be a multiple of {stride}, .*; try {near}$"):
+                run(cube, extractor, view_size=size)
+        else:
+            run(cube, extractor, view_size=size, steps=1)
+    result = texopt.optimize(cube, PixelTexture(32), red, backbone="none", view_size=(33, 50), steps=1, device="cpu")
+    assert len(result.history) == 1
+
+
+def test_a_painting_is_as_large_as_the_stride_lets_it(cube: Mesh) -> None:
+    sizes: list[tuple[int, int]] = []
+    extractor = FeatureExtractor(make_network(), stride=14, style_layers=["act1"])
+    extractor.model.get_submodule("conv1").register_forward_hook(
+        lambda module, inputs, output: sizes.append(tuple(inputs[0].shape[2:]))
+    )
+    run(cube, extractor, texopt.style(to_image(torch.rand(3, 64, 100))), view_size=70, steps=1)
+    painting = next(size for size in sizes if size != (70, 70))
+    assert all(side % 14 == 0 for side in painting)
+    assert painting[0] % 32 != 0
+
+
+@pytest.mark.parametrize("backbone", [make_network(), None, 3])
+def test_what_is_no_backbone(cube: Mesh, backbone: Any) -> None:
+    message = "backbone has to be the name of a network or a texopt.FeatureExtractor, not"
+    for call in (
+        lambda: texopt.optimize(cube, PixelTexture(8), red, backbone=backbone, device="cpu"),
+        lambda: texopt.saliency(cube, red, backbone=backbone, device="cpu"),
+        lambda: texopt.classified_share(cube, 0, backbone=backbone),
+    ):
+        with pytest.raises(OptionError, match=message):
+            call()
+    for evaluation in (
+        lambda: texopt.evaluate(cube, cube, to_image(torch.rand(3, 32, 32)), backbone),
+        lambda: texopt.evaluate_image(*[to_image(torch.rand(3, 32, 32))] * 2, [], backbone),
+    ):
+        with pytest.raises(OptionError, match="extractor has to be the name"):
+            evaluation()
 
 
 def test_an_objective_can_be_used_again(cube: Mesh, extractor: FeatureExtractor) -> None:

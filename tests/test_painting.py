@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +16,10 @@ from fields import showing, two_materials
 from PIL import Image
 from torch import Generator, Tensor
 
-from texopt import Mesh, OptionError
+from texopt import ImageError, Mesh, OptionError, canvas, style
 from texopt.images import to_image, to_tensor
 from texopt.objectives import colors
-from texopt.painting import in_colors_of, painting_colors, palette, repainted, transport
+from texopt.painting import in_colors_of, loaded, painting_colors, palette, repainted, several, transport
 from texopt.points import random_points
 
 
@@ -54,6 +57,75 @@ def test_colours_of_paintings_come_in_their_shares() -> None:
     for blend, expected in ((None, (1, 1, 1)), ((2, 1, 1), (2, 1, 1)), ((0.5, 0.0, 0.5), (1, 0, 1))):
         found = painting_colors(paintings, blend)
         assert found.mean(1).tolist() == pytest.approx([share / sum(expected) for share in expected], abs=2e-3)
+
+
+def forms(path: Path) -> dict[str, Any]:
+    """One picture in every form that a painting may have."""
+    array = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    image = Image.fromarray(array)
+    image.save(path)
+    values = to_tensor(image)
+    return {
+        "path": path, "name of a file": str(path), "image": image, "float tensor": values,
+        "tensor with a gradient": values.clone().requires_grad_(), "float64": values.double(), "float16": values.half(),
+        "bytes": torch.from_numpy(array).permute(2, 0, 1), "array": array, "float array": array / 255.0,
+        "opaque": np.dstack([array, np.full((20, 30), 255, np.uint8)]),
+        "premultiplied": image.convert("RGBA").convert("RGBa"),
+    }  # fmt: skip
+
+
+def test_a_painting_is_the_same_in_every_form(tmp_path: Path) -> None:
+    wanted, *others = forms(tmp_path / "a.png").items()
+    for name, form in others:
+        found = loaded(form)
+        assert found.mode == "RGB"
+        assert found.tobytes() == loaded(wanted[1]).tobytes(), name
+        assert several(form) == [form] if isinstance(form, (str, Path, Image.Image)) else several(form)[0] is form
+    assert len(several([form for _, form in others])) == len(others)
+
+
+def test_modes_of_pillow(tmp_path: Path) -> None:
+    """Greys of 16 bits are scaled, what is transparent is over white, what was turned by its EXIF is upright."""
+    deep = Image.fromarray(np.full((20, 20), 32896, np.uint16))
+    assert loaded(deep).getpixel((3, 3)) == (128, 128, 128)
+    clear = Image.new("RGBA", (20, 20), (255, 0, 0, 0))
+    assert loaded(clear).getpixel((3, 3)) == (255, 255, 255)
+    assert loaded(Image.new("LA", (20, 20), (0, 255)).convert("La")).getpixel((3, 3)) == (0, 0, 0)
+    for mode in ("1", "L", "P", "CMYK", "YCbCr", "HSV", "I", "F", "PA", "RGBX", "I;16B"):
+        assert loaded(Image.new(mode, (20, 20))).mode == "RGB"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (30, 20)).save(tmp_path / "turned.jpg", exif=exif)
+    turned = Image.open(tmp_path / "turned.jpg")
+    assert loaded(turned).size == loaded(tmp_path / "turned.jpg").size == (20, 30)
+    assert turned.size == (30, 20)  # the caller's own stays
+    grey = torch.full((1, 20, 20), 0.5)
+    assert loaded(grey).getpixel((3, 3)) == (128, 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("painting", "message"),
+    [
+        (None, "a painting is a file, .* not NoneType"), (3.0, "not float"), (b"png", "not bytes"),
+        (torch.rand(2, 3, 20, 20), r"not Tensor \[2, 3, 20, 20\]"), (torch.rand(20, 20), r"not Tensor \[20, 20\]"),
+        (torch.rand(20, 30, 3), r"float tensor \[3,H,W\].*, not Tensor \[20, 30, 3\]"),
+        (np.zeros((3, 20, 30), np.uint8), r"uint8 array \[H,W,3\], not ndarray \[3, 20, 30\]"),
+        (torch.rand(3, 0, 20), r"not Tensor \[3, 0, 20\]"),
+        (torch.full((3, 20, 20), 2.5), r"float in \[0,1\] or uint8 .*not 2.5 to 2.5 of float32"),
+        (torch.full((3, 20, 20), float("nan")), "not nan to nan"),
+        (torch.ones(3, 20, 20).long(), "not 1 to 1 of int64"),
+    ],
+)  # fmt: skip
+def test_what_is_no_painting(painting: Any, message: str) -> None:
+    for call in (style, colors, partial(repainted, make_cube()), canvas if painting is not None else loaded):
+        with pytest.raises(OptionError, match=message):
+            call(painting)
+
+
+def test_a_painting_has_a_size(tmp_path: Path) -> None:
+    for small in (torch.rand(3, 15, 40), Image.new("RGB", (40, 15)), np.zeros((15, 40, 3), np.uint8)):
+        with pytest.raises(ImageError, match="a painting is 40x15; it needs at least 16 pixels a side"):
+            style(small)
 
 
 @pytest.mark.parametrize("blend", [(1.0,), (1.0, -1.0), (0.0, 0.0)])

@@ -25,7 +25,7 @@ import torch
 from texopt import machine
 from texopt.config import RunConfig, StyleConfig, listed
 from texopt.errors import OptionError
-from texopt.features.extractor import FeatureExtractor
+from texopt.features.extractor import STRIDE, FeatureExtractor
 from texopt.maps import areas
 from texopt.memory import give_back
 from texopt.mesh import Mesh, power_of_two
@@ -75,7 +75,8 @@ class Activations:
 
 
 def count_activations(extractor: FeatureExtractor, side: int = 128) -> Activations:
-    """What one pass up to the layers of style and content leaves, counted on an image of side² pixels."""
+    """What one pass up to the layers of style and content leaves, counted on an image of about side² pixels."""
+    side = max(round(side / extractor.stride), 1) * extractor.stride
     layers = [layer for layer in {*extractor.style_layers, extractor.content_layer} if layer]
     weights = {parameter.shape for parameter in extractor.parameters()}  # copies of which do not grow with the image
     saved: dict[int, int] = {}
@@ -244,11 +245,14 @@ def size_text(size: float) -> str:
     return f"{size / GB:.1f} GB" if size >= 0.95 * GB else f"{max(size / MB, 1):.0f} MB"
 
 
-def alternatives(config: RunConfig, limit: int, needs: Callable[[RunConfig], int]) -> list[tuple[RunConfig, str]]:
+def alternatives(
+    config: RunConfig, limit: int, needs: Callable[[RunConfig], int], stride: int = STRIDE
+) -> list[tuple[RunConfig, str]]:
     """Options that fit a limit, and what to say of them: one size that is smaller, or else all of them."""
+    step = max(STRIDE // stride, 1) * stride
     smaller = {
         "texture_size": [1 << power for power in range(12, 5, -1)],
-        "view_size": list(range(config.view_size // 32 * 32, 96, -32)),
+        "view_size": list(range(config.view_size // step * step, 96, -step)),
         "views_per_step": list(range(config.views_per_step, 0, -1)),
     }
     found = []
@@ -263,7 +267,7 @@ def alternatives(config: RunConfig, limit: int, needs: Callable[[RunConfig], int
     if found:
         return found
     for size in [value for value in smaller["texture_size"] if value <= config.texture_size]:
-        for view in (256, 128):
+        for view in (256 // step * step, 128 // step * step):
             other = dataclasses.replace(
                 config, texture_size=size, view_size=min(view, config.view_size), views_per_step=1
             )
@@ -291,7 +295,7 @@ def check(config: RunConfig, mesh: Mesh, extractor: FeatureExtractor, limit: int
     most = limit if limit is not None else machine.available()
     if budget.total <= most:
         return budget
-    ways = "; ".join(text for _, text in alternatives(config, most, needs))
+    ways = "; ".join(text for _, text in alternatives(config, most, needs, extractor.stride))
     ways = ways or f"no size would fit: mesh and network have {size_text(process)} already"
     if limit is not None:
         raise OptionError(f"this needs about {size_text(budget.total)}, over --max-memory {config.max_memory}; {ways}")

@@ -69,7 +69,7 @@ class RunConfig(LoopConfig):
     texture: Literal["pyramid", "fourier", "pixel", "cppn"] = "pyramid"
     """Parameterisation of the texture. cppn: a small network of positions on the surface, which knows no seams."""
     view_size: int = 384
-    """Pixels a side of a rendering, a multiple of 32."""
+    """Pixels a side of a rendering, a multiple of the network's stride: 32 of most."""
     distance: tuple[float, float] = (0.75, 1.0)
     """Range of the camera's distance; 1 is where the bounding sphere fills the view."""
     elevation: tuple[float, float] = (-90.0, 90.0)

@@ -183,20 +183,17 @@ def stages(
     mesh: Mesh, goal: Objective | Loss, extractor: FeatureExtractor, device: str = "cpu", raster: str = "auto"
 ) -> list[Stage]:
     """The norms of the gradient in STEPS steps of optimize, from the loss back to the texture's parameters."""
-    goal = as_objective(goal)
-    goal.reset()
     starts = [mesh.originals()[index] for index in mesh.optimized]
     textures = [_Watched(PyramidTexture(TEXELS, start=start)) for start in starts]
     norms: dict[str, list[float]] = {}
     seen: dict[str, Tensor] = {}
 
-    def watched(view: View) -> Tensor:
-        loss = goal(view)[0]
+    def watch(view: View) -> Tensor:  # after the goal has asked for its features
         seen.clear()
         seen.update({f"features {layer}": view.features[layer] for layer in view.features}, image=view.image)
         for tensor in seen.values():
             tensor.retain_grad()
-        return loss
+        return view.image.new_zeros(())
 
     def read(_: Step) -> None:
         found = {name: [tensor] for name, tensor in seen.items()} | {
@@ -210,7 +207,8 @@ def stages(
             )
 
     optimize(
-        mesh, textures, watched, steps=STEPS, view_size=VIEW, backbone=extractor, device=device, raster=raster,
+        mesh, textures, as_objective(goal) + watch, steps=STEPS,
+        view_size=VIEW // extractor.stride * extractor.stride, backbone=extractor, device=device, raster=raster,
         on_step=read,
     )  # fmt: skip
     return [Stage(name, tuple(values)) for name, values in norms.items()]

@@ -20,6 +20,8 @@ from texopt.errors import ImageError
 # Pillow reads some more, of which some start other programs (PostScript's) or are seldom looked after
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "TGA", "PPM", "DDS", "JPEG2000", "AVIF", "ICO", "PSD")
 MOST_PIXELS = 100_000_000  # takes 1.5 GB while it is decoded
+STRAIGHT = {"RGBa": "RGBA", "La": "LA"}  # Pillow's modes whose colours are multiplied with opacity, and theirs without
+ORIENTATION = 0x0112  # EXIF's
 MOST_SCANS = 100  # of a progressive JPEG, which has about ten; each takes as long as the whole picture
 
 
@@ -100,10 +102,23 @@ def load_rgba(source: str | os.PathLike[str] | bytes, name: str = "", upright: b
 
 def load_image(source: str | os.PathLike[str], min_size: int = 1, upright: bool = True) -> Image.Image:
     """As load_rgba, and always RGB: opacity over white. ImageError also where a side is under `min_size` pixels."""
-    image = load_rgba(source, upright=upright)
+    return opaque(load_rgba(source, upright=upright), f"image {source}", min_size, upright)
+
+
+def opaque(image: Image.Image, name: str, min_size: int = 1, upright: bool = True) -> Image.Image:
+    """An image of any mode as 8-bit RGB, opacity over white, and upright as its EXIF says unless that is not wanted.
+
+    ImageError, with its name, where a side is under `min_size` pixels, or Pillow knows no way from its mode to RGB.
+    """
     if min(image.size) < min_size:
         size = "{}x{}".format(*image.size)
-        raise ImageError(f"image {source} is {size}; it needs at least {min_size} pixels a side")
+        raise ImageError(f"{name} is {size}; it needs at least {min_size} pixels a side")
+    if image.mode == "RGB" and not (upright and image.getexif().get(ORIENTATION, 1) != 1):
+        return image
+    try:
+        image = _to_8_bits(image.convert(STRAIGHT[image.mode]) if image.mode in STRAIGHT else image.copy(), upright)
+    except ValueError:
+        raise ImageError(f"{name} is of mode {image.mode}, which Pillow does not convert; make it RGB") from None
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image

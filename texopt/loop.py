@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import numbers
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any, overload
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from texopt import distributed, optimizers, schedules
 from texopt.backgrounds import Background, smooth_noise
@@ -17,7 +19,7 @@ from texopt.cameras import Cameras, Sampler
 from texopt.checkpoint import Checkpoint
 from texopt.clipping import check_clip, clip_gradients
 from texopt.errors import DependencyError, OptionError, RankError
-from texopt.features.backbones import DEFAULT, load_backbone
+from texopt.features.backbones import DEFAULT, as_extractor
 from texopt.features.extractor import Activations, FeatureExtractor
 from texopt.geometry import Geometry
 from texopt.memory import give_back
@@ -30,6 +32,7 @@ from texopt.run import Run, Step, Terms
 from texopt.samplers import as_sampler
 from texopt.schedules import Schedule
 from texopt.seams import Seams
+from texopt.strays import Strays
 from texopt.texture.maps import Surface, Texture
 from texopt.transforms import Transform
 
@@ -54,6 +57,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 Size = int | tuple[int, int]  # pixels a side, or (height, width)
+SMALLEST, LARGEST = 32, 4096  # pixels a side
 
 
 def check_options(
@@ -65,9 +69,8 @@ def check_options(
         if not 1 <= value <= most:
             raise OptionError(f"{name} has to be between 1 and {most}, not {value}")
     for side in sides(view_size):
-        if not 32 <= side <= 4096 or side % 32:
-            near = min(max(round(side / 32) * 32, 32), 4096)  # networks halve their images up to five times
-            raise OptionError(f"view_size has to be a multiple of 32 between 32 and 4096, not {side}; try {near}")
+        if not SMALLEST <= side <= LARGEST:
+            raise OptionError(f"view_size has to be between {SMALLEST} and {LARGEST} pixels, not {side}")
     if not 0 < learning_rate < 100:
         raise OptionError(f"learning_rate has to be above 0 and below 100, not {learning_rate}")
     if not 0 <= seed < 2**63:
@@ -77,9 +80,23 @@ def check_options(
 
 
 def sides(size: Size) -> tuple[int, int]:
-    """(height, width) of a size."""
-    height, width = (size, size) if isinstance(size, int) else size
-    return height, width
+    """(height, width) of a size; OptionError for what is none."""
+    both = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(both) != 2 or not all(isinstance(side, numbers.Integral) for side in both):
+        raise OptionError(f"view_size has to be pixels a side, or (height, width), not {size!r}")
+    return int(both[0]), int(both[1])
+
+
+def check_stride(view_size: Size, stride: int) -> None:
+    """OptionError for views whose sides are no multiples of a network's stride."""
+    for side in sides(view_size):
+        if side % stride:
+            least, most = -(-SMALLEST // stride) * stride, LARGEST // stride * stride
+            near = min(max(round(side / stride) * stride, least), most)
+            raise OptionError(
+                f"view_size has to be a multiple of {stride}, as this network halves or cuts its images, not {side}; "
+                f"try {near}"
+            )
 
 
 def mean_scale(views: Sequence[Cameras]) -> float:
@@ -124,23 +141,74 @@ def _fewer(count: int, device: torch.device) -> int:
     return count // 2
 
 
+class _Subject:
+    """A mesh that is optimised, ready to be looked at."""
+
+    def __init__(self, mesh: Mesh, texture: Texture | Sequence[Texture], device: torch.device, raster: str) -> None:
+        self.mesh, self.texture = mesh, texture
+        self.surface, self.seams = Surface(mesh, texture, device, raster), Seams(mesh, device)
+        self.scene, self.regions = Scene(mesh, device, raster, optimized=True), Regions(mesh, device)
+
+
+def _pairs(mesh: Any, texture: Any, optimizer: str) -> list[tuple[Mesh, Any]]:
+    """Meshes, each with its texture or its textures."""
+    if isinstance(mesh, Mesh):
+        return [(mesh, texture)]
+    if not isinstance(mesh, (list, tuple)) or not all(isinstance(one, Mesh) for one in mesh):
+        raise OptionError(f"mesh has to be a Mesh, as of texopt.load_mesh, or a list of them, not {mesh!r:.100}")
+    meshes, textures = list(mesh), list(texture) if isinstance(texture, (list, tuple)) else [texture]
+    if not meshes or len(textures) != len(meshes):
+        raise OptionError(f"{len(meshes)} meshes need as many textures, or lists of textures, not {len(textures)}")
+    if optimizer == "lbfgs" and len(meshes) > 1:
+        raise OptionError("lbfgs is for views that stay the same, not for meshes in turn; take another optimizer")
+    return list(zip(meshes, textures, strict=True))
+
+
+@overload
 def optimize(
-    mesh: Mesh, texture: Texture | Sequence[Texture], objective: Objective | Loss, *, steps: int = 300,
-    view_size: Size = 384, views_per_step: int = 1, learning_rate: float = 0.05, optimizer: str = "adam",
-    schedule: str | Schedule = "auto", clip: float | None = None, cameras: Sampler | Cameras | None = None,
-    background: Background | None = None, transform: Transform | None = None,
-    backbone: str | FeatureExtractor = DEFAULT, seed: int = 0, device: str = "auto", raster: str = "auto",
-    on_step: Callable[[Step], None] | None = None, checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
-) -> Result:  # fmt: skip
+    mesh: Mesh, texture: Texture | Sequence[Texture], objective: Objective | Loss, *, steps: int = ...,
+    view_size: Size = ..., views_per_step: int = ..., learning_rate: float = ..., optimizer: str = ...,
+    schedule: str | Schedule = ..., clip: float | None = ..., cameras: Sampler | Cameras | None = ...,
+    background: Background | None = ..., transform: Transform | None = ..., backbone: str | FeatureExtractor = ...,
+    seed: int = ..., device: str = ..., raster: str = ..., on_step: Callable[[Step], None] | None = ...,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = ...,
+) -> Result: ...  # fmt: skip
+
+
+@overload
+def optimize(
+    mesh: Sequence[Mesh], texture: Sequence[Texture | Sequence[Texture]], objective: Objective | Loss, *,
+    steps: int = ..., view_size: Size = ..., views_per_step: int = ..., learning_rate: float = ...,
+    optimizer: str = ..., schedule: str | Schedule = ..., clip: float | None = ...,
+    cameras: Sampler | Cameras | None = ..., background: Background | None = ..., transform: Transform | None = ...,
+    backbone: str | FeatureExtractor = ..., seed: int = ..., device: str = ..., raster: str = ...,
+    on_step: Callable[[Step], None] | None = ..., checkpoint: Checkpoint | str | os.PathLike[str] | None = ...,
+) -> list[Result]: ...  # fmt: skip
+
+
+def optimize(
+    mesh: Mesh | Sequence[Mesh], texture: Texture | Sequence[Texture | Sequence[Texture]],
+    objective: Objective | Loss, *, steps: int = 300, view_size: Size = 384, views_per_step: int = 1,
+    learning_rate: float = 0.05, optimizer: str = "adam", schedule: str | Schedule = "auto",
+    clip: float | None = None, cameras: Sampler | Cameras | None = None, background: Background | None = None,
+    transform: Transform | None = None, backbone: str | FeatureExtractor = DEFAULT, seed: int = 0,
+    device: str = "auto", raster: str = "auto", on_step: Callable[[Step], None] | None = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+) -> Result | list[Result]:  # fmt: skip
     """Optimise the texture of a mesh by gradient descent through random renderings of it.
 
     Args:
-        mesh: what load_mesh returned.
+        mesh: what load_mesh returned. Several in a list, with a texture each (or a list of them), are looked at in
+            turn, a step each. What the objective remembers is then of all of them: style's averages are of the set.
         texture: PyramidTexture, FourierTexture, PixelTexture, or any nn.Module with their `sample` and `bake`; it is
             changed in place. A mesh of several maps: a list of them, [PyramidTexture(n) for n in mesh.map_sizes(1024)].
-        objective: texopt.style(...) + 6 * texopt.content(), or a function of a View that returns a scalar tensor.
+        objective: texopt.style(...) + 6 * texopt.content(), or a function of a View that returns a scalar tensor. What
+            it remembers of an earlier run is forgotten. The textures alone are optimised: parameters of networks in it
+            should not require gradients, or have an optimiser of their own that `on_step` steps; an nn.Module as a loss
+            has them in the checkpoint.
         steps: of gradient descent.
-        view_size: pixels a side of a rendering, or its (height, width); multiples of 32.
+        view_size: pixels a side of a rendering, or its (height, width); multiples of the network's stride, which is
+            32 of most (FeatureExtractor.stride).
         views_per_step: renderings a step; under torchrun they are divided over the processes (texopt.distributed).
         learning_rate: at its highest, as of Adam: about how far values move in a step. Other optimisers take a rate of
             their own for it, see texopt.optimizers.
@@ -155,7 +223,7 @@ def optimize(
             the result has the rest filled, as of Cameras.
         background: behind the object, a new one every step; by default smooth_noise().
         transform: of the rendered views before the objective sees them, see texopt.transforms; none by default.
-        backbone: name of a pretrained network (`texopt backbones`), or a FeatureExtractor.
+        backbone: name of a pretrained network (`texopt backbones`), or a FeatureExtractor, of any nn.Module.
         seed: of cameras, backgrounds and transformations. The same seed on the same machine gives the same texture.
         device: "auto", "cpu", "cuda", "mps", ...: where texture and network are.
         raster: "cpu", "nvdiffrast" (CUDA only), or "auto": nvdiffrast where it can be used.
@@ -164,15 +232,14 @@ def optimize(
             there, the run goes on from it, bit for bit; or a Checkpoint, that says when and whether.
 
     Returns:
-        a Result. Ctrl-C, or the death of another process, ends the loop early: the result has what there is, and
-        `interrupted` is set. So does a loss that stays NaN or infinite; single such steps are left out, see Guard.
+        a Result, or a list with one for each mesh. Ctrl-C, or the death of another process, ends the loop early: the
+        result has what there is, and `interrupted` is set. So does a loss that stays NaN or infinite; single such steps
+        are left out, see Guard.
 
     Raises:
         TexoptError: an option that cannot be, weights that are missing, an objective that is no scalar or never finite.
     """
     check_options(steps, view_size, views_per_step, learning_rate, seed, optimizer, clip)
-    if not isinstance(mesh, Mesh):
-        raise OptionError(f"mesh has to be a Mesh, as load_mesh returns it, not a {type(mesh).__name__}")
     height, width = sides(view_size)
     distributed.own(views_per_step)  # says what cannot be
     schedule = optimizers.KINDS[optimizer].schedule if schedule == "auto" else schedule
@@ -180,14 +247,16 @@ def optimize(
     objective = as_objective(objective)
     objective.reset()
     target = resolve_device(device)
-    extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone, device=target)
+    extractor = as_extractor(backbone, target)
+    check_stride(view_size, extractor.stride)
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         checkpoint = Checkpoint(checkpoint)
     sample_cameras, make_background = as_sampler(cameras), background or smooth_noise()
 
-    surface = Surface(mesh, texture, target, raster)
-    seams = Seams(mesh, target)
-    scene, regions = Scene(mesh, target, raster, optimized=True), Regions(mesh, target)
+    subjects = [_Subject(one, its, target, raster) for one, its in _pairs(mesh, texture, optimizer)]
+    textures: nn.Module = subjects[0].surface.textures
+    if len(subjects) > 1:
+        textures = nn.ModuleList(subject.surface.textures for subject in subjects)
     generator = Generator().manual_seed(seed)
     run = Run(
         {
@@ -195,23 +264,25 @@ def optimize(
             "learning_rate": learning_rate, "optimizer": optimizer, "schedule": schedules.name_of(schedule),
             "clip": clip, "seed": seed,
         },
-        surface.textures, objective, generator, mean_scales(sample_cameras), checkpoint,
+        textures, objective, generator, mean_scales(sample_cameras), checkpoint,
     )  # fmt: skip
-    parameters = list(surface.textures.parameters())
-    rate = optimizers.own_rate(optimizer, learning_rate, parameters)
+    parameters = list(textures.parameters())
+    rates = [
+        optimizers.own_rate(optimizer, learning_rate, subject.surface.textures.parameters()) for subject in subjects
+    ]
 
     def look(number: int, count: int) -> tuple[Tensor, dict[str, Tensor], View]:
         """The loss of new views, `count` over all ranks, its terms, and the views."""
-        views = distributed.own(count)
-        shot = sample_cameras(generator, count, number * count)[views]
-        fragments = scene.rasterize(shot, height, width)
+        views, subject = distributed.own(count), subjects[number % len(subjects)]
+        shot = sample_cameras(generator, count, number // len(subjects) * count)[views]
+        fragments = subject.scene.rasterize(shot, height, width)
         behind, frame = (
             to_device(values, target)
             for values in (make_background(generator, count, height, width)[views], shot.frame)
         )
         scale = height * run.scales.setdefault(shot.zoom, mean_scale([shot]))
-        colors, before, amount = surface.sample(seams.extend(fragments, generator, views, count, scale))
-        colors, points = seams.split(colors, height)
+        colors, before, amount = subject.surface.sample(subject.seams.extend(fragments, generator, views, count, scale))
+        colors, points = subject.seams.split(colors, height)
         there = fragments.mask[:, None]
         image = composite(colors, there, behind)
         alpha = there * colors[:, 3:] if colors.shape[1] == 4 else None
@@ -226,7 +297,7 @@ def optimize(
             image=image, mask=mask, original=before, features=Activations(extractor, image, run.layers),
             original_features=Activations(extractor, before, run.original_layers, False), extractor=extractor,
             seams=points, scale=scale, step=number, steps=steps, zoom=shot.zoom,
-            regions=partial(_region, regions, fragments, move), frame=frame, frames=shot.frames,
+            regions=partial(_region, subject.regions, fragments, move), frame=frame, frames=shot.frames,
             alpha=mask if alpha is None else alpha, cameras=shot,
             geometry=Geometry(fragments, shot, None if transform is None else move),
         )  # fmt: skip
@@ -239,6 +310,7 @@ def optimize(
         """As look, with the views detached; every parameter has its gradient then."""
         run.optimizer.zero_grad(set_to_none=True)
         loss, terms, view = look(number, count)
+        strays.see(loss)
         loss.backward()
         view = view.detached()
         distributed.average_gradients(parameters)
@@ -249,7 +321,7 @@ def optimize(
     def again(number: int, count: int) -> Tensor:
         return run.again(lambda: gradient(number, count)[0])
 
-    count, interrupted = views_per_step, False
+    count, interrupted, strays = views_per_step, False, Strays(parameters, objective)
     stop = distributed.Stop()
     give_back()  # what loading took
     try:
@@ -267,12 +339,14 @@ def optimize(
                 continue
             with run.changing():
                 run.guard.step(
-                    number + 1, rate * factor(number, steps), loss, parameters, partial(again, number, count)
-                )
+                    number + 1, rates[number % len(rates)] * factor(number, steps), loss, parameters,
+                    partial(again, number, count),
+                )  # fmt: skip
                 run.history.append(Step(number + 1, steps, run.seconds(), Terms(terms)))
             if on_step is not None:
                 on_step(replace(run.history[-1], view=view))
             del view
+            strays.check()
             run.save_in_time()
     except KeyboardInterrupt:
         interrupted = True
@@ -283,6 +357,9 @@ def optimize(
         run.save()
     if run.step and run.guard.skipped == run.step:
         raise OptionError("the loss or its gradient is not finite from the first step on; mend the objective")
-    return Result(
-        mesh, texture, run.history, interrupted, run.guard.skipped, getattr(sample_cameras, "looks", all_around)
-    )
+    looks = getattr(sample_cameras, "looks", all_around)
+    results = [
+        Result(subject.mesh, subject.texture, run.history, interrupted, run.guard.skipped, looks)
+        for subject in subjects
+    ]
+    return results[0] if isinstance(mesh, Mesh) else results

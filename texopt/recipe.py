@@ -145,8 +145,13 @@ def make_textures(
     transparent = isinstance(config, FeatureConfig) and config.transparent
     sizes = mesh.map_sizes(config.texture_size)
     if config.texture == "cppn":
-        colors, alphas = (CppnTexture.on(mesh, config.texture_size, Cppn(3, generator=generator)) for _ in range(2))
-        return [TransparentTexture(*pair) for pair in zip(colors, alphas, strict=True)] if transparent else list(colors)
+
+        def networks() -> list[CppnTexture]:
+            return CppnTexture.on(mesh, config.texture_size, Cppn(3, generator=generator))
+
+        if not transparent:
+            return list(networks())
+        return [TransparentTexture(color, alpha) for color, alpha in zip(networks(), networks(), strict=True)]
     start: list[Start] = [None] * len(sizes)
     if isinstance(config, StyleConfig):
         start = _starts(config, mesh, paintings, generator)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -266,12 +266,56 @@ class View:
     alpha: Tensor = None  # type: ignore[assignment]  # the mask
     cameras: Cameras | None = None
     geometry: Geometry | None = None
+    _changed: dict[Any, View | None] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.frame is None:
             self.frame = torch.zeros(len(self.image), dtype=torch.int64)
         if self.alpha is None:
             self.alpha = self.mask
+
+    def with_image(self, image: Tensor, *, original: Tensor | None = None, mask: Tensor | None = None) -> View:
+        """The same view with another image, and the features of that: under a light, through a lens, in grey.
+
+        Its original, mask and all else stay as they are unless they are given; `texopt.on` has objectives look at it.
+
+        Args:
+            image: float [B,3,H,W], as large as the view's own; of it, for the gradient to reach the texture.
+            original: [B,3,H,W], that is compared with it, with its features.
+            mask: [B,1,H,W] of 0 and 1.
+
+        OptionError where a size is another.
+        """
+        changed: dict[str, Any] = {}
+        for name, values in (("image", image), ("original", original), ("mask", mask)):
+            if values is None:
+                continue
+            wanted = getattr(self, name).shape
+            if not isinstance(values, Tensor) or values.shape != wanted:
+                got = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
+                raise OptionError(f"with_image takes {name} as large as the view's own, {list(wanted)}, not {got}")
+            changed[name] = values
+        for name, of in (("features", "image"), ("original_features", "original")):
+            if of in changed:
+                known = getattr(self, name)
+                if not isinstance(known, Activations):
+                    known = Activations(self.extractor, image, set(known), name == "features")
+                changed[name] = known.of(changed[of])
+        return replace(self, **changed)
+
+    def changed(self, change: Callable[[View], View]) -> View:
+        """What a function makes of this view. It is called once, so that all who ask share the features.
+
+        OptionError where it does not return a View.
+        """
+        key = change if isinstance(change, Hashable) else id(change)
+        if key not in self._changed:
+            made = change(self)
+            if not isinstance(made, View):
+                got = type(made).__name__
+                raise OptionError(f"a change has to return a View, as view.with_image(...) does, not {got}")
+            self._changed[key] = None if made is self else made  # no cycle, which would keep a step's memory
+        return self._changed[key] or self
 
     @property
     def along(self) -> Tensor:

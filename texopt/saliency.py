@@ -11,11 +11,11 @@ from torch import Tensor
 from texopt.cameras import Cameras, fixed_views
 from texopt.canvas import GREY
 from texopt.errors import OptionError
-from texopt.features.backbones import DEFAULT, load_backbone
+from texopt.features.backbones import DEFAULT, as_extractor
 from texopt.features.extractor import Activations, FeatureExtractor
 from texopt.features.guided import guided
 from texopt.geometry import Geometry
-from texopt.loop import Size, check_options, mean_scale, resolve_device, sides
+from texopt.loop import Size, check_options, check_stride, mean_scale, resolve_device, sides
 from texopt.mesh import Mesh
 from texopt.objectives.objective import Loss, Objective, as_objective
 from texopt.render import Scene, View, composite, look_up
@@ -98,7 +98,8 @@ def saliency(
             much is lost where a grey patch hides a part of the view (Zeiler & Fergus, "Visualizing and Understanding
             Convolutional Networks", 2014, section 4.2): a third of the view a side, in 49 places at most.
         cameras: by default fixed_views(VIEWS).
-        view_size: pixels a side of a rendering, or its (height, width); multiples of 32.
+        view_size: pixels a side of a rendering, or its (height, width); multiples of the network's stride,
+            which is 32 of most.
         backbone: name of a pretrained network, or a FeatureExtractor.
         device, raster: as of optimize.
 
@@ -115,7 +116,8 @@ def saliency(
         raise OptionError(f"cameras has to be Cameras, as of texopt.orbit, not a {type(cameras).__name__}")
     objective, target = as_objective(objective), resolve_device(device)
     objective.reset()
-    extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone, device=target)
+    extractor = as_extractor(backbone, target)
+    check_stride(view_size, extractor.stride)
     scene, textures = Scene(mesh, target, raster), [image.to(target) for image in mesh.originals()]
     cameras = fixed_views(VIEWS) if cameras is None else cameras
     evidence = [torch.zeros(texture.shape[1:], device=target) for texture in textures]

@@ -59,7 +59,7 @@ class SaliencyConfig:
     views: int = 16
     """Of a mesh, from all around."""
     view_size: int = 256
-    """Pixels a side of a view, or an image's shorter side, as the network sees them; a multiple of 32."""
+    """Pixels a side of a view, or an image's shorter side, as the network sees them: multiples of its stride."""
     out: Annotated[Path | None, option("FILE")] = None
     """What to write: .png for an image, .glb or .obj for a mesh. Default: outputs/ and the names of the inputs."""
     backbone: str = "efficientnet_lite0"

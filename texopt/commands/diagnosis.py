@@ -25,7 +25,7 @@ from texopt.features.backbones import load_backbone
 from texopt.features.extractor import FeatureExtractor
 from texopt.files import check_names, write_file
 from texopt.images import load_image, png_bytes, to_tensor
-from texopt.loop import check_options, resolve_device
+from texopt.loop import LARGEST, SMALLEST, check_options, check_stride, resolve_device
 from texopt.mesh import load_mesh
 from texopt.objectives import Objective, classified_as, deepdream, style
 from texopt.preview import contact_sheet
@@ -40,7 +40,6 @@ from texopt.toolconfig import DoctorConfig, SaliencyConfig
 
 log = logging.getLogger("texopt")
 
-STRIDE, MOST = 32, 4096  # of the sides of a view
 PACKAGES = ("torch", "torchvision", "timm", "numba", "numpy", "trimesh", "xatlas", "nvdiffrast")
 
 
@@ -55,6 +54,7 @@ def saliency(config: SaliencyConfig) -> None:
     out = config.out or Path("outputs") / f"{name}{'.glb' if is_mesh else '.png'}"
     check_path(out, (".glb", ".obj") if is_mesh else (".png",))
     extractor = load_backbone(config.backbone, config.weights, device)
+    check_stride(config.view_size, extractor.stride)
     (_on_mesh if is_mesh else _on_image)(config, objective, extractor, out)
 
 
@@ -71,10 +71,13 @@ def _on_image(config: SaliencyConfig, objective: Objective, extractor: FeatureEx
     values = out.with_suffix(".npy")
     if out.resolve() == config.input.resolve():
         raise OutputError(f"{out} is the image itself; choose another --out")
-    picture = load_image(config.input, STRIDE)
+    picture = load_image(config.input, SMALLEST)
     mesh, image = canvas(picture, name=config.input.stem), to_tensor(picture)
     scale = config.view_size / min(picture.size)
-    height, width = (min(max(round(side * scale / STRIDE), 1) * STRIDE, MOST) for side in image.shape[1:])
+    stride = extractor.stride
+    height, width = (
+        min(max(round(side * scale / stride), 1) * stride, LARGEST // stride * stride) for side in image.shape[1:]
+    )
     maps = find(
         mesh, objective, method=config.method, cameras=whole(mesh)(torch.Generator(), 1, 0), view_size=(height, width),
         backbone=extractor, device=config.device, raster=config.raster,

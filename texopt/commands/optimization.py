@@ -25,7 +25,7 @@ from texopt.export.names import texture_files
 from texopt.features.backbones import class_index, load_backbone
 from texopt.images import to_image
 from texopt.indexed import map_parts
-from texopt.loop import Size, check_options
+from texopt.loop import Size, check_options, check_stride
 from texopt.mesh import Mesh
 from texopt.objectives import Objective, as_objective, change, transparent
 from texopt.preview import SUPERSAMPLE, developed, draw, framed
@@ -142,6 +142,7 @@ class MeshTask:
         self.config, self.device = config, device
         self._fit = Fit(config) if isinstance(config, FitConfig) else None
         self.extractor = load_backbone(config.backbone, config.weights, device)
+        check_stride(config.view_size, self.extractor.stride)
         self.mesh = mesh = load(config)
         if device.type == "cpu":
             budget.check(config, mesh, self.extractor)

@@ -17,10 +17,10 @@ from texopt.canvas import canvas, canvas_size, crops, octaves, whole
 from texopt.config import ImageConfig, InterpolateConfig, PictureConfig
 from texopt.errors import ImageError, OptionError
 from texopt.features.backbones import load_backbone
-from texopt.features.extractor import FeatureExtractor
+from texopt.features.extractor import STRIDE, FeatureExtractor
 from texopt.files import write_file
 from texopt.images import load_image, to_image
-from texopt.loop import Size, check_options
+from texopt.loop import Size, check_options, check_stride
 from texopt.mesh import Mesh
 from texopt.objectives import (
     Objective,
@@ -49,7 +49,6 @@ from texopt.video import Timelapse, write_video
 log = logging.getLogger("texopt")
 
 LARGE = 1024  # pixels a side, above which a pyramid computes what a crop sees
-STRIDE = 32  # of views' sides
 SMALLEST = 32  # pixels a side: networks halve images up to five times
 CELLS = 2  # a side that a layer should have, to tell a part of the image from another
 STEP = 0.25  # seconds that a frame of an interpolation is shown
@@ -70,18 +69,18 @@ def size_of(config: PictureConfig, image: Image.Image | None) -> tuple[int, int]
     return height, width
 
 
-def look(mesh: Mesh, limit: int, tileable: bool) -> tuple[Sampler, tuple[int, int]]:
+def look(mesh: Mesh, limit: int, tileable: bool, stride: int = STRIDE) -> tuple[Sampler, tuple[int, int]]:
     """Cameras that see the whole of the pictures, or crops of those that are larger than the limit; and their size.
 
-    A picture that goes on beyond its borders is always seen in windows that lie across them.
+    A picture that goes on beyond its borders is always seen in windows that lie across them. stride: of the network.
     """
     height, width = mesh.maps[0].original.shape[:2]
     if max(height, width) <= limit:
-        rows, columns = (max(round(side / STRIDE), 1) * STRIDE for side in (height, width))
+        rows, columns = (max(round(side / stride), 1) * stride for side in (height, width))
         shorter = min(height, width)
         sampler = crops(mesh, height / shorter, width / shorter) if tileable else whole(mesh)
         return sampler, (rows, columns)
-    window = [min(limit, side // STRIDE * STRIDE) for side in (height, width)]
+    window = [min(limit, side // stride * stride) for side in (height, width)]
     return crops(mesh, *(side / min(height, width) for side in window)), (window[0], window[1])
 
 
@@ -158,7 +157,7 @@ def warn_of_few_cells(extractor: FeatureExtractor, objective: Objective, size: t
     with torch.no_grad():
         seen = extractor(torch.zeros(1, 3, *size, device=extractor.mean.device), layers) if layers else {}
     for layer, features in seen.items():
-        cells = features.shape[2:] if features.ndim == 4 else torch.Size(side // STRIDE for side in size)
+        cells = features.shape[2:] if features.ndim == 4 else torch.Size(side // extractor.stride for side in size)
         if min(cells) < CELLS:
             log.warning(
                 "%s sees an image of %dx%d as %dx%d cells, too few for what it looks for; take a larger --size",
@@ -193,7 +192,8 @@ class PictureTask:
             self.mesh = canvas(None, (height, width), self.frames, tileable)
         self.objective = self._objective(config, paintings)
         self.extractor = load_backbone(config.backbone, config.weights, device)
-        self.cameras, seen_size = look(self.mesh, config.view_size, tileable)
+        check_stride(config.view_size, self.extractor.stride)
+        self.cameras, seen_size = look(self.mesh, config.view_size, tileable, self.extractor.stride)
         self.view_size = seen_size
         warn_of_few_cells(self.extractor, self.objective, seen_size)
         if isinstance(config, ImageConfig) and config.octaves > 1:

@@ -9,9 +9,9 @@ from texopt.backgrounds import Background, smooth_noise
 from texopt.cameras import Sampler, sample_sphere
 from texopt.errors import OptionError
 from texopt.evaluation.views import BATCH
-from texopt.features.backbones import DEFAULT, class_number, load_backbone
+from texopt.features.backbones import DEFAULT, as_extractor, class_number
 from texopt.features.extractor import FeatureExtractor
-from texopt.loop import Size, check_options, sides
+from texopt.loop import Size, check_options, check_stride, sides
 from texopt.mesh import Mesh
 from texopt.render import Scene, composite, look_up
 
@@ -37,7 +37,8 @@ def classified_share(
     """
     check_options(1, view_size, 1, 1.0, seed)
     number = class_number(index)
-    extractor = backbone if isinstance(backbone, FeatureExtractor) else load_backbone(backbone)
+    extractor = as_extractor(backbone)
+    check_stride(view_size, extractor.stride)
     scene, looks, generator = Scene(mesh, optimized=True), mesh.originals(), Generator().manual_seed(seed)
     sample, behind = cameras or sample_sphere(), background or smooth_noise()
     hits, (height, width) = 0, sides(view_size)

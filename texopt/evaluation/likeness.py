@@ -14,7 +14,8 @@ from texopt.evaluation.views import Picture
 from texopt.features.extractor import FeatureExtractor
 from texopt.images import to_tensor
 from texopt.objectives.content import centered_cosine, shows_something
-from texopt.objectives.style import STRIDE, cell_weights, gram_matrix, scaled
+from texopt.objectives.objective import positioned
+from texopt.objectives.style import cell_weights, gram_matrix, scaled
 
 Grams = dict[str, Tensor]
 
@@ -34,12 +35,12 @@ def painting_grams(image: Image.Image, side: float, extractor: FeatureExtractor)
 
     def grams(values: Tensor) -> Grams:
         features = extractor(values[None], layers)
-        return {layer: gram_matrix(features[layer]) for layer in layers}
+        return {layer: gram_matrix(positioned(features[layer], layer)) for layer in layers}
 
-    pixels = to_tensor(scaled(image, side))
+    pixels = to_tensor(scaled(image, side, extractor.stride))
     whole = grams(pixels)
     axis = 2 if pixels.shape[2] >= pixels.shape[1] else 1
-    half = max(pixels.shape[axis] // 2 // STRIDE, 1) * STRIDE
+    half = max(pixels.shape[axis] // 2 // extractor.stride, 1) * extractor.stride
     halves = [pixels.narrow(axis, start, half) for start in (0, pixels.shape[axis] - half)]
     return whole, sum(distance(grams(part), whole) for part in halves) / 2
 

@@ -12,10 +12,10 @@ from texopt.errors import ImageError
 from texopt.evaluation.likeness import compare, painting_grams
 from texopt.evaluation.report import Evaluation, Number
 from texopt.evaluation.views import Picture
-from texopt.features.extractor import FeatureExtractor
+from texopt.features import FeatureExtractor, as_extractor
 from texopt.images import to_image, to_tensor
 from texopt.objectives.style import scaled
-from texopt.painting import blend_shares
+from texopt.painting import Painting, blend_shares, loaded, several
 
 LARGEST = 1024  # pixels of the shorter side that is looked at
 
@@ -34,7 +34,8 @@ def border_ratio(image: Image.Image) -> float:
 
 
 def evaluate_image(
-    result: Image.Image, original: Image.Image | None, paintings: Sequence[Image.Image], extractor: FeatureExtractor, *,
+    result: Image.Image, original: Image.Image | None, paintings: Painting | Sequence[Painting],
+    extractor: FeatureExtractor | str, *,
     style_scale: float = 1.0, blend: Sequence[float] | None = None, tileable: bool = False,
 ) -> Evaluation:  # fmt: skip
     """Measure an image against the one it was made of and the paintings whose style it shall have.
@@ -47,14 +48,16 @@ def evaluate_image(
 
     ImageError where the sizes differ.
     """
+    extractor = as_extractor(extractor, argument="extractor")
+    pictures = [loaded(one) for one in several(paintings)]
     if original is not None and original.size != result.size:
         raise ImageError(f"the result has {result.size} pixels and the original {original.size}; give the one it is of")
     side = min(*result.size, LARGEST)
-    images = [to_tensor(scaled(image, side))[None] for image in (result, original or result)]
+    images = [to_tensor(scaled(image, side, extractor.stride))[None] for image in (result, original or result)]
     whole = torch.ones_like(images[0][:, :1])
     after, before = (Picture(image, whole, whole, [whole]) for image in images)
-    found = [painting_grams(image, style_scale * side, extractor) for image in paintings]
-    shares = blend_shares(len(paintings), blend)
+    found = [painting_grams(image, style_scale * side, extractor) for image in pictures]
+    shares = blend_shares(len(pictures), blend)
     goal = {
         layer: torch.stack([share * grams[layer] for share, (grams, _) in zip(shares, found, strict=True)]).sum(0)
         for layer in found[0][0]

@@ -16,12 +16,12 @@ from texopt.errors import MeshError, OptionError
 from texopt.evaluation.detail import painted, scale, sharpness
 from texopt.evaluation.likeness import compare, painting_grams
 from texopt.evaluation.surface import coverage, seam_ratio
-from texopt.evaluation.views import CLOSE, PIXELS_PER_RADIUS, Pictures
-from texopt.features.extractor import FeatureExtractor
+from texopt.evaluation.views import CLOSE, PIXELS_PER_RADIUS, SIZE, Pictures
+from texopt.features import FeatureExtractor, as_extractor
 from texopt.images import to_image
 from texopt.mesh import Mesh
 from texopt.objectives.style import check_scale
-from texopt.painting import blend_shares
+from texopt.painting import Painting, blend_shares, loaded, several
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Evaluation:
 
 
 def evaluate(
-    result: Mesh, original: Mesh, paintings: Image.Image | Sequence[Image.Image], extractor: FeatureExtractor, *,
+    result: Mesh, original: Mesh, paintings: Painting | Sequence[Painting], extractor: FeatureExtractor | str, *,
     style_scale: float = 1.1, blend: Sequence[float] | None = None, where: Sequence[str] = (),
 ) -> Evaluation:  # fmt: skip
     """Measure a textured mesh against the original and the paintings whose style it shall have.
@@ -72,8 +72,8 @@ def evaluate(
     Args:
         result, original: the same geometry, and the same of it kept; textures and UVs are their own. Of a Result: its
             `textured()` and `mesh`.
-        paintings: RGB; one or several.
-        extractor: a network that took no part in the optimisation.
+        paintings: as of style; one or several.
+        extractor: a network that took no part in the optimisation: a FeatureExtractor, or its name.
         style_scale: length of a painting's shorter side in diameters of the mesh, of what of it is optimised.
         blend: shares of several paintings, by default equal.
         where: a part of the surface for each painting, as texopt.regions names them; then they are not blended.
@@ -84,9 +84,14 @@ def evaluate(
     """
     check_same(result, original)
     check_scale(style_scale)
+    extractor = as_extractor(extractor, argument="extractor")
     if not extractor.style_layers:
         raise OptionError("this network has no style layers of its own, so it cannot judge; take another")
-    images = [paintings] if isinstance(paintings, Image.Image) else list(paintings)
+    if SIZE % extractor.stride:
+        raise OptionError(
+            f"this network takes multiples of {extractor.stride} pixels, and judges at {SIZE}; take another"
+        )
+    images = [loaded(one) for one in several(paintings)]
     shares = blend_shares(len(images), blend)
     after, before = Pictures(result), Pictures(original)
     grams, floors = zip(

@@ -146,8 +146,17 @@ def _timm_backbone(name: str) -> Backbone:
         hint = f"did you mean {', '.join('timm:' + n for n in near)}?" if near else "see timm.list_models()"
         raise OptionError(f"timm has no network {name!r}; {hint}")
     config = timm.get_pretrained_cfg(name)
+
+    def build() -> nn.Module:
+        model: nn.Module
+        try:  # transformers of patches are made for one size of images, unless they are told
+            model = timm.create_model(name, dynamic_img_size=True)
+        except TypeError:
+            model = timm.create_model(name)
+        return model
+
     with torch.device("meta"):
-        stages = getattr(timm.create_model(name), "feature_info", None)
+        stages = getattr(build(), "feature_info", None)
     stages = [stage for stage in (getattr(stages, "info", stages) or []) if stage["reduction"] <= 16]
     layers = tuple(stage["module"] for stage in stages)
     middle = [stage["module"] for stage in stages if stage["reduction"] <= 8]
@@ -163,7 +172,7 @@ def _timm_backbone(name: str) -> Backbone:
             ) from None
 
     return Backbone(
-        lambda: timm.create_model(name), pretrained,
+        build, pretrained,
         tuple(config.mean if config else IMAGENET_MEAN), tuple(config.std if config else IMAGENET_STD),
         layers, middle[-1] if middle else "", "timm, downloaded at first use", "see the model's card",
     )  # fmt: skip
@@ -171,6 +180,10 @@ def _timm_backbone(name: str) -> Backbone:
 
 def get_backbone(name: str) -> Backbone:
     """The entry of a name, or of `timm:NAME`. OptionError for a name that is not known."""
+    if not isinstance(name, str):
+        raise OptionError(
+            f"a network's name is a text, not {type(name).__name__}; texopt.FeatureExtractor is for a network itself"
+        )
     if name in BACKBONES:
         return BACKBONES[name]
     if name.startswith("timm:"):
@@ -243,7 +256,7 @@ def load_backbone(
         OptionError: the name is unknown. WeightsError: the weights cannot be had, or fit another network.
     """
     if name == NONE:
-        return FeatureExtractor(torch.nn.Identity()).to(device)
+        return FeatureExtractor(torch.nn.Identity(), stride=1).to(device)
     backbone = get_backbone(name)
     model = backbone.build()
     values = read_weights(Path(weights)) if weights else backbone.pretrained()
@@ -258,6 +271,24 @@ def load_backbone(
         model, (), backbone.mean, backbone.std, backbone.style_layers, backbone.content_layer, has_fast_bfloat16(device)
     )
     return extractor.to(device)
+
+
+def as_extractor(
+    network: str | FeatureExtractor, device: torch.device | str = "cpu", argument: str = "backbone"
+) -> FeatureExtractor:
+    """A FeatureExtractor itself, or the pretrained network of a name, on a device.
+
+    OptionError for anything else. A network alone is not enough: which colours it was trained with, and which of its
+    layers are for style and content, it does not say.
+    """
+    if isinstance(network, FeatureExtractor):
+        return network
+    if isinstance(network, str):
+        return load_backbone(network, device=device)
+    raise OptionError(
+        f"{argument} has to be the name of a network or a texopt.FeatureExtractor, not {type(network).__name__}; "
+        "one of your own is texopt.FeatureExtractor(network, mean=..., std=..., style_layers=[...], content_layer=...)"
+    )
 
 
 def class_index(target: str | int) -> int:

@@ -4,42 +4,43 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from texopt.errors import OptionError
+from texopt.features.folding import fold_batch_norms
 from texopt.features.pointwise import Pointwise
 from texopt.features.strided import StridedDepthwise
 
 LOGITS = "logits"  # the name of the network's own output
+
+# Networks halve images up to five times and answer differently to sizes that do not halve: EfficientNet-Lite0's Gram
+# matrix of stride 8 changes by 2 % from 480 to 488 pixels, but by 17 % from 480 to 481.
+STRIDE = 32
 
 
 class _Reached(Exception):  # noqa: N818  # it is no error
     """The last layer that is needed has been computed."""
 
 
-def _fold_batch_norms(module: nn.Module) -> None:
-    """Multiply each inference-time batch normalisation into the convolution that it follows, in place."""
-    children = list(module.named_children())
-    for (_, conv), (name, norm) in pairwise(children):
-        if not isinstance(conv, nn.Conv2d) or not isinstance(norm, nn.BatchNorm2d):
-            continue
-        mean, variance = norm.running_mean, norm.running_var
-        if mean is None or variance is None or conv.out_channels != norm.num_features:
-            continue
-        scale = norm.weight / torch.sqrt(variance + norm.eps)
-        bias = torch.zeros_like(mean) if conv.bias is None else conv.bias
-        conv.weight = nn.Parameter(conv.weight * scale[:, None, None, None])
-        conv.bias = nn.Parameter(norm.bias + (bias - mean) * scale)
-        setattr(module, name, getattr(norm, "act", nn.Identity()))  # timm keeps the activation inside its norm
-    for child in module.children():
-        _fold_batch_norms(child)
+def stride_of(model: nn.Module) -> int:
+    """What sides of images should be multiples of, as a network itself has it: timm's feature_info, or the side of a
+    transformer's patches. STRIDE where it does not say."""
+    info = getattr(model, "feature_info", None)
+    sides = [stage["reduction"] for stage in getattr(info, "info", info) or ()]
+    for part in (getattr(model, "patch_embed", None), model):
+        patch = getattr(part, "patch_size", ())
+        sides += list(patch) if isinstance(patch, (list, tuple)) else [patch]
+    return max((int(side) for side in sides), default=STRIDE)
 
 
 class FeatureExtractor(nn.Module):
     """A frozen network and the layers whose activations are wanted.
+
+        network = torchvision.models.resnet18(weights="DEFAULT")
+        extractor = texopt.FeatureExtractor(network, style_layers=["layer1", "layer2"], content_layer="layer2")
+        texopt.optimize(mesh, texture, objective, backbone=extractor)
 
     Args:
         model: any nn.Module that takes float32 [B,3,H,W]; its batch normalisations are folded in place.
@@ -48,19 +49,30 @@ class FeatureExtractor(nn.Module):
         mean, std: the network's input normalisation, per RGB channel, of images in [0,1].
         style_layers, content_layer: what `style()` and `content()` look at if they are not told.
         half: run in bfloat16 autocast; activations are returned as float32.
+        stride: pixels, that the sides of views and paintings are multiples of; by default what the network says of
+            itself, see stride_of.
 
-    The forward pass ends after the last layer that is wanted.
+    The forward pass ends after the last layer that is wanted. OptionError for what is no network, and for a mean or std
+    that is not of three colours.
     """
 
     def __init__(
         self, model: nn.Module, layers: Sequence[str] = (), mean: Sequence[float] = (0.485, 0.456, 0.406),
         std: Sequence[float] = (0.229, 0.224, 0.225), style_layers: Sequence[str] = (),
-        content_layer: str | None = None, half: bool = False,
+        content_layer: str | None = None, half: bool = False, stride: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        if not isinstance(model, nn.Module):
+            raise OptionError(
+                f"model has to be an nn.Module, not {model!r}; texopt.load_backbone(NAME) loads one by name"
+            )
+        for name, values in (("mean", mean), ("std", std)):
+            if len(torch.as_tensor(values).reshape(-1)) != 3:
+                raise OptionError(f"{name} has to be three numbers, one a colour, not {values}")
+        if stride is not None and stride < 1:
+            raise OptionError(f"stride has to be 1 pixel or more, not {stride}")
         self.model = model.eval().requires_grad_(False)
-        with torch.no_grad():
-            _fold_batch_norms(self.model)
+        fold_batch_norms(self.model)
         self.model.requires_grad_(False)
         for module in list(self.model.modules()):
             for name, child in module.named_children():
@@ -68,11 +80,14 @@ class FeatureExtractor(nn.Module):
                     if kind.fits(child):
                         setattr(module, name, kind(child))  # type: ignore[arg-type]
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1), persistent=False)
+        for name, values in (("mean", mean), ("std", std)):
+            colors = torch.as_tensor(values, dtype=torch.float32).reshape(1, 3, 1, 1)
+            self.register_buffer(name, colors, persistent=False)
         self.mean: Tensor
         self.std: Tensor
-        self.style_layers, self.content_layer, self.half_precision = tuple(style_layers), content_layer, half
+        self.style_layers = (style_layers,) if isinstance(style_layers, str) else tuple(style_layers)
+        self.content_layer, self.half_precision = content_layer, half
+        self.stride = stride_of(model) if stride is None else stride
         self.layers: set[str] = set()
         self._kept: dict[str, Tensor] = {}
         self._wanted: set[str] = set()
@@ -136,6 +151,10 @@ class Activations(Mapping[str, Tensor]):
         self._extractor, self._image, self._differentiable = extractor, image, differentiable
         self._layers = layers
         self._values: dict[str, Tensor] = {}
+
+    def of(self, image: Tensor) -> Activations:
+        """The same layers of another image."""
+        return Activations(self._extractor, image, self._layers, self._differentiable)
 
     def __getitem__(self, layer: str) -> Tensor:
         if layer not in self._values:

@@ -14,14 +14,11 @@ from torch.autograd.function import once_differentiable
 
 from texopt import distributed
 from texopt.errors import OptionError
-from texopt.images import load_image, to_tensor
+from texopt.images import to_tensor
 from texopt.objectives.objective import Objective, objective, positioned
-from texopt.painting import Painting, blend_shares, several
+from texopt.painting import Painting, blend_shares, loaded, several
 from texopt.render import View
 
-# Networks halve images up to five times and answer differently to sizes that do not halve: EfficientNet-Lite0's Gram
-# matrix of stride 8 changes by 2 % from 480 to 488 pixels, but by 17 % from 480 to 481.
-STRIDE = 32
 PARTS = 16  # of a sum over positions
 DECAY = 0.95  # of a moving average, a step
 SOLID = 0.99  # share of a feature's cell that the object has to cover for the cell to count
@@ -41,10 +38,10 @@ def cell_weights(mask: Tensor, size: Sequence[int]) -> Tensor:
     return torch.where(solid.sum((2, 3), keepdim=True) > 0, solid, share)
 
 
-def scaled(image: Image.Image, side: float) -> Image.Image:
+def scaled(image: Image.Image, side: float, stride: int) -> Image.Image:
     """An image with its shorter side `side` pixels long, both rounded to whole strides of the network."""
     scale = side / min(image.size)
-    width, height = (max(round(length * scale / STRIDE), 1) * STRIDE for length in image.size)
+    width, height = (max(round(length * scale / stride), 1) * stride for length in image.size)
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
@@ -197,7 +194,8 @@ class Style:
             if view.zoom > 1:  # no larger than it is: what it does not show, close-ups cannot
                 side = min(side, max(side / view.zoom, min(image.size)))
             with torch.no_grad():
-                features = view.extractor(to_tensor(scaled(image, side))[None].to(view.image.device))
+                shown = to_tensor(scaled(image, side, view.extractor.stride))
+                features = view.extractor(shown[None].to(view.image.device))
             for layer in layers:
                 mixed[layer] = mixed[layer].to(view.image.device) + share * gram_matrix(
                     positioned(features[layer], layer)
@@ -233,7 +231,8 @@ def style(
     targets of their own: the painting as large as it is there, or as large as its pixels allow.
 
     Args:
-        image: the painting: a file or a Pillow image, at least 16 pixels a side; or several.
+        image: the painting, at least 16 pixels a side; or several. A file, a Pillow image, or what else
+            texopt.painting.loaded takes: float [3,H,W] in [0,1], uint8 [H,W,3].
         layers: of the backbone; its own style layers by default.
         scale: length of the painting's shorter side on the object, in diameters of its bounding sphere, whatever the
             cameras and the size of the views. Smaller values give finer strokes.
@@ -249,8 +248,8 @@ def style(
     GramEMA(decay)  # says what it cannot be
     images = several(image)
     shares = blend_shares(len(images), blend)
-    loaded = [(one if isinstance(one, Image.Image) else load_image(one, min_size=16)).convert("RGB") for one in images]
-    return objective(Style(loaded, shares, layers, scale, decay, strength, where, object_only), "style")
+    pictures = [loaded(one, min_size=16) for one in images]
+    return objective(Style(pictures, shares, layers, scale, decay, strength, where, object_only), "style")
 
 
 def check_scale(scale: float) -> None:
