@@ -344,7 +344,7 @@ def test_textures_that_are_none_are_named(extractor: FeatureExtractor) -> None:
     mixed = [PixelTexture(8), texopt.TransparentTexture(PixelTexture(8), 8)]
     with pytest.raises(OptionError, match=r"have opacity, or none"):
         views(box(materials=True), extractor, mixed)
-    with pytest.raises(OptionError, match=r"^mesh has to be a Mesh.*not a str"):
+    with pytest.raises(OptionError, match=r"^mesh has to be a Mesh.*not .spot.obj"):
         views("spot.obj", extractor, PixelTexture(8))  # type: ignore[arg-type]
 
 

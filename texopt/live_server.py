@@ -109,8 +109,8 @@ def kind_of(message: str | bytes) -> str | None:
     match content:
         case {"type": "ViewerCameraMessage"}:
             return "camera"
-        case {"type": "GuiUpdateMessage", "uuid": str(), "updates": {"value": bool() | str() as value, **other}, **more}:
-            return "click" if not other and not more and len(str(value)) < 100 else None
+        case {"type": "GuiUpdateMessage", "uuid": str(), "updates": {"value": bool() | str() as value, **more}, **rest}:
+            return "click" if not more and not rest and len(str(value)) < 100 else None
     return None
 
 
