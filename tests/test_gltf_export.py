@@ -429,7 +429,7 @@ def test_specular_glossiness_shows_the_new_texture_too(tmp_path: Path, fallback:
         assert document["extensionsUsed"] == [name]
         new = found["extensions"][name]
         assert new["diffuseTexture"] == found["pbrMetallicRoughness"]["baseColorTexture"]
-        assert new.get("diffuseFactor", [1] * 4) == ([1] * 4 if fallback else [1, 1, 1, 0.25])
+        assert new.get("diffuseFactor", [1] * 4) == [1, 1, 1, 0.25]
         assert (
             resolved(document, binary)["materials"][0]["extensions"][name]["specularGlossinessTexture"]
             == (

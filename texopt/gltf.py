@@ -7,7 +7,7 @@ that node transforms, other UV sets, skins, animations and other channels of the
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from texopt.errors import ImageError
+from texopt.gltf_schema import INSTANCING
 
 COMPONENTS = {5120: np.int8, 5121: np.uint8, 5122: np.int16, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 SHAPES = {  # columns and rows of an element
@@ -22,7 +23,7 @@ SHAPES = {  # columns and rows of an element
 }  # fmt: skip
 ARRAY_BUFFER = 34962
 TRIANGLES, STRIP, FAN = 4, 5, 6  # modes of primitives
-MOST_ZEROS = 2**22  # elements that an accessor may have without data, against files that claim to be huge
+ZERO, ONE, UNTURNED = (0.0,) * 3, (1.0,) * 3, (0.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class GltfFile:
     """A glTF document with its data in memory.
 
     document: the JSON, in which every image has a buffer view. buffers: the bytes of each. files: what it was read
-    from. pieces: the primitives that were read, each once, in the order of their faces.
+    from. pieces: the primitives that were read, each once, in the order of their faces. missing: why images are not
+    here, by index; they have the bytes of some other.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class GltfFile:
     buffers: list[bytes]
     files: list[Path] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
+    missing: dict[int, str] = field(default_factory=dict)
 
     def copy(self) -> GltfFile:
         """One that can be edited without changing this."""
@@ -61,83 +64,93 @@ class GltfFile:
         return self.document.get(kind, [])  # type: ignore[no-any-return]
 
     def view(self, index: int) -> memoryview:
-        """The bytes of a buffer view. ValueError where it reaches beyond its buffer."""
+        """The bytes of a buffer view."""
         entry = self.document["bufferViews"][index]
-        data = memoryview(self.buffers[entry["buffer"]])
-        start, size = entry.get("byteOffset", 0), entry["byteLength"]
-        if start < 0 or size < 0 or start + size > len(data):
-            raise ValueError("a buffer is shorter than it says")
-        return data[start : start + size]
+        start = entry.get("byteOffset", 0)
+        return memoryview(self.buffers[entry["buffer"]])[start : start + entry["byteLength"]]
 
     def image(self, index: int) -> bytes:
-        """The bytes of an image's file."""
+        """The bytes of an image's file. ImageError where it is missing."""
+        if index in self.missing:
+            raise ImageError(f"{self.path} {self.missing[index]}")
         return bytes(self.view(self.document["images"][index]["bufferView"]))
 
-    def accessor(self, index: int, raw: bool = False) -> np.ndarray:
-        """The values of an accessor, [count] or [count, width]; normalised integers as floats, unless `raw`.
+    def count(self, accessor: int) -> int:
+        """How many elements an accessor has."""
+        return int(self.document["accessors"][accessor]["count"])
 
-        Raises ValueError, KeyError, TypeError, IndexError or OverflowError where it is broken.
-        """
+    def accessor(self, index: int, raw: bool = False) -> np.ndarray:
+        """The values of an accessor, [count] or [count, width]; normalised integers as floats, unless `raw`."""
         entry = self.document["accessors"][index]
         kind, shape, count = COMPONENTS[entry["componentType"]], SHAPES[entry["type"]], entry["count"]
         if "bufferView" in entry:
-            values = self._elements(entry, kind, count, shape)
-        elif 0 <= count <= MOST_ZEROS:
-            values = np.zeros((count, shape[0] * shape[1]), kind)
+            values = self.elements(entry, kind, count, shape)
         else:
-            raise ValueError(f"an accessor of {count} elements without data")
+            values = np.zeros((count, shape[0] * shape[1]), kind)
         if sparse := entry.get("sparse"):
             where, what = sparse["indices"], sparse["values"]
-            rows = self._elements(where, COMPONENTS[where["componentType"]], sparse["count"], (1, 1))
+            rows = self.elements(where, COMPONENTS[where["componentType"]], sparse["count"], (1, 1))
             values = values.copy()
-            values[rows[:, 0]] = self._elements(what, kind, sparse["count"], shape)
+            values[rows[:, 0]] = self.elements(what, kind, sparse["count"], shape)
         if entry.get("normalized") and not raw and kind != np.float32:
             values = np.maximum(values / np.iinfo(values.dtype).max, -1.0)
         return values[:, 0] if values.shape[1] == 1 else values
 
-    def _elements(self, entry: dict[str, Any], kind: type, count: int, shape: tuple[int, int]) -> np.ndarray:
-        """Elements [count, columns * rows] in a buffer view; columns of matrices start at multiples of four bytes."""
-        view, offset, item = self.view(entry["bufferView"]), entry.get("byteOffset", 0), np.dtype(kind).itemsize
+    def elements(self, entry: dict[str, Any], kind: type, count: int, shape: tuple[int, int]) -> np.ndarray:
+        """Elements [count, columns * rows] in a buffer view."""
         columns, rows = shape
-        column = -(-rows * item // 4) * 4 if columns > 1 else rows * item
-        size = columns * column
-        stride = self.document["bufferViews"][entry["bufferView"]].get("byteStride") or size
-        if min(offset, count) < 0 or stride < size or (count and offset + stride * (count - 1) + size > len(view)):
-            raise ValueError("an accessor reaches beyond its buffer")
         if not count:
             return np.zeros((0, columns * rows), kind)
-        strides = (stride, column, item)
-        values = np.ndarray((count, columns, rows), np.dtype(kind).newbyteorder("<"), view, offset, strides)
+        column, size = element_sizes(kind, shape)
+        stride = self.document["bufferViews"][entry["bufferView"]].get("byteStride") or size
+        strides, view = (stride, column, np.dtype(kind).itemsize), self.view(entry["bufferView"])
+        order = np.dtype(kind).newbyteorder("<")
+        values = np.ndarray((count, columns, rows), order, view, entry.get("byteOffset", 0), strides)
         return values.reshape(count, columns * rows)
 
     def triangles(self, primitive: dict[str, Any]) -> np.ndarray:
         """The triangles of a primitive, int64 [F,3], into its attributes."""
         if "indices" in primitive:
-            indices = self.accessor(primitive["indices"])
+            indices = self.accessor(primitive["indices"], raw=True)
         else:
-            indices = np.arange(self.document["accessors"][primitive["attributes"]["POSITION"]]["count"])
+            indices = np.arange(self.count(primitive["attributes"]["POSITION"]))
         return triangles(indices, primitive.get("mode", TRIANGLES))
 
-    def instances(self) -> Iterator[tuple[int, np.ndarray]]:
+    def roots(self) -> list[int]:
+        """The nodes that its scene begins with; without scenes all that have no parent."""
+        if scenes := self.get("scenes"):
+            return list(scenes[self.document.get("scene", 0)].get("nodes", []))
+        children = {child for node in self.get("nodes") for child in node.get("children", [])}
+        return [index for index in range(len(self.get("nodes"))) if index not in children]
+
+    def shown(self) -> Iterator[tuple[int, np.ndarray]]:
         """(node, its world matrix [4,4]) for every node of the scene that has a mesh, in depth-first order."""
         nodes = self.get("nodes")
-        scenes = self.get("scenes")
-        if scenes:
-            roots = scenes[self.document.get("scene", 0)].get("nodes", [])
-        else:
-            children = {child for node in nodes for child in node.get("children", [])}
-            roots = [index for index in range(len(nodes)) if index not in children]
-        todo = [(index, np.eye(4)) for index in reversed(roots)]
-        visited: set[int] = set()
+        todo = [(index, np.eye(4)) for index in reversed(self.roots())]
         while todo:
             index, parent = todo.pop()
-            if index in visited:
-                raise ValueError("its nodes are no tree")
-            visited.add(index)
             world = parent @ node_matrix(nodes[index])
             todo += [(child, world) for child in reversed(nodes[index].get("children", []))]
             if "mesh" in nodes[index]:
                 yield index, world
+
+    def copies(self, node: int) -> int:
+        """How often a node shows its mesh."""
+        attributes = self._instancing(node)
+        return self.count(next(iter(attributes.values()))) if attributes else 1
+
+    def copy_matrices(self, node: int) -> np.ndarray:
+        """Where a node shows its mesh, from its own coordinates [N,4,4]: EXT_mesh_gpu_instancing."""
+        attributes, count = self._instancing(node), self.copies(node)
+        translation, rotation, scale = (
+            self.accessor(attributes[name]) if name in attributes else np.tile(default, (count, 1))
+            for name, default in (("TRANSLATION", ZERO), ("ROTATION", UNTURNED), ("SCALE", ONE))
+        )
+        return transforms(translation, rotation, scale)
+
+    def _instancing(self, node: int) -> dict[str, int]:
+        extensions = self.document["nodes"][node].get("extensions", {})
+        return dict(extensions.get(INSTANCING, {}).get("attributes", {}))
 
     def world_matrices(self) -> list[np.ndarray]:
         """World matrices [4,4] of all nodes, for skins, whose joints may be anywhere."""
@@ -148,8 +161,6 @@ class GltfFile:
             chain = [start]
             while chain[-1] in parent and chain[-1] not in found:
                 chain.append(parent[chain[-1]])
-                if len(chain) > len(nodes):
-                    raise ValueError("its nodes are no tree")
             for index in reversed(chain):
                 if index not in found:
                     above = found[parent[index]] if index in parent else np.eye(4)
@@ -211,30 +222,36 @@ def written_name(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def numbers(item: dict[str, Any], key: str, default: Sequence[float]) -> np.ndarray:
-    """The numbers under a key, as many as the default has. ValueError or TypeError where they are none."""
-    values = np.array(item.get(key, default), float)
-    if values.shape != (len(default),) or not np.isfinite(values).all():
-        raise ValueError(f"{key} has to be {len(default)} numbers")
-    return values
+def element_sizes(kind: type, shape: tuple[int, int]) -> tuple[int, int]:
+    """Bytes from a column of an element to the next, and of an element: columns of matrices start at multiples of 4."""
+    columns, rows = shape
+    column = rows * np.dtype(kind).itemsize
+    column = -(-column // 4) * 4 if columns > 1 else column
+    return column, columns * column
 
 
 def node_matrix(node: dict[str, Any]) -> np.ndarray:
     """The local matrix [4,4] of a node: its own, or of translation, rotation (a quaternion) and scale."""
-    if not node.keys() & {"matrix", "rotation", "scale", "translation"}:
-        return np.eye(4)
     if "matrix" in node:
-        return numbers(node, "matrix", (0.0,) * 16).reshape(4, 4).T
-    x, y, z, w = numbers(node, "rotation", (0.0, 0.0, 0.0, 1.0))
-    rotation = np.array([
+        return np.array(node["matrix"], float).reshape(4, 4).T
+    if not node.keys() & {"rotation", "scale", "translation"}:
+        return np.eye(4)
+    parts = (node.get("translation", ZERO), node.get("rotation", UNTURNED), node.get("scale", ONE))
+    return np.asarray(transforms(*(np.array([part], float) for part in parts))[0])
+
+
+def transforms(translation: np.ndarray, rotation: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Matrices [N,4,4] of translations [N,3], unit quaternions [N,4] (x, y, z, w) and scales [N,3]."""
+    x, y, z, w = rotation.T.astype(float)
+    turned = np.array([
         [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
         [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
         [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ])  # fmt: skip
-    matrix = np.eye(4)
-    matrix[:3, :3] = rotation * numbers(node, "scale", (1.0,) * 3)
-    matrix[:3, 3] = numbers(node, "translation", (0.0,) * 3)
-    return matrix
+    ]).transpose(2, 0, 1)  # fmt: skip
+    matrices = np.tile(np.eye(4), (len(turned), 1, 1))
+    matrices[:, :3, :3] = turned * scale[:, None]
+    matrices[:, :3, 3] = translation
+    return matrices
 
 
 def triangles(indices: np.ndarray, mode: int) -> np.ndarray:

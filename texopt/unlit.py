@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from texopt.export.glb import to_glb
-from texopt.export.gltf_parts import ELEMENT_ARRAY_BUFFER, SAMPLER, add_positions, flipped, mark_unlit, smallest
+from texopt.export.gltf_parts import ELEMENT_ARRAY_BUFFER, add_positions, flipped, mark_unlit, sampler, smallest
 from texopt.gltf import GltfFile
 from texopt.indexed import IndexedPart
 
@@ -30,7 +30,7 @@ def jpeg(image: Image.Image, max_side: int = MAX_SIDE) -> bytes:
 def unlit_glb(parts: Sequence[IndexedPart], images: Sequence[Image.Image], max_side: int = MAX_SIDE) -> bytes:
     """Binary glTF of the parts, each with its image as JPEG: no lighting (KHR_materials_unlit), both sides drawn."""
     file = GltfFile(Path("view.glb"), {"asset": {"version": "2.0", "generator": "texopt"}}, [])
-    primitives, materials, textures, pictures = [], [], [], []
+    primitives, materials, textures, samplers, pictures = [], [], [], [], []
     for number, (part, image) in enumerate(zip(parts, images, strict=True)):
         attributes = {
             "POSITION": add_positions(file, part.positions.astype(np.float32)),
@@ -39,12 +39,13 @@ def unlit_glb(parts: Sequence[IndexedPart], images: Sequence[Image.Image], max_s
         indices = file.add_accessor(smallest(part.triangles), "SCALAR", ELEMENT_ARRAY_BUFFER)
         primitives.append({"attributes": attributes, "indices": indices, "material": number})
         pictures.append({"bufferView": file.add_view(jpeg(image, max_side))})
-        textures.append({"source": number, "sampler": 0})
+        textures.append({"source": number, "sampler": number})
+        samplers.append(sampler(part.wrap))
         base: dict[str, Any] = {"baseColorTexture": {"index": number}, "metallicFactor": 0.0}
         materials.append({"pbrMetallicRoughness": base, "doubleSided": True})
         mark_unlit(file.document, materials[-1])
     file.document |= {
         "scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}], "meshes": [{"primitives": primitives}],
-        "materials": materials, "textures": textures, "samplers": [dict(SAMPLER)], "images": pictures,
+        "materials": materials, "textures": textures, "samplers": samplers, "images": pictures,
     }  # fmt: skip
     return to_glb(file, file.document)

@@ -13,7 +13,7 @@ from texopt.readers.gltf_file import understood
 
 FREED = ("textures", "images", "accessors", "bufferViews")  # each is what the next is used by
 # further extensions that number none of these in ways of their own
-PLAIN = {"KHR_texture_basisu", "EXT_texture_avif", "MSFT_texture_dds", "EXT_mesh_gpu_instancing", "MSFT_lod"}
+PLAIN = {"KHR_texture_basisu", "EXT_texture_avif", "MSFT_texture_dds", "MSFT_lod"}
 SIGNATURES = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"\xabKTX 20", "image/ktx2"))
 
 
@@ -24,8 +24,8 @@ def to_glb(file: GltfFile, before: dict[str, Any]) -> bytes:
     """
     document = file.document
     _free(document, before)
-    for index, image in enumerate(file.get("images")):
-        image["mimeType"] = _mime(file.image(index)) or image.get("mimeType", "image/png")
+    for image in file.get("images"):
+        image["mimeType"] = _mime(bytes(file.view(image["bufferView"])[:16])) or image.get("mimeType", "image/png")
     binary = _packed(file)
     document["buffers"] = [{"byteLength": len(binary)}]
     text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()

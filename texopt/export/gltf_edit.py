@@ -9,13 +9,12 @@ import numpy as np
 
 from texopt.export.gltf_parts import CUT_OUT, ELEMENT_ARRAY_BUFFER, ROUGHNESS, Textures, flipped, mark_unlit, smallest
 from texopt.gltf import GltfFile, Piece
-from texopt.gltf_links import texture_infos, variant_mappings
+from texopt.gltf_links import drop_textures, texture_infos, variant_mappings
+from texopt.gltf_schema import GLOSSY
 from texopt.indexed import paired
 from texopt.mesh import Mesh
-from texopt.readers.gltf_material import base_color, opaque, vertex_colors
+from texopt.readers.gltf_material import look_of, opaque, vertex_colors
 from texopt.readers.raw import TURNED
-
-GLOSSY = "KHR_materials_pbrSpecularGlossiness"
 
 
 class Restyling:
@@ -25,6 +24,7 @@ class Restyling:
         self.file, self.mesh, self.unlit = file, mesh, unlit
         self.textures = Textures(file, mesh, pngs)
         self.materials = file.document.setdefault("materials", [])
+        self._drop_missing()
         self.bare = len(self.materials)  # the number of the material of primitives that have none
         shown = {index: mesh.map_of(index) for index in range(self.bare + 1)}
         self.map_of = {index: texture for index, texture in shown.items() if texture in pngs}
@@ -63,6 +63,17 @@ class Restyling:
                     _shift_uv_sets(self.materials[shifted[other]])
                 mapping["material"] = shifted[other]
 
+    def _drop_missing(self) -> None:
+        """Have no material refer to textures whose images are missing."""
+        gone = {
+            index
+            for index, texture in enumerate(self.file.get("textures"))
+            for one in (texture, *texture.get("extensions", {}).values())
+            if one.get("source") in self.file.missing
+        }
+        for material in self.materials:
+            drop_textures(material, gone)
+
     def _new_uvs(self, material: int) -> bool:
         return material in self.map_of and not self.mesh.maps[self.map_of[material]].own_uvs
 
@@ -83,18 +94,43 @@ class Restyling:
         return {material for material in found if self._new_uvs(material)} - {self.bare}
 
     def _paint(self, material: dict[str, Any], shown: int) -> None:
-        """Show a map as the base colour; alpha and all other channels stay."""
-        reference, factor = base_color(material)
+        """Show a map as what the material shows; alpha and all other channels stay."""
+        look, texture = look_of(material), self.mesh.maps[shown]
         new: dict[str, Any] = {"index": self.textures.of(shown)}
-        if not self.mesh.maps[shown].own_uvs:
+        if not texture.own_uvs:
             _shift_uv_sets(material)
-        elif reference is not None:  # where it is looked up stays as it is
-            new |= {key: reference[key] for key in ("texCoord", "extensions") if key in reference}
+        elif look.reference is not None:  # where it is looked up stays as it is
+            new |= {key: look.reference[key] for key in ("texCoord", "extensions") if key in look.reference}
+        glows = any(material.get("emissiveFactor", ())) and material.get("emissiveTexture")
+        if look.emitted and not self.unlit:
+            material |= {"emissiveFactor": [1.0, 1.0, 1.0], "emissiveTexture": new}
+            if texture.cut_out:  # the alpha of the base colour counts, which stays black
+                material.setdefault("pbrMetallicRoughness", {})["baseColorTexture"] = copy.deepcopy(new)
+        else:
+            self._paint_base(material, new, float(look.factor[3]))
+            if look.emitted:  # which is not seen where there is no light; other engines are not to show both
+                for key in ("emissiveFactor", "emissiveTexture"):
+                    material.pop(key, None)
+            elif glows and look.reference and self._picture(glows) == self._picture(look.reference):
+                material["emissiveTexture"] = copy.deepcopy(new)  # the same picture also glows
+        if texture.cut_out:
+            material |= CUT_OUT
+        if self.unlit:
+            mark_unlit(self.file.document, material)
+
+    def _picture(self, reference: dict[str, Any]) -> tuple[Any, ...]:
+        """What a texture shows, also one that texopt cannot read."""
+        texture = self.file.document["textures"][reference["index"]]
+        return texture.get("source"), texture.get("extensions")
+
+    @staticmethod
+    def _paint_base(material: dict[str, Any], new: dict[str, Any], alpha: float) -> None:
+        """Have a texture as the base colour, and as the diffuse colour if there is one."""
         pbr = material.setdefault("pbrMetallicRoughness", {})
         if "metallicRoughnessTexture" not in pbr:  # a painted surface, where the file says nothing; glTF's is metal
             pbr.setdefault("metallicFactor", 0.0)
             pbr.setdefault("roughnessFactor", ROUGHNESS)
-        faint = {"baseColorFactor": [1.0, 1.0, 1.0, float(factor[3])]} if factor[3] < 1 else {}
+        faint = {"baseColorFactor": [1.0, 1.0, 1.0, alpha]} if alpha < 1 else {}
         pbr.pop("baseColorFactor", None)
         pbr |= {"baseColorTexture": new} | faint
         extensions = material.get("extensions", {})
@@ -103,19 +139,16 @@ class Restyling:
             extensions[GLOSSY] |= {"diffuseTexture": copy.deepcopy(new)}
             if faint:
                 extensions[GLOSSY]["diffuseFactor"] = list(faint["baseColorFactor"])
-        if self.mesh.maps[shown].cut_out:
-            material |= CUT_OUT
-        if self.unlit:
-            mark_unlit(self.file.document, material)
 
     def _take_colors(self, primitive: dict[str, Any]) -> None:
         """Take off vertex colours that the texture has now, and that would tint it; their alpha stays."""
         attributes = primitive["attributes"]
-        if vertex_colors(self.file, attributes) is None:
+        material = primitive.get("material", self.bare)
+        emitted = material < self.bare and look_of(self.originals[material]).emitted and not self.unlit
+        if emitted or vertex_colors(self.file, attributes) is None:
             return
         colors = self.file.accessor(attributes["COLOR_0"], raw=True)
         full = 1.0 if colors.dtype == np.float32 else np.iinfo(colors.dtype).max
-        material = primitive.get("material", self.bare)
         clear = colors.shape[1] == 4 and bool((colors[:, 3] < full).any())
         if clear and material < self.bare and not opaque(self.originals[material]):
             white = np.concatenate([np.full_like(colors[:, :3], full), colors[:, 3:]], 1)

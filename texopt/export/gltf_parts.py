@@ -8,13 +8,19 @@ import numpy as np
 
 from texopt.gltf import GltfFile
 from texopt.mesh import Mesh
+from texopt.readers.gltf_material import UNLIT, WRAPPING
+from texopt.wrapping import Wrap
 
-LINEAR, TRILINEAR, REPEAT = 9729, 9987, 10497
+LINEAR, TRILINEAR = 9729, 9987
 ELEMENT_ARRAY_BUFFER = 34963
-SAMPLER = {"magFilter": LINEAR, "minFilter": TRILINEAR, "wrapS": REPEAT, "wrapT": REPEAT}
 ROUGHNESS = 0.9
 CUT_OUT = {"alphaMode": "MASK", "alphaCutoff": 0.5}  # opaque or not there, as game engines sort no surfaces
-UNLIT = "KHR_materials_unlit"
+
+
+def sampler(wrap: Wrap) -> dict[str, int]:
+    """Of a texture: smooth, with mip levels, and beyond its edges as it says."""
+    u, v = wrap
+    return {"magFilter": LINEAR, "minFilter": TRILINEAR, "wrapS": WRAPPING[u], "wrapT": WRAPPING[v]}
 
 
 class Textures:
@@ -27,11 +33,11 @@ class Textures:
     def of(self, index: int) -> int:
         if index not in self.made:
             document = self.file.document
-            samplers = document.setdefault("samplers", [])
-            if SAMPLER not in samplers:
-                samplers.append(dict(SAMPLER))
+            samplers, used = document.setdefault("samplers", []), sampler(self.mesh.maps[index].wrap)
+            if used not in samplers:
+                samplers.append(used)
             image = self.file.add_image(self.pngs[index], self.mesh.maps[index].name or self.mesh.name)
-            document.setdefault("textures", []).append({"sampler": samplers.index(SAMPLER), "source": image})
+            document.setdefault("textures", []).append({"sampler": samplers.index(used), "source": image})
             self.made[index] = len(document["textures"]) - 1
         return self.made[index]
 

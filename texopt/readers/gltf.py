@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from texopt.color import linear_to_srgb
 from texopt.errors import MeshError
-from texopt.gltf import FAN, STRIP, TRIANGLES, GltfFile, Piece, name_of, numbers
+from texopt.gltf import FAN, STRIP, TRIANGLES, GltfFile, Piece, name_of
 from texopt.gltf_links import uv_set
-from texopt.readers.gltf_file import parsing, read_gltf
-from texopt.readers.gltf_material import Materials, base_color, vertex_colors
+from texopt.readers.gltf_file import read_gltf
+from texopt.readers.gltf_material import Materials, look_of, vertex_colors
 from texopt.readers.gltf_pose import Pose, Skins
 from texopt.readers.raw import TURNED, Material, RawMesh, check_materials, stacked
 
@@ -25,7 +24,6 @@ MOST = 10_000_000  # vertices or indices, against files that show a mesh so ofte
 MOST_VALUES = 100_000_000  # of all attributes, joints and morph targets
 MOST_PRIMITIVES = 10_000  # shown, each by itself
 LARGEST_UV = 1e9  # beyond it UVs are no better than those that are not finite
-REPEAT = 10497
 
 
 def read(path: Path) -> RawMesh:
@@ -34,8 +32,8 @@ def read(path: Path) -> RawMesh:
     MeshError or ImageError where that cannot be done.
     """
     file = read_gltf(path)
-    with parsing(path), np.errstate(all="ignore"):  # values that are not finite are found later
-        shown = list(file.instances())
+    with np.errstate(all="ignore"):  # values that are not finite are found later
+        shown = list(file.shown())
         _check_size(file, [node for node, _ in shown])
         scene = _Scene(file)
         for node, world in shown:
@@ -44,8 +42,16 @@ def read(path: Path) -> RawMesh:
 
 
 def _check_size(file: GltfFile, nodes: list[int]) -> None:
-    """MeshError where the meshes of some nodes are together too large."""
+    """MeshError where the meshes of some nodes are together too large, or there are some and no node shows one."""
+    if not nodes and (meshes := file.get("meshes")):
+        number, scenes = file.document.get("scene", 0), len(file.get("scenes"))
+        none = f"its scene, scenes[{number}] of {scenes}, shows none" if scenes > 1 else "no scene shows them"
+        raise MeshError(
+            f"{file.path} has meshes ({len(meshes)}), but {none}; put their nodes into scenes[{number}].nodes, "
+            "or export it again"
+        )
     counts = [entry["count"] for entry in file.get("accessors")]
+    copies = [file.copies(node) for node in nodes]
 
     def size(primitive: dict[str, Any]) -> int:
         used = [*primitive["attributes"].values(), *([primitive["indices"]] if "indices" in primitive else [])]
@@ -61,7 +67,8 @@ def _check_size(file: GltfFile, nodes: list[int]) -> None:
         (MOST_VALUES, values, "values"),
     ):
         sizes = [sum(map(measure, mesh["primitives"])) for mesh in file.get("meshes")]
-        if sum(sizes[file.document["nodes"][node]["mesh"]] for node in nodes) > most:
+        shown = (sizes[file.document["nodes"][node]["mesh"]] for node in nodes)
+        if sum(size * count for size, count in zip(shown, copies, strict=True)) > most:
             raise MeshError(f"{file.path} shows more than {most:,} {what}; take a part of it")
 
 
@@ -72,8 +79,8 @@ def _transformed(uvs: np.ndarray, reference: dict[str, Any] | None) -> np.ndarra
         return uvs
     angle = float(transform.get("rotation", 0.0))
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    scaled = uvs * numbers(transform, "scale", (1.0, 1.0))
-    return np.asarray(scaled @ turn.T + numbers(transform, "offset", (0.0, 0.0)))
+    scaled = uvs * np.array(transform.get("scale", (1.0, 1.0)), float)
+    return np.asarray(scaled @ turn.T + np.array(transform.get("offset", (0.0, 0.0)), float))
 
 
 @dataclass
@@ -99,6 +106,7 @@ class _Scene:
     def __init__(self, file: GltfFile) -> None:
         self.file = file
         self.materials = file.get("materials")
+        self.looks = [look_of(material) for material in (*self.materials, {})]  # the last of primitives that have none
         self.vertices, self.uvs, self.normals, self.colors = (_Columns() for _ in range(4))
         self.faces: list[np.ndarray] = []
         self.face_uvs: list[np.ndarray] = []
@@ -115,47 +123,48 @@ class _Scene:
         self.skins = Skins(file)
 
     def add_node(self, index: int, world: np.ndarray) -> None:
-        """The primitives of a node's mesh, as an object."""
+        """The primitives of a node's mesh, as an object for each place where it is shown."""
         node = self.file.document["nodes"][index]
         mesh = self.file.document["meshes"][node["mesh"]]
-        for number, primitive in enumerate(mesh["primitives"]):
-            if primitive.get("mode", TRIANGLES) in (TRIANGLES, STRIP, FAN) and "POSITION" in primitive["attributes"]:
-                pose = Pose(self.skins, node, world, primitive)
-                self._add(index, (node["mesh"], number), primitive, pose)
-        self.objects.append(name_of(node) or name_of(mesh))
+        for copy, matrix in enumerate(self.file.copy_matrices(index)):
+            for number, primitive in enumerate(mesh["primitives"]):
+                mode = primitive.get("mode", TRIANGLES)
+                if mode in (TRIANGLES, STRIP, FAN) and "POSITION" in primitive["attributes"]:
+                    pose = Pose(self.skins, node, world @ matrix, primitive)
+                    self._add((index, copy), (node["mesh"], number), primitive, pose)
+            self.objects.append(name_of(node) or name_of(mesh))
 
-    def _add(self, node: int, place: tuple[int, int], primitive: dict[str, Any], pose: Pose) -> None:
+    def _add(self, shown: tuple[int, int], place: tuple[int, int], primitive: dict[str, Any], pose: Pose) -> None:
         file, attributes = self.file, primitive["attributes"]
-        count = file.document["accessors"][attributes["POSITION"]]["count"]
-        corners = file.triangles(primitive)
-        if len(corners) and not 0 <= corners.min() <= corners.max() < count:
-            raise MeshError(f"{file.path} has face indices out of range of its {count} vertices; mend the file")
+        corners, count = file.triangles(primitive), file.count(attributes["POSITION"])
         piece = self.pieces.setdefault(place, Piece(*place, self.count, pose.mirrored))
         if pose.mirrored:
             corners = corners[:, TURNED]
 
+        material = primitive.get("material", len(self.materials))
+        look = self.looks[material]
         skin = tuple(attributes.get(name) for name in ("JOINTS_0", "WEIGHTS_0"))
         targets = repr(primitive["targets"]) if pose.targets else ""
-        key = (node, attributes["POSITION"], attributes.get("COLOR_0"), skin, targets)
-        self.faces.append(corners + self.vertices.add(key, pose.positions))
-        tints = vertex_colors(file, attributes)
+        tints = None if look.emitted else vertex_colors(file, attributes)
         self.tinted |= tints is not None
-        self.colors.add(key, lambda: np.ones((count, 3)) if tints is None else linear_to_srgb(tints))
+        key = (*shown, attributes["POSITION"], tints is not None and attributes["COLOR_0"], skin, targets)
+        self.faces.append(corners + self.vertices.add(key, pose.positions))
+        self.colors.add(key, lambda: np.ones((count, 3)) if tints is None else tints)
         self.face_normals.append(
             corners + self.normals.add((*key, attributes["NORMAL"]), pose.normals)
             if "NORMAL" in attributes
             else np.full_like(corners, -1)
         )
-        material = primitive.get("material", len(self.materials))
-        self.face_uvs.append(self._corner_uvs(corners, attributes, material))
+        self.face_uvs.append(self._corner_uvs(corners, attributes, look.reference))
         self.face_material.append(np.full(len(corners), material))
         self.face_object.append(np.full(len(corners), len(self.objects)))
         self.copy_of.append(np.arange(piece.face, piece.face + len(corners)))
         self.turned.append(np.full(len(corners), pose.mirrored != piece.mirrored))
         self.count += len(corners)
 
-    def _corner_uvs(self, corners: np.ndarray, attributes: dict[str, int], material: int) -> np.ndarray:
-        reference = base_color(self.materials[material])[0] if material < len(self.materials) else None
+    def _corner_uvs(
+        self, corners: np.ndarray, attributes: dict[str, int], reference: dict[str, Any] | None
+    ) -> np.ndarray:
         name = f"TEXCOORD_{uv_set(reference or {})}"
         if sum(attribute.startswith("TEXCOORD_") for attribute in attributes) > 1:
             self.several.add(name)
@@ -164,22 +173,10 @@ class _Scene:
 
         def make() -> np.ndarray:
             uvs = self.file.accessor(attributes[name]).astype(np.float64)
-            if uvs.shape[1:] != (2,):
-                raise ValueError(f"{name} is of another type than VEC2")
             uvs = _transformed(uvs, reference) * (1, -1) + (0, 1)
-            self._check_wrapping(reference, uvs)
             return np.where(np.abs(uvs) < LARGEST_UV, uvs, np.nan)
 
         return corners + self.uvs.add((attributes[name], repr((reference or {}).get("extensions"))), make)
-
-    def _check_wrapping(self, reference: dict[str, Any] | None, uvs: np.ndarray) -> None:
-        """Say so where a texture is continued beyond its edges in a way that texopt does not do."""
-        if reference is None or not len(uvs) or (uvs.min() >= -1e-4 and uvs.max() <= 1 + 1e-4):
-            return
-        sampler = self.file.document["textures"][reference["index"]].get("sampler")
-        wrapping = self.file.document["samplers"][sampler] if sampler is not None else {}
-        if {wrapping.get("wrapS", REPEAT), wrapping.get("wrapT", REPEAT)} != {REPEAT}:
-            log.warning("%s: a texture that is mirrored or clamped outside [0,1] is repeated", self.file.path.name)
 
     def mesh(self) -> RawMesh:
         """All of it."""
@@ -197,6 +194,10 @@ class _Scene:
         check_materials(file.path, len(used))
         shown = Materials(file)
         materials = [shown.load(entry) if index in used else white for index, entry in enumerate(self.materials)]
+        if file.missing:
+            first, *others = (why.partition(";")[0] for why in file.missing.values())
+            more = f", and {len(others)} more textures that are missing" if others else ""
+            log.warning("%s %s%s: no colour, and left out", file.path.name, first, more)
         return RawMesh(
             vertices=stacked(self.vertices.rows, 3),
             faces=stacked(self.faces, 3, np.int64),
@@ -209,6 +210,7 @@ class _Scene:
             face_material=face_material,
             files=tuple(file.files),
             colors=stacked(self.colors.rows, 3) if self.tinted else None,
+            linear_colors=True,
             objects=self.objects or [""],
             face_object=joined(self.face_object),
             copy_of=joined(self.copy_of),

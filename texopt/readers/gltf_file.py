@@ -1,4 +1,4 @@
-"""Read a glTF document, .glb or .gltf, with all of its data, and check that it holds together."""
+"""Read a glTF document, .glb or .gltf, with all of its data, and check it once: nothing later meets what cannot be."""
 
 from __future__ import annotations
 
@@ -6,50 +6,27 @@ import base64
 import json
 import math
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
-import numpy as np
-
 from texopt.errors import ImageError, MeshError
-from texopt.gltf import COMPONENTS, SHAPES, GltfFile
-from texopt.gltf_links import links, texture_infos, uv_set
+from texopt.gltf import GltfFile
+from texopt.gltf_schema import INSTANCING, LISTS, InvalidError, check_document, wrong
 from texopt.images import inside
+from texopt.readers.gltf_check import check_data
 
 # extensions that a file may require: those that change what texopt reads, and those that it can ignore
 UNDERSTOOD = {
-    "KHR_mesh_quantization", "KHR_texture_transform", "EXT_texture_webp", "KHR_lights_punctual",
+    "KHR_mesh_quantization", "KHR_texture_transform", "EXT_texture_webp", INSTANCING, "KHR_lights_punctual",
     "KHR_animation_pointer", "KHR_xmp_json_ld",
 }  # fmt: skip
 COMPRESSION = {"KHR_draco_mesh_compression": "Draco", "EXT_meshopt_compression": "meshoptimizer"}
-LISTS = (
-    "accessors", "animations", "buffers", "bufferViews", "cameras", "images", "materials", "meshes", "nodes",
-    "samplers", "scenes", "skins", "textures",
-)  # fmt: skip
 MOST_VALUES = 1_000_000  # of the JSON, against text that takes many times its size in memory
 MOST_ENTRIES = 100_000  # of a list of the document
-CLAIMS = 16, 1 << 24  # bytes that accessors may stand for: so many times those that are there, and so many more
 DEEPEST = 64  # levels of nesting; files have about a dozen
-BROKEN = (
-    KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError, RuntimeError, struct.error,
-)  # fmt: skip
-
-
-@contextmanager
-def parsing(path: Path) -> Iterator[None]:
-    """Make whatever a broken file runs its reader into a MeshError."""
-    try:
-        yield
-    except BROKEN as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error).split("\n")[0][:120]
-        if isinstance(error, RecursionError):
-            reason = "nested too deep"
-        raise MeshError(
-            f"{path} is not a valid {path.suffix[1:].upper()} file ({reason or type(error).__name__}); export it again"
-        ) from None
+# an image of one white texel in the place of those that are missing
+WHITE = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg==")
 
 
 def understood(extension: str) -> bool:
@@ -59,68 +36,101 @@ def understood(extension: str) -> bool:
 
 def read_gltf(path: Path) -> GltfFile:
     """A .glb or .gltf with all of its data. MeshError or ImageError where that cannot be done."""
-    with parsing(path):
-        data = path.read_bytes()
+    data = path.read_bytes()
+    try:
         text, binary = _chunks(data) if data[:4] == b"glTF" else (data, None)
-        document = decoded(text)
+        document = _parsed(text)
+        _check_version(path, document)
         _check_values(document)
-        if not str(document.get("asset", {}).get("version", "")).startswith("2"):
-            raise ValueError("no glTF of version 2")
+        check_document(document)
         _check_extensions(path, document)
         file = GltfFile(path, document, [], [path])
         _load(file, binary)
         _forget_compression(file)
-        _check_links(file)
+        check_data(file)
+    except InvalidError as error:
+        kind = path.suffix[1:].upper()
+        raise MeshError(f"{path} is not a valid {kind} file: {error}; export it again") from None
     return file
-
-
-def decoded(text: bytes) -> Any:
-    """JSON. ValueError or RecursionError where it is none, or so much that it takes long to look at."""
-    if sum(map(text.count, (b",", b"[", b"{"))) > MOST_VALUES:
-        raise ValueError(f"its JSON has more than {MOST_VALUES:,} values")
-    return json.loads(text.decode("utf-8-sig"))
 
 
 def _chunks(data: bytes) -> tuple[bytes, bytes | None]:
     """The JSON and the binary chunk of a GLB."""
+    if len(data) < 12:
+        raise InvalidError(f"it is cut short: it has {len(data)} bytes, and a GLB begins with 12")
     _, version, length = struct.unpack_from("<4sII", data)
-    if version != 2 or length > len(data):
-        raise ValueError("it is truncated or not of version 2")
+    if version == 1:  # whose JSON, which has no type, says so too
+        return b'{"asset": {"version": "1.0"}}', None
+    if version != 2:
+        raise InvalidError(f"its version is {version}, and texopt reads 2")
+    if length > len(data):
+        raise InvalidError(f"it is cut short: it says {length:,} bytes and has {len(data):,}")
     found: dict[bytes, bytes] = {}
     offset = 12
     while offset + 8 <= length:
         size, kind = struct.unpack_from("<I4s", data, offset)
         offset += 8 + size
         if offset > length:
-            raise ValueError("it is truncated")
+            raise InvalidError(f"it is cut short: a chunk ends at byte {offset:,} of {length:,}")
         found.setdefault(kind, data[offset - size : offset])
+    if b"JSON" not in found:
+        raise InvalidError("it has no JSON chunk")
     return found[b"JSON"], found.get(b"BIN\0")
 
 
-def _check_values(document: Any) -> None:
-    """ValueError where values are too deep for what handles them later, or nothing that JSON can hold."""
-    level = [document]
+def _parsed(text: bytes) -> Any:
+    """JSON. InvalidError where it is none, or so much that it takes long to look at."""
+    if sum(map(text.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise InvalidError(f"its JSON has more than {MOST_VALUES:,} values")
+
+    def refused(constant: str) -> Any:
+        raise InvalidError(f"its JSON has the number {constant}, which JSON does not have")
+
+    try:
+        return json.loads(text.decode("utf-8-sig"), parse_constant=refused)
+    except UnicodeDecodeError as error:
+        raise InvalidError(f"its JSON is not UTF-8 text at byte {error.start:,}") from None
+    except json.JSONDecodeError as error:
+        if error.pos == 0:
+            raise InvalidError("it begins with neither glTF nor JSON") from None
+        raise InvalidError(
+            f"its JSON is broken or cut short at line {error.lineno:,}, column {error.colno:,} ({error.msg})"
+        ) from None
+    except RecursionError:
+        raise InvalidError("its JSON is nested too deep") from None
+    except ValueError:  # of digits that Python converts
+        raise InvalidError("its JSON has a number of thousands of digits") from None
+
+
+def _check_version(path: Path, document: Any) -> None:
+    """MeshError for glTF 1.0, InvalidError for what is none."""
+    if not isinstance(document, dict):
+        raise wrong("the JSON", "an object", document)
+    asset = document.get("asset", {})
+    version = asset.get("version") if isinstance(asset, dict) else None
+    old = version is None and any(isinstance(document.get(kind), dict) for kind in LISTS)
+    if old or str(version).partition(".")[0] == "1":
+        raise MeshError(f"{path} is glTF 1.0, which texopt does not read; convert it to 2.0, as with gltf-pipeline")
+    if not isinstance(version, str) or version.partition(".")[0] != "2":
+        raise InvalidError("asset.version is missing") if version is None else wrong("asset.version", '"2.0"', version)
+
+
+def _check_values(document: dict[str, Any]) -> None:
+    """InvalidError where values are too deep for what handles them later, too many, or nothing that JSON can hold."""
+    level: list[Any] = [document]
     for _ in range(DEEPEST):
         if any(isinstance(item, float) and not math.isfinite(item) for item in level):
-            raise ValueError("a number that is not finite")
+            raise InvalidError("its JSON has a number beyond 1.8e308")
         inner = (item.values() if isinstance(item, dict) else item for item in level if isinstance(item, (dict, list)))
         level = [value for values in inner for value in values]
         if not level:
             break
     else:
-        raise ValueError("nested too deep")
-    if not isinstance(document, dict):
-        raise ValueError("no glTF of version 2")
+        raise InvalidError("its JSON is nested too deep")
     for kind in LISTS:
         entries = document.get(kind, [])
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise ValueError(f"{kind} is no list of objects")
-        if len(entries) > MOST_ENTRIES:
-            raise ValueError(f"it has more than {MOST_ENTRIES:,} {kind}")
-    for kind in ("extensionsUsed", "extensionsRequired"):
-        names = document.get(kind, [])
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"{kind} is no list of names")
+        if isinstance(entries, list) and len(entries) > MOST_ENTRIES:
+            raise InvalidError(f"it has {len(entries):,} {kind}, more than {MOST_ENTRIES:,}")
 
 
 def _check_extensions(path: Path, document: dict[str, Any]) -> None:
@@ -138,41 +148,60 @@ def _load(file: GltfFile, binary: bytes | None) -> None:
     """Fetch the buffers, and the images as further ones."""
     fetched: dict[str, bytes] = {}
 
-    def fetch(uri: str, error: type[MeshError] | type[ImageError]) -> bytes:
+    def fetch(uri: str, place: str) -> bytes:
         if uri not in fetched:
-            fetched[uri] = _fetch(file, uri, error)
+            fetched[uri] = _fetch(file, uri, place)
         return fetched[uri]
 
     for index, buffer in enumerate(file.get("buffers")):
         if "uri" in buffer:
-            file.buffers.append(fetch(buffer["uri"], MeshError))
+            try:
+                file.buffers.append(fetch(buffer["uri"], f"buffers[{index}].uri"))
+            except _MissingError as error:
+                raise MeshError(f"{file.path} {error}") from None
         else:
             file.buffers.append((binary or b"") if index == 0 else b"")
-    for image in file.get("images"):
+    for index, image in enumerate(file.get("images")):
         if "bufferView" not in image:
             uri = image.pop("uri")
-            image["bufferView"] = file.add_view(fetch(uri, ImageError))
+            try:
+                data = fetch(uri, f"images[{index}].uri")
+            except _MissingError as error:  # which matters where it is a colour
+                file.missing[index], data = str(error), WHITE
+            image["bufferView"] = file.add_view(data)
             if not uri.startswith("data:"):
                 image.setdefault("name", PurePosixPath(unquote(uri)).stem)
     file.document["buffers"] = [{"byteLength": len(data)} for data in file.buffers]
 
 
-def _fetch(file: GltfFile, uri: str, error: type[MeshError] | type[ImageError]) -> bytes:
+class _MissingError(Exception):
+    """Data that cannot be fetched."""
+
+
+def _fetch(file: GltfFile, uri: str, place: str) -> bytes:
     """What a URI names: data in it, or a file beside the document or below it, and nowhere else."""
-    path = file.path
+    folder = file.path.parent
     if uri.startswith("data:"):
-        head, _, data = uri.partition(",")
-        return base64.b64decode(data) if head.endswith(";base64") else unquote_to_bytes(data)
+        head, _, text = uri.partition(",")
+        try:
+            return base64.b64decode(text) if head.endswith(";base64") else unquote_to_bytes(text)
+        except ValueError:
+            raise _MissingError(f"has data in {place} that is not base64, as it says; export it again") from None
+    named, put = f"names {unquote(uri)[:60]!r} ({place})", "put it there or export the mesh as .glb"
     if ":" in uri.split("/")[0]:
-        raise error(f"{path} names {uri[:60]!r}, which is no file beside it; texopt fetches nothing: export it as .glb")
-    name = unquote(uri)
-    found = path.parent / name
-    if not inside(found, path.parent):
-        raise error(f"{path} names {name!r}, which is outside of its folder; put it there or export the mesh as .glb")
-    if not found.is_file():
-        raise error(f"{path} names {name!r}, which is not there; put it there or export the mesh as .glb")
+        raise _MissingError(f"{named}, which is no file beside it; texopt fetches nothing: export it as .glb")
+    found = folder / unquote(uri)
+    try:
+        if not inside(found, folder):
+            raise _MissingError(f"{named}, which is outside of its folder; {put}")
+        if not found.is_file():
+            raise _MissingError(f"{named}, which is not there; {put}")
+        data = found.read_bytes()
+    except (OSError, ValueError, RuntimeError) as error:  # a name with a NUL; links in a circle
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "no name of a file"
+        raise _MissingError(f"{named}, which cannot be read ({reason}); {put}") from None
     file.files.append(found)
-    return found.read_bytes()
+    return data
 
 
 def _forget_compression(file: GltfFile) -> None:
@@ -184,7 +213,9 @@ def _forget_compression(file: GltfFile) -> None:
         for primitive in mesh["primitives"]:
             position = primitive["attributes"].get("POSITION")
             draco = primitive.get("extensions", {}).pop("KHR_draco_mesh_compression", None)
-            if draco is not None and "bufferView" not in document["accessors"][position]:
+            if draco is None or position is None:
+                continue
+            if "bufferView" not in document["accessors"][position]:
                 raise MeshError(
                     f"{file.path} is compressed with Draco, which texopt does not read; export it uncompressed"
                 )
@@ -192,41 +223,3 @@ def _forget_compression(file: GltfFile) -> None:
         document["extensionsUsed"] = [name for name in document["extensionsUsed"] if name not in COMPRESSION]
         if not document["extensionsUsed"]:
             del document["extensionsUsed"]
-
-
-def _check_claims(file: GltfFile) -> None:
-    """ValueError where accessors stand for much more data than there is: together, as each may be read."""
-    times, more = CLAIMS
-    claimed = 0
-    for entry in file.get("accessors"):
-        columns, rows = SHAPES[entry["type"]]
-        for count in (entry["count"], entry.get("sparse", {}).get("count", 0)):
-            if type(count) is not int or count < 0:
-                raise ValueError(f"an accessor of {count!r} elements"[:100])
-            claimed += count * columns * rows * np.dtype(COMPONENTS[entry["componentType"]]).itemsize
-    if claimed > times * sum(map(len, file.buffers)) + more:
-        raise ValueError(f"its accessors stand for {claimed:,} bytes, which are not there")
-
-
-def _check_links(file: GltfFile) -> None:
-    """ValueError where an index is none, where data is missing, or where nodes are no forest."""
-    document = file.document
-    for kind, item, key in links(document):
-        index = item[key]
-        if type(index) is not int or not 0 <= index < len(document.get(kind, [])):
-            raise ValueError(f"{key} {index!r} is none of its {len(document.get(kind, []))} {kind}"[:100])
-    for material in file.get("materials"):
-        for info in texture_infos(material):
-            uv_set(info)
-    children = [child for node in file.get("nodes") for child in node.get("children", [])]
-    if len(set(children)) < len(children):
-        raise ValueError("a node has two parents")
-    for index in range(len(file.get("bufferViews"))):
-        file.view(index)
-    _check_claims(file)
-    counts = [len(file.accessor(index, raw=True)) for index in range(len(file.get("accessors")))]
-    for mesh in file.get("meshes"):
-        for primitive in mesh["primitives"]:
-            attributes = [primitive["attributes"], *primitive.get("targets", [])]
-            if len({counts[accessor] for names in attributes for accessor in names.values()}) > 1:
-                raise ValueError("attributes of a primitive differ in length")

@@ -1,25 +1,48 @@
-"""Base colours of glTF materials."""
+"""What glTF materials show: their base colour, or the diffuse colour or the emission that stands for it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from texopt.color import linear_to_srgb, srgb_to_linear
-from texopt.gltf import GltfFile, name_of, numbers
+from texopt.gltf import GltfFile, name_of
+from texopt.gltf_schema import GLOSSY
 from texopt.readers.raw import Material, textured
+from texopt.wrapping import CLAMP, MIRROR, REPEAT, Wrap
 
 WHITE = (1.0,) * 4
+UNLIT = "KHR_materials_unlit"
+WRAPPING = {REPEAT: 10497, CLAMP: 33071, MIRROR: 33648}  # wrapS, wrapT
 
 
-def base_color(material: dict[str, Any]) -> tuple[dict[str, Any] | None, np.ndarray]:
-    """(reference to the base colour's texture or None, linear factor [4]) of a material."""
-    glossy = material.get("extensions", {}).get("KHR_materials_pbrSpecularGlossiness")
-    if glossy is not None and "pbrMetallicRoughness" not in material:
-        return glossy.get("diffuseTexture"), numbers(glossy, "diffuseFactor", WHITE)
-    pbr = material.get("pbrMetallicRoughness", {})
-    return pbr.get("baseColorTexture"), numbers(pbr, "baseColorFactor", WHITE)
+@dataclass(frozen=True)
+class Look:
+    """The colour of a material: of its texture, if there is one, times a factor.
+
+    reference: to the texture. factor: linear RGB and alpha [4]. emitted: whether it is the emission, which vertex
+    colours do not tint and whose texture's alpha means nothing.
+    """
+
+    reference: dict[str, Any] | None
+    factor: np.ndarray
+    emitted: bool = False
+
+
+def look_of(material: dict[str, Any]) -> Look:
+    """The base colour of a material, or its diffuse colour where it has one (KHR_materials_pbrSpecularGlossiness, to
+    which the base colour is a fallback). The emission where that is black."""
+    extensions, pbr = material.get("extensions", {}), material.get("pbrMetallicRoughness", {})
+    look = Look(pbr.get("baseColorTexture"), np.array(pbr.get("baseColorFactor", WHITE), float))
+    if GLOSSY in extensions:
+        glossy = extensions[GLOSSY]
+        look = Look(glossy.get("diffuseTexture"), np.array(glossy.get("diffuseFactor", WHITE), float))
+    emission = np.array(material.get("emissiveFactor", (0.0,) * 3), float)
+    if (look.factor[:3] > 0).any() or not (emission > 0).any() or UNLIT in extensions:
+        return look
+    return Look(material.get("emissiveTexture"), np.array([*emission, look.factor[3]]), emitted=True)
 
 
 def opaque(material: dict[str, Any]) -> bool:
@@ -35,31 +58,41 @@ def vertex_colors(file: GltfFile, attributes: dict[str, int]) -> np.ndarray | No
     return colors if (colors < 1).any() else None
 
 
+def wrap_of(file: GltfFile, texture: int) -> Wrap:
+    """How a texture goes on beyond its edges; numbers that mean nothing repeat it."""
+    number = file.document["textures"][texture].get("sampler")
+    sampler = {} if number is None else file.document["samplers"][number]
+    modes: dict[Any, str] = {code: mode for mode, code in WRAPPING.items()}
+    u, v = (sampler.get(key) for key in ("wrapS", "wrapT"))
+    return modes.get(u, REPEAT), modes.get(v, REPEAT)
+
+
 class Materials:
-    """Materials of a document as what they show; those of the same image and factor are one."""
+    """Materials of a document as what they show; those of the same image, factor and wrapping are one."""
 
     def __init__(self, file: GltfFile) -> None:
         self.file = file
-        self._loaded: dict[Any, Material] = {}
+        self._images: dict[int, Material] = {}
+        self._made: dict[Any, Material] = {}
 
     def load(self, material: dict[str, Any]) -> Material:
-        """The base colour of a material. ImageError where its texture cannot be read."""
-        reference, factor = base_color(material)
-        tint = factor[:3].clip(0, 1)
+        """The look of a material. ImageError where its texture cannot be read."""
+        look = look_of(material)
+        tint = look.factor[:3].clip(0, 1)
         red, green, blue = (float(x) for x in linear_to_srgb(tint))
-        if reference is None:
+        if look.reference is None:
             return Material((red, green, blue))
-        image = self.file.texture_image(reference["index"])
-        if (image,) not in self._loaded:
+        wrap, image = wrap_of(self.file, look.reference["index"]), self.file.texture_image(look.reference["index"])
+        if image not in self._images:
             name = name_of(self.file.get("images")[image]) or f"image {image}"
-            self._loaded[image,] = textured(self.file.image(image), f"{name} of {self.file.path}")
-        whole = self._loaded[image,]
-        alpha = None if opaque(material) else whole.alpha
-        key = (image, alpha is None, *tint)
-        if key not in self._loaded:
-            values = whole.texture
+            self._images[image] = textured(self.file.image(image), f"{name} of {self.file.path}")
+        whole = self._images[image]
+        alpha = None if opaque(material) or look.emitted else whole.alpha
+        key = (image, alpha is None, wrap, *tint)
+        if key not in self._made:
+            values = whole.image()
             if (tint < 1).any():
                 table = linear_to_srgb(srgb_to_linear(np.arange(256) / 255)[:, None] * tint)
                 values = (table[values, np.arange(3)] * 255).round().astype(np.uint8)
-            self._loaded[key] = Material((1.0, 1.0, 1.0), values, alpha)
-        return self._loaded[key]
+            self._made[key] = Material((1.0, 1.0, 1.0), values, alpha, wrap=wrap)
+        return self._made[key]

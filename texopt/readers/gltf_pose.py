@@ -59,21 +59,19 @@ class Pose:
         """[4,4], or [N,4,4] for what is skinned: then the node's own matrix does not count."""
         if self.joints is None:
             return self.world
-        count = self.file.document["accessors"][self.attributes["POSITION"]]["count"]
+        count = self.file.count(self.attributes["POSITION"])
         matrices, total = np.zeros((count, 4, 4)), np.zeros(count)
         number = 0
         while {f"JOINTS_{number}", f"WEIGHTS_{number}"} <= self.attributes.keys():
-            joints = self._read(f"JOINTS_{number}", 4).astype(np.int64)
-            for joint, weight in zip(joints.T, self._read(f"WEIGHTS_{number}", 4).T, strict=True):
+            joints = self.file.accessor(self.attributes[f"JOINTS_{number}"], raw=True)
+            for joint, weight in zip(joints.T, self._read(f"WEIGHTS_{number}").T, strict=True):
                 matrices += weight[:, None, None] * self.joints[joint]
                 total += weight
             number += 1
         return np.where(total > 0, 1 / np.where(total > 0, total, 1), 1)[:, None, None] * matrices
 
-    def _read(self, name: str, width: int) -> np.ndarray:
+    def _read(self, name: str) -> np.ndarray:
         values = self.file.accessor(self.attributes[name]).astype(np.float64)
-        if values.shape[1:] != (width,):
-            raise ValueError(f"{name} is of another type than VEC{width}")
         for weight, target in self.targets:
             if weight and name in target:
                 values += weight * self.file.accessor(target[name])
@@ -81,12 +79,12 @@ class Pose:
 
     def positions(self) -> np.ndarray:
         """World coordinates [N,3]."""
-        points = self._read("POSITION", 3)
+        points = self._read("POSITION")
         return np.asarray((self.matrix[..., :3, :3] @ points[..., None])[..., 0] + self.matrix[..., :3, 3])
 
     def normals(self) -> np.ndarray:
         """[N,3]."""
-        return _turned(self._read("NORMAL", 3), self.matrix)
+        return _turned(self._read("NORMAL"), self.matrix)
 
     @property
     def mirrored(self) -> bool:
