@@ -8,23 +8,29 @@ from typing import Any
 import numpy as np
 
 from texopt.errors import MeshError
+from texopt.polygons import triangulated
+from texopt.wavefront import no_vertex
 
 
 def _corner(text: str, counts: tuple[int, int, int], where: str) -> list[int]:
-    """A face corner `v`, `v/vt`, `v//vn` or `v/vt/vn` as zero-based indices; -1 stands for what is left out."""
+    """A face corner `v`, `v/vt`, `v//vn` or `v/vt/vn` as zero-based indices; -1 is none, -2 one that cannot be."""
+    malformed = MeshError(f"{where}: {text[:60]!r} is not a face corner (v, v/vt, v//vn or v/vt/vn); mend the line")
     indices = [-1, -1, -1]
     parts = text.split("/")
-    try:
-        for kind, part in enumerate(parts[:3]):
-            if part:
-                number = int(part)
-                indices[kind] = number - 1 if number > 0 else counts[kind] + number
-                if number == 0 or indices[kind] < 0 or number >= 2**31:
-                    raise MeshError(f"{where}: index {number} refers to nothing; mend the file")
-    except ValueError:
-        raise MeshError(f"{where}: {text!r} is not a face corner (v, v/vt, v//vn or v/vt/vn)") from None
+    for kind, part in enumerate(parts[:3]):
+        if not part:
+            continue
+        try:
+            number = int(part)
+        except ValueError:
+            raise malformed from None
+        indices[kind] = number - 1 if number > 0 else counts[kind] + number
+        if number == 0 or indices[kind] < 0 or number >= 2**31:
+            if kind == 0:
+                raise MeshError(f"{where}: {no_vertex(number, counts[0])}")
+            indices[kind] = -2
     if indices[0] < 0 or len(parts) > 3:
-        raise MeshError(f"{where}: {text!r} is not a face corner (v, v/vt, v//vn or v/vt/vn)")
+        raise malformed
     return indices
 
 
@@ -49,13 +55,16 @@ def _color(text: str) -> list[float] | None:
     return color if np.isfinite(color).all() else None
 
 
-def _colors(colors: list[list[float] | None], used: list[int]) -> np.ndarray | None:
-    some = [colors[vertex] for vertex in used]
-    if not some or None in some:
+def _colors(colors: list[list[float] | None], used: list[int]) -> tuple[np.ndarray, float] | None:
+    """What texopt.obj_colors.VertexColors has."""
+    some = [values for vertex in used if (values := colors[vertex]) is not None]
+    if not some:
         return None
-    values = np.zeros((len(colors), 3))
-    values[used] = some
-    return np.clip(values / 255 if values.max() > 1 else values, 0, 1)
+    numbers = [value for values in some for value in values]
+    scale = 255.0 if max(numbers) > 10 or (max(numbers) > 1 and all(x == int(x) for x in numbers)) else 1.0
+    white = [scale] * 3
+    rows = [(colors[vertex] or white) if vertex in used else white for vertex in range(len(colors))]
+    return np.clip(np.array(rows) / scale, 0, 1), scale
 
 
 def read_obj(path: Path) -> dict[str, Any]:
@@ -65,7 +74,8 @@ def read_obj(path: Path) -> dict[str, Any]:
     colors: list[list[float] | None] = []
     uvs: list[list[float]] = []
     normals: list[list[float]] = []
-    corners: list[tuple[list[int], list[int], list[int]]] = []
+    polygons: list[tuple[list[list[int]], int, int, int]] = []  # corners, line, material, object
+    corners: list[list[list[int]]] = []
     origin: list[int] = []
     materials: list[int] = []
     objects: list[int] = []
@@ -92,11 +102,8 @@ def read_obj(path: Path) -> dict[str, Any]:
                     current = names.setdefault("", len(names))
                 if current_object < 0:
                     current_object = object_names.setdefault("", len(object_names))
-                for i in range(1, len(polygon) - 1):
-                    corners.append((polygon[0], polygon[i], polygon[i + 1]))
-                    origin.append(number)
-                    materials.append(current)
-                    objects.append(current_object)
+                if len(polygon) > 2:
+                    polygons.append((polygon, number, current, current_object))
             elif key == "usemtl":
                 current = names.setdefault(rest.strip(), len(names))
             elif key == "o":
@@ -104,20 +111,37 @@ def read_obj(path: Path) -> dict[str, Any]:
             elif key == "mtllib":
                 libraries.append(rest.strip())
     except ValueError:
-        raise MeshError(f"{path}, line {number + 1}: {lines[number][:60]!r} is not valid OBJ") from None
+        lacks = {
+            "v": "v needs three numbers (x y z)",
+            "vt": "vt needs one number or more (u v w)",
+            "vn": "vn needs three numbers (x y z)",
+        }[key]
+        raise MeshError(f"{path}, line {number + 1}: {lacks}, not {lines[number][:60]!r}; mend the line") from None
     arrays = (
         np.array(vertices, np.float64).reshape(-1, 3),
         np.array(uvs, np.float64).reshape(-1, 2),
         np.array(normals, np.float64).reshape(-1, 3),
     )
+    for polygon, number, material, item in polygons:
+        for index, *_ in polygon:
+            if index >= len(vertices):
+                raise MeshError(f"{path}, line {number + 1}: {no_vertex(index + 1, len(vertices))}")
+        points = np.array([vertices[index] for index, *_ in polygon])
+        for triangle in triangulated(points, np.array([len(polygon)]))[0].tolist():
+            corners.append([polygon[corner] for corner in triangle])
+            origin.append(number)
+            materials.append(material)
+            objects.append(item)
     table = np.array(corners, np.int64).reshape(-1, 3, 3)
-    for kind, (what, values) in enumerate(zip(("vertex", "uv", "normal"), arrays, strict=True)):
-        if len(table) and table[:, :, kind].max() >= len(values):
-            worst = int(table[:, :, kind].max(1).argmax())
-            raise MeshError(
-                f"{path}, line {origin[worst] + 1}: {what} index {table[worst, :, kind].max() + 1} is out of range, "
-                f"the file has {len(values)}; mend the file"
-            )
+    dangling = []
+    for triangle in table:
+        wrong = False
+        for corner in triangle:
+            for kind in (1, 2):
+                if corner[kind] == -2 or corner[kind] >= len(arrays[kind]):
+                    corner[kind] = -1
+                    wrong = True
+        dangling.append(wrong)
     return {
         "path": path,
         "lines": lines,
@@ -127,6 +151,7 @@ def read_obj(path: Path) -> dict[str, Any]:
         "normals": arrays[2],
         "corners": table,
         "triangle_line": np.array(origin, np.int64),
+        "dangling": np.array(dangling, bool),
         "triangle_material": np.array(materials, np.int64),
         "material_names": list(names),
         "triangle_object": np.array(objects, np.int64),

@@ -14,7 +14,7 @@ from PIL import Image
 import texopt
 from texopt import ImageError, Mesh, MeshError, OptionError, PixelTexture, load_mesh
 from texopt.maps import areas
-from texopt.readers.obj import find
+from texopt.readers.named import find
 from texopt.render import look_up, rasterize
 from texopt.result import Result
 
@@ -570,12 +570,47 @@ def test_stacked_charts_are_said_by_material(tmp_path: Path, caplog: pytest.LogC
     ]
 
 
-def test_scaled_textures_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_scaled_and_moved_texture_is_looked_up_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As KHR_texture_transform of glTF: UVs are scaled, then moved; other materials' are as they were."""
     picture(tmp_path / "a.png")
-    load_mesh(squares(tmp_path, "a", mtl="newmtl a\nmap_Kd -o 0 0 0 -s 1 1 1 a.png\n"))
+    mtl = "newmtl a\nmap_Kd -o 0.125 0.25 -s 0.5 0.25 1 a.png\nnewmtl b\nmap_Kd a.png\n"
+    mesh = load_mesh(squares(tmp_path, "a", "b", mtl=mtl))
+    np.testing.assert_allclose(mesh.uvs[mesh.face_uvs[0]], [[0.125, 0.25], [0.625, 0.25], [0.625, 0.5]])
+    np.testing.assert_allclose(mesh.uvs[mesh.face_uvs[2]], [[0, 0], [1, 0], [1, 1]])
+    assert len(mesh.maps) == 1
+    np.testing.assert_array_equal(mesh.uvs[:4], [[0, 0], [1, 0], [1, 1], [0, 1]])
+    caplog.clear()
+    load_mesh(squares(tmp_path, "a", mtl="newmtl a\nmap_Kd -o 0 0 0 -s 1 1 1 -t 0 0 0 -mm 0 1 -clamp on a.png\n"))
     assert said(caplog) == []
-    load_mesh(squares(tmp_path, "a", mtl="newmtl a\nmap_Kd -s 4 4 1 a.png\n"))
-    assert said(caplog) == ["a.obj, a: UVs are taken as they are, without -s, -o and -t of map_Kd"]
+    load_mesh(squares(tmp_path, "a", mtl="newmtl a\nmap_Kd -t 1 0 0 -mm 0.5 2 a.png\n"))
+    assert said(caplog) == ["a.obj, a: map_Kd is read without -t and -mm"]
+
+
+def test_a_clamped_texture_goes_on_as_its_edge(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    for options, wrap in (("-clamp on", "clamp"), ("-clamp off", "repeat"), ("", "repeat")):
+        mesh = load_mesh(squares(tmp_path, "a", mtl=f"newmtl a\nmap_Kd {options} a.png\n"))
+        assert mesh.maps[0].wrap == (wrap, wrap)
+
+
+def test_scaled_uvs_may_reach_other_tiles(tmp_path: Path) -> None:
+    for tile in (1001, 1002, 1011, 1012):
+        picture(tmp_path / f"t.{tile}.png", seed=tile)
+    uvs = "vt 0.6 0.1\nvt 0.9 0.1\nvt 0.9 0.4\nvt 0.6 0.4\n"
+    mesh = load_mesh(squares(tmp_path, "a", mtl="newmtl a\nmap_Kd -s 2 2 t.<UDIM>.png\n", uvs=uvs))
+    assert mesh.maps[0].tile == ("a", 1002)
+
+
+def test_vertex_colours_stay_where_uvs_have_no_area(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = colored(tmp_path, "obj", 1, True)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join("vt 0 0" if line.startswith("vt") else line for line in lines) + "\n")
+    mesh = load_mesh(path)
+    assert not mesh.own_uvs
+    assert (
+        said(caplog)[0] == "a.obj, textured: its UVs have no area and cannot show its vertex colours; it gets new ones"
+    )
+    assert {int(color.argmax()) for color in mesh.maps[0].original.reshape(-1, 3)} == {0, 1, 2}
 
 
 def test_alpha_is_kept_apart_from_the_colours(tmp_path: Path) -> None:

@@ -102,17 +102,28 @@ def test_objects(tmp_path: Path) -> None:
     [
         ("v 0 0 0 1 0.5 0\nv 1 0 0 0 0 0\nv 0 1 0 0.25 1 1\n", [[1, 0.5, 0], [0, 0, 0], [0.25, 1, 1]]),
         ("v 0 0 0 255 51 0\nv 1 0 0 1 0 0\nv 0 1 0 0 0 102\n", [[1, 0.2, 0], [1 / 255, 0, 0], [0, 0, 0.4]]),
+        ("v 0 0 0 2 1 0\nv 1 0 0 1 0 0\nv 0 1 0 0 0 1\n", np.array([[2, 1, 0], [1, 0, 0], [0, 0, 1]]) / 255),
+        ("v 0 0 0 127.5 51 0\nv 1 0 0 1 0 0\nv 0 1 0 0 0 102\n", [[0.5, 0.2, 0], [1 / 255, 0, 0], [0, 0, 0.4]]),
+        ("v 0 0 0 1.000001 0.5 0\nv 1 0 0 0 1.02 0\nv 0 1 0 0 0 1\n", [[1, 0.5, 0], [0, 1, 0], [0, 0, 1]]),
+        ("v 0 0 0 3.5 0.5 0\nv 1 0 0 0 1 0\nv 0 1 0 0 0 1\n", [[1, 0.5, 0], [0, 1, 0], [0, 0, 1]]),
         ("v 0 0 0 1 0 0 0.5\nv 1 0 0 0 1 0 1\nv 0 1 0 0 0 1 1\n", [[1, 0, 0], [0, 1, 0], [0, 0, 1]]),
-        ("v 0 0 0 1 0 0 # red\nv 1 0 0 0 1 0\nv 0 1 0 0 0 1\nv 9 9 9\n", [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]),
-        ("v 0 0 0 1 -0.5 0\nv 1 0 0 0 0 0\nv 0 1 0 0 0 0\nv 9 9 9 9 9 9\n", [[1, 0, 0], *[[0, 0, 0]] * 3]),
+        ("v 0 0 0 1 0 0 # red\nv 1 0 0 0 1 0\nv 0 1 0 0 0 1\nv 9 9 9\n", [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]]),
+        ("v 0 0 0 1 -0.5 0\nv 1 0 0 0 0 0\nv 0 1 0 0 0 0\nv 9 9 9 9 9 9\n",
+         [[1, 0, 0], [0, 0, 0], [0, 0, 0], [1, 1, 1]]),
         ("v 0 0 0\nv 1 0 0\nv 0 1 0\n", None),
         ("v 0 0 0 1\nv 1 0 0 1\nv 0 1 0 1\n", None),
-        ("v 0 0 0 1 0 0\nv 1 0 0\nv 0 1 0 0 0 1\n", None),
-        ("v 0 0 0 1 0 0\nv 1 0 0 1 1 nan\nv 0 1 0 0 0 1\n", None),
-        ("v 0 0 0 1 0 0\nv 1 0 0 red green blue\nv 0 1 0 0 0 1\n", None),
+        ("v 0 0 0 1 0 0\nv 1 0 0\nv 0 1 0 0 0 1\n", [[1, 0, 0], [1, 1, 1], [0, 0, 1]]),
+        ("v 0 0 0 255 0 0\nv 1 0 0\nv 0 1 0 0 0 51\n", [[1, 0, 0], [1, 1, 1], [0, 0, 0.2]]),
+        ("v 0 0 0 1 0 0\nv 1 0 0 1 1 nan\nv 0 1 0 0 0 1\n", [[1, 0, 0], [1, 1, 1], [0, 0, 1]]),
+        ("v 0 0 0 1 0 0\nv 1 0 0 inf 0 0\nv 0 1 0 0 0 1\n", [[1, 0, 0], [1, 1, 1], [0, 0, 1]]),
+        ("v 0 0 0 1 0 0\nv 1 0 0 red green blue\nv 0 1 0 0 0 1\n", [[1, 0, 0], [1, 1, 1], [0, 0, 1]]),
+        ("v 0 0 0\nv 1 0 0\nv 0 1 0\n#MRGB 00ff000080008000\n#MRGB ff0000ff\n",
+         [[1, 0, 0], [0, 128 / 255, 0], [0, 0, 1]]),
+        ("v 0 0 0 0 1 1\nv 1 0 0\nv 0 1 0\n#MRGB ffff0000ffff0000ffff0000\n", [[0, 1, 1], [1, 0, 0], [1, 0, 0]]),
     ],
-    ids=["unit", "bytes", "alpha", "unused-without", "unused-with", "none", "w", "some", "nan", "words"],
-)
+    ids=["unit", "bytes", "dark-bytes", "halves", "rounded", "bright", "alpha", "unused-without", "unused-with", "none",
+         "w", "some", "some-bytes", "nan", "inf", "words", "mrgb", "mrgb-too"],
+)  # fmt: skip
 def test_vertex_colours(tmp_path: Path, vertices: str, colors: list[list[float]] | None) -> None:
     obj = parse(tmp_path, vertices + "f 1 2 3\n")
     np.testing.assert_array_equal(obj.vertices[:3], [[0, 0, 0], [1, 0, 0], [0, 1, 0]])
@@ -120,7 +131,60 @@ def test_vertex_colours(tmp_path: Path, vertices: str, colors: list[list[float]]
         assert obj.colors is None
     else:
         assert obj.colors is not None
-        np.testing.assert_allclose(obj.colors, colors, atol=1e-12)
+        np.testing.assert_allclose(obj.colors.rgb, colors, atol=1e-12)
+
+
+def test_zbrush_writes_colours_behind_each_part(tmp_path: Path) -> None:
+    parts = "v 9 9 9\nv 0 0 0\nv 1 0 0\n#MRGB FF0000FFFF00FF00\nv 0 1 0\n#MRGB ffff0000\n"
+    colors = parse(tmp_path, parts + "f 2 3 4\n").colors
+    assert colors is not None
+    np.testing.assert_array_equal(colors.rgb, [[1, 1, 1], [0, 0, 1], [0, 1, 0], [1, 0, 0]])
+
+
+@pytest.mark.parametrize("line", ["ff0000", "ffff0000" * 4, "ffxx0000"])
+def test_zbrush_colours_that_cannot_be_are_said(tmp_path: Path, line: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert parse(tmp_path, f"v 0 0 0\nv 1 0 0\nv 0 1 0\n#MRGB {line}\nf 1 2 3\n").colors is None
+    assert [message[:33] for message in caplog.messages] == ["mesh.obj, line 4: #MRGB needs eig"]
+
+
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [("v 1 0 0", 1), ("v 1 0 0 nan 0 0", 1), ("v 1 0 0 1 inf 0", 1), ("v 1 0 0 0 0 1", 0)],
+)
+def test_vertices_without_a_colour_are_said(
+    tmp_path: Path, second: str, says: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    parse(tmp_path, f"v 0 0 0 1 0 0\n{second}\nv 0 1 0 1 0 0\nv 5 5 5\nf 1 2 3\n")
+    expected = "mesh.obj: 1 of 3 vertices have no colour, or one that is not finite, and are taken as white"
+    assert caplog.messages == [expected] * says
+
+
+@pytest.mark.parametrize(
+    ("face", "corners", "says"),
+    [
+        ("1/5/1 2/2/1 3/3/1", [[0, -1, 0], [1, 1, 0], [2, 2, 0]], "texture vertices (vt)"),
+        ("1/-5/1 2/2/1 3/3/1", [[0, -1, 0], [1, 1, 0], [2, 2, 0]], "texture vertices (vt)"),
+        ("1/0/1 2/0/1 3/0/1", [[0, -1, 0], [1, -1, 0], [2, -1, 0]], "texture vertices (vt)"),
+        ("1/1/2 2/2/0 3/3/-7", [[0, 0, -1], [1, 1, -1], [2, 2, -1]], "normals (vn)"),
+        (f"1//{10**25} 2//-{10**25} 3//1", [[0, -1, -1], [1, -1, -1], [2, -1, 0]], "normals (vn)"),
+    ],
+)
+def test_corners_that_name_what_is_not_there_are_drawn(
+    tmp_path: Path, face: str, corners: list[list[int]], says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    obj = parse(tmp_path, f"{SQUARE}f 1 2 3\nf {face}\n")
+    np.testing.assert_array_equal(obj.corners[1], corners)
+    np.testing.assert_array_equal(obj.dangling, [False, True])
+    where = "that are not in the file (the first in line 11) and are taken as without"
+    assert caplog.messages == [f"mesh.obj: 1 of 2 triangles name {says} {where}"]
+
+
+def test_notches_of_polygons_stay_open(tmp_path: Path) -> None:
+    u = [(4, 3), (3, 3), (3, 1), (1, 1), (1, 3), (0, 3), (0, 0), (4, 0)]
+    obj = parse(tmp_path, "".join(f"v {x} {y} 0\n" for x, y in u) + "f 1 2 3\nf 1 2 3 4 5 6 7 8\nf 6 7 8\n")
+    a, b, c = obj.vertices[obj.corners[:, :, 0]].swapaxes(0, 1)
+    np.testing.assert_allclose(np.cross(b - a, c - a)[obj.triangle_line == 9].sum(0) / 2, [0, 0, 8])
+    np.testing.assert_array_equal(obj.triangle_line, [8, *[9] * 6, 10])
 
 
 def test_lines_are_kept_as_they_are(tmp_path: Path) -> None:
@@ -131,17 +195,15 @@ def test_lines_are_kept_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "says"),
     [
-        ("v 0 0 zero\nv 1 0 0\n", 1, "v 0 0 zero"),
-        ("v 1 0 0\nv 0 0\nv 0 1 0\n", 2, "v 0 0"),
+        ("v 0 0 zero\nv 1 0 0\n", 1, "v needs three numbers (x y z), not 'v 0 0 zero'; mend the line"),
+        ("v 1 0 0\nv 0 0\nv 0 1 0\n", 2, "v needs three numbers (x y z), not 'v 0 0'"),
         ("v 0 0\nv 1 0\nv 0 1\nv 1 1\nv 2 2\nv 3 7\n", 1, "v 0 0"),
         ("v 0 0 0\nvt\nvt 0 0\nv 1 0 0\n", 2, "vt"),
-        ("v 0 0 0\nvt u v\n", 2, "vt u v"),
-        ("v 0 0 0\nvn 0 1\nvn 0 0 1\n", 2, "vn 0 1"),
-        (SQUARE + "f 1 2 0\n", 10, "index 0"),
-        (SQUARE + "f 1 2 5\nf 1 2 3\n", 10, "index 5"),
-        (SQUARE + "f 1 2 3\nf 1 2 -5\n", 11, "index -5"),
-        (SQUARE + "f 1/9 2/1 3/1\n", 10, "index 9"),
-        (SQUARE + "f 1//2 2//1 3//1\n", 10, "index 2"),
+        ("v 0 0 0\nvt u v\n", 2, "vt needs one number or more (u v w), not 'vt u v'"),
+        ("v 0 0 0\nvn 0 1\nvn 0 0 1\n", 2, "vn needs three numbers (x y z), not 'vn 0 1'"),
+        (SQUARE + "f 1 2 0\n", 10, "f names vertex 0, and OBJ counts from 1"),
+        (SQUARE + "f 1 2 5\nf 1 2 3\n", 10, "f names vertex 5, and there are 4; mend"),
+        (SQUARE + "f 1 2 3\nf 1 2 -5\n", 11, "f names vertex -5, and there are 4 before it; mend"),
         (SQUARE + f"f 1 2 {10**25}\n", 10, str(10**25)),
         (SQUARE + f"f 1 2 -{10**25}\n", 10, str(10**25)),
         (SQUARE + "f 1 2 three\n", 10, "three"),
@@ -171,12 +233,50 @@ def test_malformed_lines_are_named(tmp_path: Path, text: str, line: int, says: s
         ("-o 1 2.png", "2.png"),
         ("-texres 512 -imfchan r C:\\a b\\1.png", "C:\\a b\\1.png"),
         ("-s 1e-1 1E0 +1 4 legs.png", "4 legs.png"),
+        ("-colorspace sRGB skin.png", "skin.png"),
+        ("-colorspace linear -s 2 2 -what is my skin.png", "my skin.png"),
+        ("skin.png # the skin", "skin.png"),
+        ('"my skin.png"', "my skin.png"),
+        ("-bm 0.5 'my skin.png' # the skin", "my skin.png"),
+        ("my skin.png -bm 0.5 -s 2 2 2", "my skin.png"),
+        ("#1.png", "#1.png"),
+        ('"', '"'),
     ],
 )
 def test_map_kd(tmp_path: Path, rest: str, texture: str) -> None:
     text = f"newmtl a\r\nKd 0.5 0.25 1\r\nmap_Kd {rest}\r\nnewmtl  b c \r\nKd 2 -1 0\n"
     read = materials(tmp_path, text)
-    assert read == {"a": MtlMaterial((0.5, 0.25, 1.0), texture), "b c": MtlMaterial((1.0, 0.0, 0.0))}
+    assert {name: mtl.color for name, mtl in read.items()} == {"a": (0.5, 0.25, 1.0), "b c": (1.0, 0.0, 0.0)}
+    assert read["b c"].texture is None
+    assert read["a"].texture is not None
+    assert read["a"].texture.name == texture
+
+
+@pytest.mark.parametrize(
+    ("rest", "scale", "offset"),
+    [
+        ("t.png", (1, 1), (0, 0)),
+        ("-s 2 3 4 -o 0.25 -0.5 9 t.png", (2, 3), (0.25, -0.5)),
+        ("-s 2 -o 0.25 t.png", (2, 1), (0.25, 0)),
+        ("-S 2 2 -s 3 t.png", (3, 1), (0, 0)),
+        ("-s 1e999 -- -o -e t.png", (1, 1), (0, 0)),
+        ("t.png -s 2 2", (2, 2), (0, 0)),
+    ],
+)
+def test_where_map_kd_is_looked_up(
+    tmp_path: Path, rest: str, scale: tuple[float, ...], offset: tuple[float, ...]
+) -> None:
+    texture = materials(tmp_path, f"newmtl a\nmap_Kd {rest}\n")["a"].texture
+    assert texture is not None
+    assert (tuple(texture.scale), tuple(texture.offset)) == (scale, offset)
+
+
+def test_a_file_may_be_called_like_an_option(tmp_path: Path) -> None:
+    texture = materials(tmp_path, 'newmtl a\nmap_Kd -s 2 -x y "a b.png" -bm 2 # c\n')["a"].texture
+    assert texture is not None
+    assert [name for name, _ in texture.names] == [
+        '-x y "a b.png" -bm 2 # c', '"a b.png" -bm 2 # c', '"a b.png" -bm 2', '"a b.png"', "a b.png",
+    ]  # fmt: skip
 
 
 def test_mtl_begins_with_a_byte_order_mark(tmp_path: Path) -> None:
@@ -188,9 +288,9 @@ def test_kd_with_one_number_is_grey(tmp_path: Path) -> None:
     assert materials(tmp_path, "newmtl a\nKd 0.5\n")["a"].color == (0.5, 0.5, 0.5)
 
 
-@pytest.mark.parametrize("kd", ["red", "", "0 0 x", "nan 0 0", "inf 0 nan"])
+@pytest.mark.parametrize("kd", ["red", "", "0 0 x", "nan 0 0", "inf 0 nan", "xyz", "xyz red", "0 0"])
 def test_malformed_kd(tmp_path: Path, kd: str) -> None:
-    with pytest.raises(MeshError, match=r"line 2: Kd needs"):
+    with pytest.raises(MeshError, match=r"line 2: Kd needs three numbers from 0 to 1 \(r g b\), not .*; mend the line"):
         materials(tmp_path, f"newmtl a\nKd {kd}\n")
 
 
@@ -206,8 +306,8 @@ def test_materials_keep_their_lines_and_maps(tmp_path: Path) -> None:
     assert read["a"].lines == [*lines, "d 0.5"]
     assert read["b"].lines == ["Kd 1 0 0"]
     assert read["b"].maps == {}
-    assert read["a"].texture == "my skin.png"
-    assert read["a"].maps == {
+    assert read["a"].texture is read["a"].maps["map_kd"]
+    assert {key: statement.name for key, statement in read["a"].maps.items()} == {
         "map_kd": "my skin.png", "map_ks": "gloss.png", "map_bump": "my bumps.png", "bump": "b.png", "disp": "d.tif",
         "decal": "e.png", "norm": "n.png", "map_pr": "r.png", "refl": "the sky.png", "map_d": "b.png",
     }  # fmt: skip

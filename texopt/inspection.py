@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from texopt.gltf import GltfFile
-from texopt.maps import areas
+from texopt.maps import areas, cannot_show
 from texopt.mesh import check_geometry
 from texopt.readers import RawMesh, read
 from texopt.solid import odd_edges, same_places, volume
@@ -52,6 +52,8 @@ def _uv_state(raw: RawMesh, faces: np.ndarray) -> str:
     has = raw.has_uvs()[faces]
     if not has.any():
         return "none: made by --unwrap or by itself"
+    if cannot_show(raw, np.isin(np.arange(len(raw.faces)), faces)):
+        return "without area; made anew, for the vertex colours"
     if not has.all():
         return f"missing on {int((~has).sum()):,} faces"
     wrap = raw.materials[raw.face_material[faces[0]]].wrap

@@ -20,6 +20,7 @@ from texopt.wrapping import REPEATED, Wrap
 log = logging.getLogger("texopt")
 
 ATLAS = "atlas"
+NO_AREA = 1e-12  # of a triangle in a texture
 Mask = str | os.PathLike[str]  # an image file
 
 
@@ -120,6 +121,13 @@ def areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm(np.cross(a, b), axis=1) / 2)
 
 
+def cannot_show(raw: RawMesh, faces: np.ndarray) -> bool:
+    """Whether some faces (a mask) have vertex colours that no texture shows, as their UVs have no area."""
+    if raw.colors is None or not (raw.colors[raw.faces[faces]] < 1).any() or not raw.has_uvs()[faces].all():
+        return False
+    return bool((areas(raw.uvs, raw.face_uvs[faces]) <= NO_AREA).all())
+
+
 def assign_maps(raw: RawMesh, file: str, unwrap: bool, kept: set[int]) -> Layout:
     """Which map every face has.
 
@@ -129,9 +137,16 @@ def assign_maps(raw: RawMesh, file: str, unwrap: bool, kept: set[int]) -> Layout
     has = raw.has_uvs()
     if ((raw.face_uvs >= 0).all(1) & ~has).any():
         log.warning("%s: UVs that are not finite are ignored", file)
+    used = raw.used_materials()
+    for material in used:
+        faces = raw.face_material == material
+        if material not in kept and cannot_show(raw, faces):
+            label = f"{file}, {raw.label(material)}"
+            log.warning("%s: its UVs have no area and cannot show its vertex colours; it gets new ones", label)
+            has[faces] = False
     layout = Layout(raw.uvs, np.where(has[:, None], raw.face_uvs, -1).astype(np.int32), np.zeros(len(has), np.int32))
     keys: dict[Hashable, int] = {}
-    for material in raw.used_materials():
+    for material in used:
         faces = raw.face_material == material
         new = material not in kept and (unwrap or not has[faces].all())
         shared = raw.materials[material].texture is not None and raw.colors is None

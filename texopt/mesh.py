@@ -26,6 +26,7 @@ from texopt.wrapping import REPEATED, Wrap
 
 log = logging.getLogger("texopt")
 
+FLAT = 1e-7  # area of a triangle, in squares of its longest edge, that is none but rounding
 SMALLEST_SHARE = 4  # no map is made smaller than the largest by more than this
 
 
@@ -305,5 +306,11 @@ def check_geometry(raw: RawMesh, path: Path) -> None:
         raise MeshError(f"{path} has vertices that are not finite (NaN or infinity); mend it in a mesh editor")
     if np.abs(raw.vertices[used]).max() > 1e30:
         raise MeshError(f"{path} is too large: its coordinates go beyond 1e30; scale it down in a mesh editor")
-    if not areas(raw.vertices, raw.faces).any():
-        raise MeshError(f"{path} has no area: every face is degenerate; check its scale and its export")
+    corners = raw.vertices[raw.faces]
+    longest = np.linalg.norm(corners - corners[:, [1, 2, 0]], axis=2).max(1)
+    if not (areas(raw.vertices, raw.faces) > FLAT * longest**2).any():
+        where = f" (the first in line {raw.source.triangle_line[0] + 1})" if isinstance(raw.source, ObjFile) else ""
+        raise MeshError(
+            f"{path} has no area: the corners of each of its {len(raw.faces):,} triangles lie "
+            f"{'on one line' if longest.any() else 'in one point'}{where}; check its scale and how it was exported"
+        )

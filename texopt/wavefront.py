@@ -6,20 +6,40 @@ line by line instead, by the few lines of Python that define what is read and wh
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from texopt.decoding import read_text
+
 LONGEST = 1 << 20  # characters of a line that is parsed; polygons of 100,000 corners have as many
 BLOCK = 1 << 12  # lines: enough for C's speed, few enough for the cache
+
+LEFT_OUT, DANGLING = -1, -2  # in the place of a corner's index
 
 Errors = dict[int, str]  # what is wrong, by line of the file from 0
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """What numbers the lines of a key have.
+
+    At least `least` and at most `most`; what is beyond them is not looked at. The first `known` have to be numbers, and
+    `absent` stands for those that are left out, or are none beyond these. says: what a malformed line lacks.
+    """
+
+    least: int
+    known: int
+    most: int
+    absent: float
+    says: str
+
+
 def read_lines(path: Path) -> list[str]:
     """Lines of the file without their ends; a backslash at the end of one continues it on the next."""
-    text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    return text.replace("\r\n", "\n").replace("\\\n", " ").removesuffix("\n").split("\n")
+    return read_text(path).replace("\\\n", " ").removesuffix("\n").split("\n")
 
 
 def key_and_rest(line: str) -> tuple[str, str]:
@@ -51,12 +71,14 @@ def _joined(lines: list[str]) -> str:
     return text if "#" not in text else "\n".join(line.partition("#")[0] for line in lines)
 
 
-def _numbers(line: str, most: int, least: int) -> list[float]:
-    """The first `most` numbers of a line, of which it has to have `least`; 0 stands for those that are left out."""
-    numbers = [float(x) for x in line.partition("#")[0].split()[1 : most + 1]]
-    if len(numbers) < least:
+def _numbers(line: str, form: Numbers) -> list[float]:
+    words = line.partition("#")[0].split()[1 : form.most + 1]
+    numbers = [float(x) for x in words[: form.known]]
+    if len(numbers) < form.least:
         raise ValueError
-    return numbers + [0.0] * (most - len(numbers))
+    with suppress(ValueError):
+        numbers += [float(x) for x in words[form.known :]]
+    return numbers + [form.absent] * (form.most - len(numbers))
 
 
 def _block_of_numbers(lines: list[str], least: int) -> np.ndarray:
@@ -70,32 +92,31 @@ def _block_of_numbers(lines: list[str], least: int) -> np.ndarray:
     return np.fromiter(map(float, words), np.float64, len(words)).reshape(len(lines), -1)
 
 
-def number_rows(lines: list[str], which: np.ndarray, most: int, least: int, errors: Errors) -> np.ndarray:
-    """The numbers of those lines of the file that `which` (int64 [R], all of one key) names.
+def number_rows(lines: list[str], which: np.ndarray, form: Numbers, errors: Errors) -> np.ndarray:
+    """The numbers of those lines of the file that `which` (int64 [R], all of one key) names: float64 [R,form.most].
 
-    Returns float64 [R,most]. A line has to have `least` numbers; 0 stands for those that are left out, and those beyond
-    `most` are not looked at. The first malformed line is put into `errors`, and nothing is read after it.
+    The first malformed line is put into `errors`, and nothing is read after it.
     """
-    out = np.zeros((len(which), most))
+    out = np.full((len(which), form.most), form.absent)
     for start in range(0, len(which), BLOCK):
         numbers = which[start : start + BLOCK].tolist()
         rows = out[start : start + BLOCK]
         try:
-            values = _block_of_numbers([lines[number] for number in numbers], least)[:, :most]
+            values = _block_of_numbers([lines[number] for number in numbers], form.least)[:, : form.most]
             rows[:, : values.shape[1]] = values
         except ValueError:
             for row, number in zip(rows, numbers, strict=True):
                 try:
-                    row[:] = _numbers(lines[number], most, least)
+                    row[:] = _numbers(lines[number], form)
                 except ValueError:
-                    errors[number] = f"{lines[number][:60]!r} is not valid OBJ"
+                    errors[number] = f"{form.says}, not {lines[number][:60]!r}; mend the line"
                     return out
     return out
 
 
 def _corner(text: str, counts: list[int]) -> list[int]:
-    """A face corner `v`, `v/vt`, `v//vn` or `v/vt/vn` as zero-based indices; -1 stands for what is left out."""
-    indices = [-1, -1, -1]
+    """A face corner `v`, `v/vt`, `v//vn` or `v/vt/vn` as zero-based indices; LEFT_OUT and DANGLING as of polygons."""
+    indices = [LEFT_OUT, LEFT_OUT, LEFT_OUT]
     parts = text.split("/")
     for kind, part in enumerate(parts[:3]):
         if part:
@@ -105,11 +126,21 @@ def _corner(text: str, counts: list[int]) -> list[int]:
                 break
             indices[kind] = number - 1 if number > 0 else counts[kind] + number
             if number == 0 or indices[kind] < 0 or number >= 2**31:
-                raise ValueError(f"index {part[:40]} refers to nothing; mend the file")
+                if kind == 0:
+                    raise ValueError(no_vertex(number, counts[0]))
+                indices[kind] = DANGLING
     else:
         if indices[0] >= 0 and len(parts) <= 3:
             return indices
-    raise ValueError(f"{text[:60]!r} is not a face corner (v, v/vt, v//vn or v/vt/vn)")
+    raise ValueError(f"{text[:60]!r} is not a face corner (v, v/vt, v//vn or v/vt/vn); mend the line")
+
+
+def no_vertex(number: int, count: int) -> str:
+    """What is wrong with a face that names a vertex which is not among so many v lines."""
+    if number == 0:
+        return "f names vertex 0, and OBJ counts from 1; mend the line or export the file again"
+    there = f"there are {count:,}" + (" before it" if number < 0 else "")
+    return f"f names vertex {str(number)[:40]}, and {there}; mend the line or export the file again"
 
 
 _SPACES = b"f\t\r\v\f\x1c\x1d\x1e\x1f"  # what separates words in ASCII, and the key
@@ -150,9 +181,11 @@ def _block_of_corners(lines: list[str], counts: np.ndarray) -> tuple[np.ndarray,
     numbers = _integers(data.replace(b"/", b" "))
     kind, corner, count = kind[filled], corner[filled], counts[line[filled], kind[filled]]
     indices = np.where(numbers > 0, numbers - 1, numbers + count)
-    if not numbers.all() or indices.min(initial=0) < 0 or numbers.max(initial=0) >= 2**31:
+    dangling = (numbers == 0) | (indices < 0) | (numbers >= 2**31)
+    if (dangling & (kind == 0)).any():
         raise ValueError
-    corners = np.full((np.count_nonzero(begins), 3), -1)
+    indices[dangling] = DANGLING
+    corners = np.full((np.count_nonzero(begins), 3), LEFT_OUT)
     corners[corner, kind] = indices
     return corners, np.bincount(line[begins], minlength=len(lines))
 
@@ -161,8 +194,9 @@ def polygons(lines: list[str], which: np.ndarray, counts: np.ndarray, errors: Er
     """The corners of those lines of the file that `which` (int64 [P], `f` lines) names.
 
     counts: int64 [P,3], how many vertices, uvs and normals stand before each, which negative indices count back from.
-    Returns corners int64 [C,3], zero-based indices of vertex, uv and normal (-1 is none), and how many of them are each
-    polygon's, int64 [P]. The first malformed line is put into `errors`, and nothing is read after it.
+    Returns corners int64 [C,3], zero-based indices of vertex, uv and normal (LEFT_OUT where the file names none,
+    DANGLING where it names one that cannot be), and how many of them are each polygon's, int64 [P]. The first malformed
+    line is put into `errors`, and nothing is read after it.
     """
     corners, sizes = [np.zeros((0, 3), np.int64)], [np.zeros(0, np.int64)]
     for start in range(0, len(which), BLOCK):
@@ -183,15 +217,3 @@ def polygons(lines: list[str], which: np.ndarray, counts: np.ndarray, errors: Er
         corners.append(some)
         sizes.append(size)
     return np.concatenate(corners), np.concatenate(sizes)
-
-
-def fans(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Triangles that fan out from the first corner of polygons with so many corners each (int64 [P]).
-
-    Returns the corners of each triangle, int64 [F,3], and its polygon, int64 [F].
-    """
-    counts = np.maximum(sizes - 2, 0)
-    polygon = np.repeat(np.arange(len(sizes)), counts)
-    first = (np.cumsum(sizes) - sizes)[polygon]
-    step = np.arange(len(polygon)) - (np.cumsum(counts) - counts)[polygon]
-    return np.stack([first, first + step + 1, first + step + 2], 1), polygon

@@ -64,6 +64,14 @@ MATERIALS = {
     "map of many options": "newmtl skin\nmap_Kd " + "-e " * 20_000 + "skin.png\n",
     "map of blanks": "newmtl skin\nmap_Kd -s" + " " * 200_000 + "x" + " " * 200_000 + "skin.png\n",
     "map of one option": "newmtl skin\nmap_Kd -s " + "1" * 200_000 + " skin.png\n",
+    "map of options that nobody knows": "newmtl skin\nmap_Kd " + "-x y " * 40_000 + "skin.png\n",
+    "map of quotes": "newmtl skin\nmap_Kd " + '"' * 200_000 + "skin.png\n",
+    "map of comments": "newmtl skin\nmap_Kd skin.png " + " #" * 200_000 + "\n",
+    "map of options behind": "newmtl skin\nmap_Kd skin.png" + " -s 1" * 100_000 + "\n",
+    "map of blanks behind": "newmtl skin\nmap_Kd skin.png -s" + " " * 200_000 + "x" + " -s 1\n",
+    "Kd of a spectrum": "newmtl skin\nKd spectral\nKd xyz 1e308 1e308 1e308\n",
+    "map scaled by much": "newmtl skin\nmap_Kd -s 1e308 1e308 -o 1e308 1e308 skin.png\n",
+    "map scaled by nothing": "newmtl skin\nmap_Kd -s 0 0 0 skin.png\n",
     "map of a long name": "newmtl skin\nmap_Kd " + "x" * 100_000 + ".png\n",
     "map of many folders": "newmtl skin\nmap_Kd " + "a/" * 100_000 + "skin.png\n",
     "map of many parents": "newmtl skin\nmap_Kd " + "../" * 100_000 + "skin.png\n",
@@ -94,14 +102,19 @@ def _models() -> Iterator[tuple[str, str | bytes, str]]:
     yield "only NULs", "\0" * 10_000, ERROR
     yield "bad UTF-8 in names", b"o \xff\xfe\nusemtl \x80\n" + PLAIN.encode(), SUCCESS
     yield "escapes in names", "o \x1b[2J\nusemtl \x1b]0;x\x07\n" + PLAIN, SUCCESS
-    yield "UTF-16", PLAIN.encode("utf-16"), ERROR
-    yield "UTF-32", PLAIN.encode("utf-32"), ERROR
+    yield "UTF-16", PLAIN.encode("utf-16"), SUCCESS
+    yield "UTF-32", PLAIN.encode("utf-32"), SUCCESS
     yield "NULs between lines", PLAIN.replace("\n", "\n\0\n"), ANY
     yield "carriage returns", PLAIN.replace("\n", "\r"), SUCCESS
     yield "continued for ever", "v 0 0 0 " + "\\\n" * 1_000_000, ERROR
     yield "many libraries", "mtllib " + " ".join(f"{i}.mtl" for i in range(100_000)) + "\n" + PLAIN, ANY
     yield "many library lines", "".join(f"mtllib {i}.mtl\n" for i in range(100_000)) + PLAIN, ANY
     yield "a library again and again", "mtllib a.mtl a.mtl\n" * 50_000 + PLAIN, ANY
+    yield "half a letter of UTF-16", PLAIN.encode("utf-16") + b"\x00\xd8f", ANY
+    turns = "".join(f"v {(7 * i) % 5} {(3 * i * i) % 7} {i % 2}\n" for i in range(2000))
+    yield "polygons that cross themselves", turns + ("f " + " ".join(map(str, range(1, 2001))) + "\n") * 100, ANY
+    yield "colours of many digits", VERTICES + "#MRGB " + "f" * 900_000 + "\nf 1 2 3\n", ANY
+    yield "many words of libraries", ('mtllib "' + "a b " * 100_000 + "\n") + PLAIN, ANY
     yield "many materials", VERTICES + UVS + "".join(f"usemtl {i}\n{FACE}" for i in range(200_000)), ANY
     yield "many objects", VERTICES + UVS + "".join(f"o {i}\n{FACE}" for i in range(200_000)), ANY
     yield "UVs from 1e300", PLAIN.replace("vt 1 1", "vt 1e300 1e300").replace("vt 0 0", "vt -1e300 0"), ANY

@@ -6,7 +6,9 @@ import logging
 from pathlib import Path, PurePosixPath
 
 from texopt.errors import OutputError
-from texopt.mtl import MtlMaterial
+from texopt.mtl import MtlMaterial, map_statement
+from texopt.readers.named import UDIM, find, udim_tiles
+from texopt.wavefront import key_and_rest
 
 log = logging.getLogger("texopt")
 
@@ -51,7 +53,7 @@ class MtlWriter:
             self.lines += [self._carried(line, mtl, tiled) for line in written]
             return
         replaced = {"kd", "map_kd", "tr", "d"}
-        if mtl.maps.get("map_ka") == mtl.maps.get("map_kd"):
+        if mtl.texture and "map_ka" in mtl.maps and mtl.maps["map_ka"].name == mtl.texture.name:
             replaced.add("map_ka")
         left_out = set() if own_uvs else set(mtl.maps) - replaced
         if left_out:
@@ -60,8 +62,9 @@ class MtlWriter:
             replaced.add("map_d")
         opacity = _opacity(written)
         self.lines += [self._carried(line, mtl, tiled) for line in written if _key(line) not in replaced | left_out]
-        self.lines += ["Kd 1 1 1", f"d {opacity:g}" if opacity < 1 else "d 1.0", f"map_Kd {texture}"]
-        self.lines += [f"map_d {texture}"] if cut_out else []
+        placed = mtl.texture.placing() + texture if mtl.texture and own_uvs else texture
+        self.lines += ["Kd 1 1 1", f"d {opacity:g}" if opacity < 1 else "d 1.0", f"map_Kd {placed}"]
+        self.lines += [f"map_d {placed}"] if cut_out else []
 
     def add_plain(
         self, name: str, texture: str | None, color: tuple[float, ...] = (0.8, 0.8, 0.8), cut_out: bool = False
@@ -93,12 +96,19 @@ class MtlWriter:
 
     def _carried(self, line: str, mtl: MtlMaterial, tiled: bool) -> str:
         """A line with the name that its texture has beside the export."""
-        from texopt.readers.obj import UDIM, find, udim_tiles
-
-        name = mtl.maps.get(_key(line))
-        if name is None or name not in line:
+        written = key_and_rest(line)[1]
+        if _key(line) not in mtl.maps or not written:
             return line
+        statement = map_statement(written)
         folders = mtl.folder or self.source, self.source
+        for name, start in statement.names:
+            if new := self._brought(name, folders, tiled):
+                return line.rstrip()[: start - len(written)] + new
+        log.warning("%s is missing beside the mesh; its line goes out as it is", statement.name)
+        return line
+
+    def _brought(self, name: str, folders: tuple[Path, Path], tiled: bool) -> str | None:
+        """The name that a texture has beside the export, which it is brought to; None where it is missing."""
         tiles = udim_tiles(name, *folders) if tiled or "<UDIM>" in name else {}
         found = find(name, *folders)
         try:
@@ -108,15 +118,12 @@ class MtlWriter:
                 stem = before.rstrip("._-")
                 joint = before[len(stem) :]
                 ends = {f"{joint}{tile}{after}": path.read_bytes() for tile, path in tiles.items()}
-                new = f"{self.bring(stem, ends)}{joint}{number}{after}"
-            elif found is not None:
-                new = self.bring(found.stem, {found.suffix: found.read_bytes()}) + found.suffix
-            else:
-                log.warning("%s is missing beside the mesh; its line goes out as it is", name)
-                return line
+                return f"{self.bring(stem, ends)}{joint}{number}{after}"
+            if found is not None:
+                return self.bring(found.stem, {found.suffix: found.read_bytes()}) + found.suffix
         except OSError as error:
             raise OutputError(f"{name}, a texture of the mesh, cannot be copied: {error.strerror or error}") from None
-        return line[: line.rindex(name)] + new
+        return None
 
     def text(self) -> str:
         return "\n".join(self.lines) + "\n"

@@ -18,7 +18,9 @@ from texopt.images import png_bytes
 from texopt.maps import TextureMap
 from texopt.mesh import Mesh
 from texopt.obj import ObjFile
-from texopt.readers.obj import UDIM
+from texopt.obj_colors import MRGB
+from texopt.readers.named import UDIM
+from texopt.wavefront import key_and_rest
 from texopt.wrapping import REPEATED
 
 log = logging.getLogger("texopt")
@@ -27,17 +29,24 @@ MATERIAL = "textured"  # of faces that have none
 
 
 def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
-    """The file's own lines with the new library; where UVs are new, also with new vt lines and triangulated faces."""
+    """The file's own lines with the new library; where UVs are new, also with new vt lines and triangulated faces.
+
+    Faces that name what is not there are triangulated, too, and name it no more.
+    """
     new = ~np.array([texture.own_uvs for texture in mesh.maps])[mesh.face_map]
     anew = bool(new.any())
     rewritten: dict[int, list[str]] = defaultdict(list)
     shown = {*obj.triangle_line.tolist()}
+    written = np.isin(obj.triangle_line, obj.triangle_line[obj.dangling])
     if anew:
         # lines with relative indices count what stands before them, and that changes
         relative = [line for line in np.unique(obj.triangle_line[~new]).tolist() if "-" in obj.lines[line]]
-        faces = np.flatnonzero(new | np.isin(obj.triangle_line, relative))
-        normals = None if mesh.face_normals is None else mesh.face_normals[faces]
-        texts = face_lines(mesh.faces[faces], mesh.face_uvs[faces], normals)
+        written |= new | np.isin(obj.triangle_line, relative)
+    faces = np.flatnonzero(written)
+    if len(faces):
+        # where UVs are the file's own, the MTL says how they are scaled and moved
+        uvs = np.where(new[faces, None], mesh.face_uvs[faces], obj.corners[faces, :, 1])
+        texts = face_lines(mesh.faces[faces], uvs, obj.corners[faces, :, 2])
         for line, text in zip(obj.triangle_line[faces].tolist(), texts, strict=True):
             rewritten[line].append(text)
     rewritten |= _colorless(mesh, obj)
@@ -65,8 +74,10 @@ def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
 
 
 def _unnamed(obj: ObjFile) -> str:
-    """A name for the material of faces that have none."""
+    """A name for the material of faces that have none: of the one that was taken for it, or a new one."""
     name = MATERIAL
+    if "" in obj.materials:
+        name = obj.materials[""].name or name
     while name in obj.material_names:
         name += "_"
     return name
@@ -75,9 +86,10 @@ def _unnamed(obj: ObjFile) -> str:
 def _colorless(mesh: Mesh, obj: ObjFile) -> dict[int, list[str]]:
     """The v lines, by number, without the colours that the new textures have in them: engines would multiply the two.
 
-    Vertices of what is kept keep theirs; with them in the file the others become white, as it is all or none.
+    Vertices of what is kept keep theirs; with them in the file the others become white, as it is all or none. ZBrush's
+    lines of colours are left out.
     """
-    if obj.colors is None or not (obj.colors[mesh.faces] < 1).any():
+    if obj.colors is None or not (obj.colors.rgb[mesh.faces] < 1).any():
         return {}
     kept = np.array([texture.kept for texture in mesh.maps])[mesh.face_map]
     colored = np.zeros(len(mesh.vertices), bool)
@@ -85,13 +97,22 @@ def _colorless(mesh: Mesh, obj: ObjFile) -> dict[int, list[str]]:
     shared = np.count_nonzero(colored[np.unique(mesh.faces[~kept])])
     if shared:
         log.warning("%s: %d vertices keep the colours that kept materials need, and tint both", mesh.name, shared)
-    words = [(number, line.split()) for number, line in enumerate(obj.lines) if line.split(None, 1)[:1] == ["v"]]
-    white = []
-    if kept.any():
-        most = max(float(value) for _, line in words for value in line[4:7])
-        white = ["255" if most > 1 else "1"] * 3  # some programs count to 255
-    plain = zip(words, colored, strict=True)
-    return {number: [" ".join([*line[:4], *white])] for (number, line), keeps in plain if not keeps}
+    out: dict[int, list[str]] = {}
+    vertex = -1
+    for number, line in enumerate(obj.lines):
+        key, rest = key_and_rest(line)
+        if key == MRGB:
+            out[number] = []
+        if key != "v":
+            continue
+        vertex += 1
+        numbers = rest.partition("#")[0].split()
+        if colored[vertex] and len(numbers) > 5:
+            continue
+        rgb = obj.colors.rgb[vertex] if colored[vertex] else np.ones(3)
+        color = [f"{value * obj.colors.scale:.6g}" for value in rgb.tolist()] if kept.any() else []
+        out[number] = [" ".join(["v", *numbers[:3], *color])]
+    return out
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -172,7 +193,8 @@ def obj_files(mesh: Mesh, path: Path, textures: dict[int, Path]) -> dict[Path, b
     The OBJ is the last, so that it never names what is not there.
     """
     library = library_file(path)
-    clamped = [index for index in textures if mesh.maps[index].wrap != REPEATED]
+    own = isinstance(mesh.source, ObjFile)  # its MTL says it
+    clamped = [index for index in textures if mesh.maps[index].wrap != REPEATED and not own]
     outside = mesh.uvs[mesh.face_uvs[np.isin(mesh.face_map, clamped)]]
     if (abs(outside - 0.5) > 0.5 + 1e-4).any():
         log.warning("%s: a texture that is clamped or mirrored outside [0,1] is repeated by what reads OBJ", path.name)

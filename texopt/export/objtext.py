@@ -37,21 +37,23 @@ def normal_lines(normals: np.ndarray) -> list[str]:
     return _formatted("vn %.6g %.6g %.6g", normals)
 
 
-def face_lines(faces: np.ndarray, face_uvs: np.ndarray, face_normals: np.ndarray | None) -> list[str]:
-    """`f v/vt/vn v/vt/vn v/vt/vn` of triangles, without `/vn` at corners that have no normal.
+_FORMS = {(False, False): "%d", (True, False): "%d/%d", (False, True): "%d//%d", (True, True): "%d/%d/%d"}
 
-    faces, face_uvs, face_normals: int [F,3], zero-based indices of each corner's vertex, uv and normal; -1 in
-    face_normals, or None for it, is no normal.
+
+def face_lines(faces: np.ndarray, face_uvs: np.ndarray, face_normals: np.ndarray | None) -> list[str]:
+    """`f v/vt/vn v/vt/vn v/vt/vn` of triangles, without vt or vn at corners that have none.
+
+    faces, face_uvs, face_normals: int [F,3], zero-based indices of each corner's vertex, uv and normal; -1 in the last
+    two, or None for the last, is none.
     """
     normals = np.full_like(faces, -1) if face_normals is None else face_normals
     numbers = np.stack([faces, face_uvs, normals], 2) + 1  # [F,3,3]
-    has_normal = normals >= 0
-    which = has_normal @ [1, 2, 4]  # the triangles whose same corners have normals are lines of one template
+    has = numbers > 0
+    which = has.reshape(-1, 9) @ (1 << np.arange(9))  # triangles whose same corners have the same are of one template
     lines = np.empty(len(faces), object)
     for pattern in np.unique(which):
         rows = which == pattern
-        here = has_normal[rows.argmax()]
-        template = "f " + " ".join("%d/%d/%d" if normal else "%d/%d" for normal in here)
-        written = np.stack([np.ones(3, bool), np.ones(3, bool), here], 1)
-        lines[rows] = _formatted(template, numbers[rows][:, written])
+        here = has[rows.argmax()]
+        template = "f " + " ".join(_FORMS[uv, normal] for _, uv, normal in here.tolist())
+        lines[rows] = _formatted(template, numbers[rows][:, here])
     return list(lines)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from texopt.errors import MeshError
-from texopt.readers.obj import find
+from texopt.readers.named import find
 from texopt.readers.raw import GREY, Material, RawMesh, stacked, textured
 
 log = logging.getLogger("texopt")
