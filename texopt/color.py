@@ -36,3 +36,10 @@ def srgb_to_linear(values: np.ndarray) -> np.ndarray:
 def linear_to_srgb(values: np.ndarray) -> np.ndarray:
     """The inverse of srgb_to_linear."""
     return np.where(values <= 0.0031308, 12.92 * values, 1.055 * np.maximum(values, 0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def unit_colors(values: np.ndarray) -> np.ndarray:
+    """Colours of a file that may count to 1 or to 255, in [0,1]: to 255 if all are whole numbers, or one is above 2."""
+    found = values[np.isfinite(values)]
+    to_255 = found.size and found.max() > 1 and ((found == np.round(found)).all() or found.max() > 2)
+    return np.asarray(np.clip(np.nan_to_num(values, nan=1.0) / (255 if to_255 else 1), 0, 1))

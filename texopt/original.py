@@ -28,13 +28,12 @@ def original_texture(
     And its opacity uint8 [H,W], or None where it is opaque.
     """
     materials = [raw.materials[int(index)] for index in np.unique(raw.face_material[faces])]
-    colors = None if raw.colors is None else raw.colors[raw.faces[faces]].reshape(-1, 3)
-    tinted = colors is not None and bool((colors < 1).any())
+    tints = raw.tints(faces)
     one = all(material is materials[0] for material in materials)
-    if one and not tinted and (own_uvs or materials[0].texture is None):
+    if one and tints is None and (own_uvs or materials[0].texture is None):
         return materials[0].image(), materials[0].alpha
-    if colors is not None and len(np.unique(face_uvs[faces])) == 1:  # a single place, of what is kept without UVs
-        return np.asarray((colors.mean(0) * materials[0].image()[-1, 0]).round().astype(np.uint8)[None, None]), None
+    if tints is not None and len(np.unique(face_uvs[faces])) == 1:  # a single place, of what is kept without UVs
+        return np.asarray((tints.mean((0, 1)) * materials[0].image()[-1, 0]).round().astype(np.uint8)[None, None]), None
     size = SIZE
     if own_uvs:  # as fine as its own texture, or as vertices that are evenly spread
         largest = max(max(material.image().shape[:2]) for material in materials)
@@ -79,9 +78,9 @@ def transfer(
     samplers = [partial(_shown, pictures[index]) if index in used else None for index in range(len(raw.materials))]
     image = sample_maps(samplers, fragments)[0]
     valid = valid[0]
-    if raw.colors is not None:
+    if raw.colors is not None and raw.tints(faces) is not None:
         colors = torch.from_numpy(raw.colors.astype(np.float32))
-        tint, _ = raster.interpolate(colors, rast, torch.from_numpy(raw.faces[faces].astype(np.int32)))
+        tint, _ = raster.interpolate(colors, rast, torch.from_numpy(raw.face_colors[faces].astype(np.int32)))
         product = srgb_to_linear(image[:3, valid].numpy()) * srgb_to_linear(tint[0][valid].T.numpy())
         image[:3, valid] = torch.from_numpy(linear_to_srgb(product)).float()
     filled = fill(image, valid)

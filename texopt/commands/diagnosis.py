@@ -41,7 +41,7 @@ from texopt.toolconfig import DoctorConfig, SaliencyConfig
 log = logging.getLogger("texopt")
 
 STRIDE, MOST = 32, 4096  # of the sides of a view
-PACKAGES = ("torch", "torchvision", "timm", "numba", "numpy", "trimesh", "xatlas", "nvdiffrast")
+PACKAGES = ("torch", "torchvision", "timm", "numba", "numpy", "xatlas", "nvdiffrast")
 
 
 def saliency(config: SaliencyConfig) -> None:
