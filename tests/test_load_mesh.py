@@ -363,7 +363,7 @@ BROKEN: dict[str, tuple[str, str | bytes, str]] = {
     "negative ply index": ("a.ply", ply(faces="3 0 1 -1\n"), "out of range"),
     "off index out of range": ("a.off", "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", "index"),
     "number": ("a.obj", SQUARE + "v 1 2 three\n" + FACE, "v needs three numbers (x y z), not 'v 1 2 three'"),
-    "ply number": ("a.ply", ply("0 0 0\n1 zero 0\n0 1 0\n"), "not a valid PLY file"),
+    "ply number": ("a.ply", ply("0 0 0\n1 zero 0\n0 1 0\n"), "line 11: 'zero' is no number"),
     "too large": ("a.obj", SQUARE.replace("v 1 1 0", "v 1e300 1e300 0") + FACE, "too large"),
 }
 

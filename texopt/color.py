@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 # column has norm 1. From lucid, optvis/param/color.py; with it steps in the parameters are decorrelated in colour.
 _COLOR_CORRELATION = torch.tensor([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]])
 COLOR_CORRELATION = _COLOR_CORRELATION / _COLOR_CORRELATION.norm(dim=0).max()
+BRIGHTEST = 10.0  # colours in [0,1] that go beyond 1, as of light that is added up, stay under this
 _ROWS = COLOR_CORRELATION.tolist()
 _COLUMNS = COLOR_CORRELATION.T.tolist()
 
@@ -70,3 +71,20 @@ def srgb_to_linear(values: np.ndarray) -> np.ndarray:
 def linear_to_srgb(values: np.ndarray) -> np.ndarray:
     """The inverse of srgb_to_linear."""
     return np.where(values <= 0.0031308, 12.92 * values, 1.055 * np.maximum(values, 0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def color_scale(values: np.ndarray) -> float:
+    """What 1 is in the colours of a file [...,3] whose format does not say: 1.0 or 255.0.
+
+    They are of [0,1], and a little more is rounding; they are of [0,255] only where they look like that: whole numbers,
+    or far beyond 1. Values that are not finite say nothing.
+    """
+    found = values[np.isfinite(values)]
+    if not found.size or found.max() <= 1:
+        return 1.0
+    return 255.0 if found.max() > BRIGHTEST or bool((found == found.round()).all()) else 1.0
+
+
+def unit_colors(values: np.ndarray) -> np.ndarray:
+    """Colours of a file as of color_scale, in [0,1]; 1 where they are not finite."""
+    return np.asarray(np.clip(np.nan_to_num(values / color_scale(values), nan=1.0), 0, 1))

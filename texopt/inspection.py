@@ -32,7 +32,7 @@ def _geometry(raw: RawMesh) -> Rows:
         ("from, to", f"({', '.join(f'{x:.4g}' for x in low)}) to ({', '.join(f'{x:.4g}' for x in high)})"),
         ("area", f"{area.sum():.4g}"),
         ("normals", "kept" if len(raw.normals) else "none; engines make their own"),
-        ("vertex colours", "none" if raw.colors is None else "yes, taken as the original"),
+        ("vertex or face colours", "none" if raw.colors is None else "yes, taken as the original"),
     ]
     if not (border or many or turned):
         inside_out = volume(raw.vertices, raw.faces) < 0
@@ -79,7 +79,7 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:
         )
         if material.problem:
             look = material.problem
-        elif raw.colors is not None:
+        elif raw.tints(faces) is not None:
             look = "vertex colours" if material.texture is None else f"{look} times vertex colours"
         look += ", with alpha" if material.alpha is not None else ""
         materials.append((raw.label(index), f"{len(faces):,}", look, _uv_state(raw, faces)))

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from texopt.color import color_scale
 from texopt.wavefront import key_and_rest
 
 log = logging.getLogger("texopt")
 
 MRGB = "#MRGB"
-BRIGHTEST = 10  # colours in [0,1] that go beyond 1, as of light that is added up, stay under this
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,20 +31,13 @@ class VertexColors:
 def vertex_colors(path: Path, found: np.ndarray, painted: np.ndarray, used: np.ndarray) -> VertexColors | None:
     """The colours of vertices; None where no vertex of a face has one.
 
-    Values are of [0,1], and a little more is rounding; they are of [0,255] only where they look like that: whole
-    numbers, or far beyond 1.
-
     Args:
         found: float64 [V,3], what stands behind the coordinates, NaN where there is nothing.
         painted: float64 [V,3], what #MRGB lines say, in [0,1], NaN where that is nothing; for vertices without other.
         used: bool [V], which vertices faces have.
     """
     has = np.isfinite(found).all(1) & used
-    scale = 1.0
-    if has.any():
-        values = found[has]
-        whole = values.max() > 1 and bool((values == values.round()).all())
-        scale = 255.0 if whole or values.max() > BRIGHTEST else 1.0
+    scale = color_scale(found[has])
     rgb = np.where(has[:, None], found / scale, painted)
     has |= np.isfinite(painted).all(1) & used
     if not has.any():

@@ -29,13 +29,12 @@ def original_texture(
     And its opacity uint8 [H,W], or None where it is opaque.
     """
     materials = [raw.materials[int(index)] for index in np.unique(raw.face_material[faces])]
-    colors = None if raw.colors is None else raw.colors[raw.faces[faces]].reshape(-1, 3)
-    tinted = colors is not None and bool((colors < 1).any())
+    tints = raw.tints(faces)
     one = all(material is materials[0] for material in materials)
-    if one and not tinted and (own_uvs or materials[0].texture is None):
+    if one and tints is None and (own_uvs or materials[0].texture is None):
         return materials[0].image(), materials[0].alpha
-    if colors is not None and len(np.unique(face_uvs[faces])) == 1:  # a single place, of what is kept without UVs
-        mean = colors.mean(0)
+    if tints is not None and len(np.unique(face_uvs[faces])) == 1:  # a single place, of what is kept without UVs
+        mean = tints.mean((0, 1))
         tint = mean if raw.linear_colors else srgb_to_linear(mean)
         shown = linear_to_srgb(srgb_to_linear(materials[0].image()[-1, 0] / 255) * tint)
         return np.asarray((shown * 255).round().astype(np.uint8)[None, None]), None
@@ -85,9 +84,9 @@ def transfer(
     samplers = [partial(_shown, pictures[index]) if index in used else None for index in range(len(raw.materials))]
     image = sample_maps(samplers, fragments)[0]
     valid = valid[0]
-    if raw.colors is not None:
+    if raw.colors is not None and raw.tints(faces) is not None:
         colors = torch.from_numpy(raw.colors.astype(np.float32))
-        tint, _ = raster.interpolate(colors, rast, torch.from_numpy(raw.faces[faces].astype(np.int32)))
+        tint, _ = raster.interpolate(colors, rast, torch.from_numpy(raw.face_colors[faces].astype(np.int32)))
         light = tint[0][valid].T.numpy()
         product = srgb_to_linear(image[:3, valid].numpy()) * (light if raw.linear_colors else srgb_to_linear(light))
         image[:3, valid] = torch.from_numpy(linear_to_srgb(product)).float()

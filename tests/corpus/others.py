@@ -1,4 +1,4 @@
-"""PLY, STL, OFF, and what trimesh would read beside them."""
+"""PLY, STL, OFF, and files of other kinds."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _off() -> Iterator[tuple[str, str | bytes]]:
 
 
 def _archives() -> Iterator[tuple[str, bytes]]:
-    """Which trimesh would unpack."""
+    """Which are not unpacked."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.obj", PLAIN)

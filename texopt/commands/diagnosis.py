@@ -40,7 +40,7 @@ from texopt.toolconfig import DoctorConfig, SaliencyConfig
 
 log = logging.getLogger("texopt")
 
-PACKAGES = ("torch", "torchvision", "timm", "numba", "numpy", "trimesh", "xatlas", "nvdiffrast")
+PACKAGES = ("torch", "torchvision", "timm", "numba", "numpy", "xatlas", "nvdiffrast")
 
 
 def saliency(config: SaliencyConfig) -> None:

@@ -1,4 +1,4 @@
-"""From mesh files to arrays: OBJ and glTF by our own readers, for exports that keep the file, the rest by trimesh."""
+"""From mesh files to arrays."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from texopt.errors import MeshError
-from texopt.readers import gltf, obj, other
+from texopt.readers import gltf, obj, off, ply, stl
 from texopt.readers.raw import Material, RawMesh
 
 __all__ = ["ENDINGS", "Material", "RawMesh", "read"]
 
-READERS = {".gltf": gltf.read, ".glb": gltf.read}
-ENDINGS = (".obj", *READERS, *other.FORMATS)  # of files that are meshes
+READERS = {".gltf": gltf.read, ".glb": gltf.read, ".ply": ply.read, ".stl": stl.read, ".off": off.read}
+ENDINGS = (".obj", *READERS)  # of files that are meshes
 
 
 def read(path: Path, lenient: bool = False) -> RawMesh:
@@ -25,8 +25,10 @@ def read(path: Path, lenient: bool = False) -> RawMesh:
             raise MeshError(f"{path} is a directory; give the path of a mesh file")
         what = "is no regular file" if os.path.exists(path) else "does not exist"
         raise MeshError(f"mesh {path} {what}; check the path")
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise MeshError(f"{path} is not a mesh format that texopt reads (OBJ, glTF, GLB, PLY, STL, OFF)")
     try:
-        ending = path.suffix.lower()
-        return obj.read(path, lenient) if ending == ".obj" else READERS.get(ending, other.read)(path)
+        return obj.read(path, lenient) if ending == ".obj" else READERS[ending](path)
     except OSError as error:
         raise MeshError(f"mesh {path} cannot be read: {error.strerror or error}") from None

@@ -67,15 +67,18 @@ class RawMesh:
     names: list[str]  # of the materials
     face_material: np.ndarray  # int64 [F]
     files: tuple[Path, ...]  # that it was read from
-    colors: np.ndarray | None = None  # float64 [V,3] in [0,1], multiplies the materials (as linear light)
+    colors: np.ndarray | None = None  # float64 [C,3] in [0,1], multiplies the materials (as linear light)
     objects: list[str] = field(default_factory=lambda: [""])
     face_object: np.ndarray = None  # type: ignore[assignment]  # int64 [F], by default 0
     copy_of: np.ndarray = None  # type: ignore[assignment]  # int64 [F], by default the faces themselves
     turned: np.ndarray = None  # type: ignore[assignment]  # bool [F], by default False
     source: ObjFile | GltfFile | None = None
     linear_colors: bool = False  # whether colors are linear and interpolate so, or else sRGB
+    face_colors: np.ndarray = None  # type: ignore[assignment]  # int64 [F,3] into colors, by default faces
 
     def __post_init__(self) -> None:
+        if self.face_colors is None:
+            object.__setattr__(self, "face_colors", self.faces)
         if self.face_object is None:
             object.__setattr__(self, "face_object", np.zeros(len(self.faces), np.int64))
         if self.turned is None:
@@ -95,6 +98,11 @@ class RawMesh:
         has = np.asarray((self.face_uvs >= 0).all(1))
         has[has] = np.isfinite(self.uvs[self.face_uvs[has]]).all((1, 2))
         return has
+
+    def tints(self, faces: np.ndarray) -> np.ndarray | None:
+        """The colours of the corners of some faces (indices), float64 [N,3,3]; None where they change nothing."""
+        found = None if self.colors is None else self.colors[self.face_colors[faces]]
+        return found if found is not None and (found < 1).any() else None
 
     def label(self, material: int) -> str:
         """What the user calls a material."""
