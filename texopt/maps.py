@@ -123,7 +123,7 @@ def areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 def cannot_show(raw: RawMesh, faces: np.ndarray) -> bool:
     """Whether some faces (a mask) have vertex colours that no texture shows, as their UVs have no area."""
-    if raw.colors is None or not (raw.colors[raw.faces[faces]] < 1).any() or not raw.has_uvs()[faces].all():
+    if raw.tints(np.flatnonzero(faces)) is None or not raw.has_uvs()[faces].all():
         return False
     return bool((areas(raw.uvs, raw.face_uvs[faces]) <= NO_AREA).all())
 
