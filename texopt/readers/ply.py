@@ -13,8 +13,8 @@ import numpy as np
 
 from texopt.color import unit_colors
 from texopt.errors import MeshError
-from texopt.readers.numbers import indices, triangles
 from texopt.readers.named import find
+from texopt.readers.numbers import indices, triangles
 from texopt.readers.ply_file import Element, read_ply
 from texopt.readers.raw import GREY, Material, RawMesh, check_materials, textured
 
