@@ -12,7 +12,7 @@ import torch
 from conftest import STYLES, check_one_line
 from PIL import Image
 
-from texopt import load_mesh
+from texopt import FeatureExtractor, load_mesh
 from texopt.cli import main
 from texopt.commands import running
 from texopt.export import export
@@ -91,14 +91,14 @@ def test_the_longest_name_of_a_mesh_is_that_of_its_results(tmp_path: Path) -> No
 
 
 @pytest.fixture
-def nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_is_computed(monkeypatch: pytest.MonkeyPatch, extractor: FeatureExtractor) -> None:
     def computed(*_: object, **__: object) -> None:
         raise AssertionError("it is too late to refuse")
 
     for step in ("running.optimize", "meshes.draw", "meshes.export", "diagnosis.find"):
         monkeypatch.setattr(f"texopt.commands.{step}", computed)
     monkeypatch.setattr("texopt.unwrap.unwrap_faces", computed)
-    monkeypatch.setattr("texopt.commands.diagnosis.load_backbone", lambda *_: None)
+    monkeypatch.setattr("texopt.commands.diagnosis.load_backbone", lambda *_: extractor)
 
 
 N = "n" * 256
