@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from texopt import Mesh, TextureMap
+from texopt.polygons import triangulated
 
 ALPHABET = "aB é漢😀#-_.'%<>[]{}=*1"  # of names, with what files have a meaning for
 NAMES = st.text(st.sampled_from(ALPHABET + '/\\"\t\n\r\0\x85\u2028\udce9'), max_size=8)  # as glTF can have them
@@ -142,9 +143,11 @@ def obj_texts(draw: st.DrawFn, materials: st.SearchStrategy[str] = LINE_NAMES, w
                 polygon.append((index[0], index[1], index[2]))
                 words.append("/".join(parts).rstrip("/"))
             lines.append(indent + space.join(words) + draw(tail))
-            out.corners += [[polygon[0], polygon[i], polygon[i + 1]] for i in range(1, len(polygon) - 1)]
-            out.materials += [material] * (len(polygon) - 2)
-            out.objects += [item] * (len(polygon) - 2)
+            points = np.array([out.vertices[index] for index, *_ in polygon])
+            triangles, _ = triangulated(points, np.array([len(polygon)]))
+            out.corners += [[polygon[corner] for corner in triangle] for triangle in triangles.tolist()]
+            out.materials += [material] * len(triangles)
+            out.objects += [item] * len(triangles)
     text = draw(st.sampled_from(["", "\ufeff"])) + "\n".join(lines) + draw(st.sampled_from(["", "\n"]))
     out.text = text.replace("\n", draw(st.sampled_from(["\n", "\r\n"])))
     return out
