@@ -24,7 +24,8 @@ SPAN = math.sqrt(3.0)  # coordinates spread evenly from -SPAN to SPAN have a sta
 WAVES, FREQUENCY = 32, 5.0  # that places are first turned into; radians a unit, their standard deviation
 CONTRAST, PLACES = 1.5, 2048  # standard deviation of colours before the sigmoid; places that it is found at
 BIAS = 0.2  # times what is added to all points: biases, the mean colour
-PART, CHUNK = 2048, 8192  # points whose products are one, which is fixed so that digits are; points at a time
+PART, CHUNK = 512, 8192  # points whose products are one, which is fixed so that digits are; points at a time
+PARTS = CHUNK // PART  # at least: a product of few matrices is divided within them, by the number of threads
 
 
 def _composite(x: Tensor) -> Tensor:
@@ -97,7 +98,7 @@ class Cppn(nn.Module):
         return CONTRAST * ((found - mean) / spread.clamp(min=1e-6) + (BIAS * self.mean).tanh())
 
     def _values(self, points: Tensor) -> Tensor:
-        parts = max(-(-len(points) // PART), 1)
+        parts = max(-(-len(points) // PART), PARTS)
         padded = F.pad(points, (0, 0, 0, parts * PART - len(points)))
         phase = (padded @ self.waves).reshape(parts, PART, WAVES).transpose(1, 2)
         x = math.sqrt(2) * torch.cat([phase.sin(), phase.cos()], 1)
