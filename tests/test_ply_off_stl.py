@@ -287,6 +287,9 @@ def test_off_colours_of_faces(tmp_path: Path, color: str, caplog: pytest.LogCapt
     raw = made(tmp_path / "a.off", f"OFF\n4 2 0\n{OFF}3 0 1 2 {color}\n3 0 2 3\n")
     np.testing.assert_array_equal(corner_colors(raw)[:, 0], [[255, 0, 51], [204, 204, 204]])
     assert caplog.messages == []
+    shown = load_mesh(tmp_path / "a.off").maps[0].original.reshape(-1, 3)
+    assert (shown == [255, 0, 51]).all(1).any()
+    assert (shown == [204, 204, 204]).all(1).any()
 
 
 def test_off_colours_of_a_colour_map_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -140,7 +140,7 @@ def read(path: Path) -> RawMesh:
         tints, face_colors = unit_colors(colors[:, :3]), faces
     none = np.full_like(faces, -1)
     return RawMesh(
-        vertices, faces, uvs, faces if uvs.shape[1] else none, normals.reshape(-1, 3),
+        vertices, faces, uvs.reshape(-1, 2), faces if uvs.shape[1] else none, normals.reshape(-1, 3),
         faces if normals.shape[1] else none, [Material(GREY if tints is None else WHITE)], [""],
         np.zeros(len(faces), np.int64), (path,), tints, face_colors=face_colors,
     )  # fmt: skip
