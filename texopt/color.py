@@ -58,9 +58,9 @@ def to_valid_rgb(values: Tensor) -> Tensor:
 
 
 def from_rgb(image: Tensor) -> Tensor:
-    """The inverse of to_valid_rgb; RGB [3,H,W] is first brought into [0.01, 0.99], where the sigmoid has a slope."""
+    """The inverse of to_valid_rgb; RGB is first brought into [0.01, 0.99], where the sigmoid has a slope."""
     matrix = torch.linalg.inv(COLOR_CORRELATION.double()).tolist()
-    return mix(matrix, torch.logit(image.clamp(0.01, 0.99)))
+    return mix(matrix, torch.logit(image.clamp(0.01, 0.99)).movedim(-3, 0)).movedim(0, -3)
 
 
 def srgb_to_linear(values: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ def cube() -> Mesh:
     corners = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
     quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
     faces = np.array([triangle for a, b, c, d in quads for triangle in ((a, b, c), (a, c, d))], np.int32)
-    squares = np.indices((8, 8)).sum(0) % 2 * np.uint8(128) + np.uint8(64)
+    squares = (np.indices((8, 8)).sum(0) % 2 * 128 + 64).astype(np.uint8)
     uvs, shown = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]]), np.array([[0, 1, 2], [0, 2, 3]] * 6, np.int32)
     return Mesh("cube", corners, faces, uvs, shown, None, None, (TextureMap(np.stack([squares] * 3, -1)),))
 
