@@ -106,7 +106,8 @@ def read_obj(path: Path) -> ObjFile:
     material_names, material = _named(lines, at["usemtl"], at["f"])
     object_names, objects = _named(lines, at["o"], at["f"])
     faces = np.flatnonzero(sizes > 2)
-    corners, sizes = corners[np.repeat(sizes, sizes) > 2], sizes[faces]
+    if len(faces) < len(sizes):
+        corners, sizes = corners[np.repeat(sizes, sizes) > 2], sizes[faces]
     missing = corners[:, 0] >= len(vertices)
     if missing.any():
         first = int(missing.argmax())

@@ -34,7 +34,8 @@ def triangulated(points: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.
     if not len(several):
         return triangles, polygon
     with np.errstate(all="ignore"):  # points that are not finite are refused later
-        notched = _notched(points, triangles[several], polygon[several])
+        some = slice(None) if len(several) == len(polygon) else several
+        notched = _notched(points, triangles[some], polygon[some])
     notched = notched[np.cumsum(sizes[notched] ** 2) <= MOST_WORK]
     if not len(notched):
         return triangles, polygon
