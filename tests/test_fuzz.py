@@ -35,6 +35,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from texopt import Mesh, MeshError, TexoptError, load_mesh
+from texopt.decoding import legible
 from texopt.export import export
 from texopt.maps import areas
 from texopt.obj import read_mtl, read_obj
@@ -103,7 +104,7 @@ def assert_names(names: list[str], again: list[str]) -> None:
     """Each name stands for one that has the same letters, equal names only for equal ones."""
 
     def letters(name: str) -> str:
-        return "".join(filter(str.isalnum, name)).rstrip("0123456789")
+        return "".join(filter(str.isalnum, legible(name))).rstrip("0123456789")
 
     for name, other in zip(names, again, strict=True):
         assert letters(other) == letters(name) or not letters(name)
@@ -138,13 +139,14 @@ def test_an_obj_exported_as_obj_reads_back_the_same(files: Files) -> None:
     with workplace() as folder:
         mesh = loaded(files.write(folder / "in"))
         again = round_trip(mesh, folder / "out é" / "b x.obj")
-    assert_same(mesh, again, "vertices", "faces", "face_uvs", "normals", "face_normals")
+    assert_same(mesh, again, "vertices", "faces", "normals", "face_normals")
     objects = [[one.objects[index] for index in one.face_object] for one in (mesh, again)]
     assert objects[1] == objects[0]
     if mesh.own_uvs:
-        assert_same(mesh, again, "uvs")
-    else:
-        np.testing.assert_array_equal(again.uvs, [[float(f"{x:.7g}") for x in uv] for uv in mesh.uvs])
+        assert_same(mesh, again, "uvs", "face_uvs")
+    else:  # seven digits, of which some may be scaled
+        expected = mesh.uvs[mesh.face_uvs]
+        np.testing.assert_allclose(again.uvs[again.face_uvs], expected, rtol=1e-6, atol=1e-6)
     names = [mesh.materials[index] for index in mesh.face_material]
     found = [again.materials[index] for index in again.face_material]
     assert all(new == old or (not old and new.strip("_") == "textured") for old, new in zip(names, found, strict=True))

@@ -16,6 +16,7 @@ _OLDER = (  # encodings of names that are no UTF-8, as Windows, DOS and macOS ha
     "cp1252", "gb18030", "big5", "cp932", "cp949", "cp1251", "cp1250", "cp1253", "cp1254", "cp437", "cp850",
     "mac_roman",
 )  # fmt: skip
+_BYTES = {0xDC00 + byte: byte for byte in range(0x80, 0x100)}  # of lone surrogates
 
 
 def read_text(path: Path) -> str:
@@ -42,11 +43,7 @@ def _unmarked(data: bytes) -> str:
 
 def legible(name: str) -> str:
     """A name to be shown and typed: bytes in it that are no UTF-8 as Latin-1."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return name.encode("utf-8", "surrogateescape").decode("latin-1")
-    return name
+    return name.translate(_BYTES)
 
 
 def alike(one: str, other: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from texopt.decoding import legible
 from texopt.errors import ImageError
 from texopt.gltf_schema import INSTANCING
 
@@ -218,8 +219,8 @@ def name_of(entry: dict[str, Any], default: str = "") -> str:
 
 
 def written_name(name: str) -> str:
-    """A name without what is no character: lone surrogates, which stand for bytes of files that are not UTF-8."""
-    return name.encode("utf-8", "replace").decode()
+    """A name without what is no character: lone surrogates, as of bytes in files that are not UTF-8."""
+    return legible(name).encode("utf-8", "replace").decode()
 
 
 def element_sizes(kind: type, shape: tuple[int, int]) -> tuple[int, int]:

@@ -42,10 +42,13 @@ def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
         # lines with relative indices count what stands before them, and that changes
         relative = [line for line in np.unique(obj.triangle_line[~new]).tolist() if "-" in obj.lines[line]]
         written |= new | np.isin(obj.triangle_line, relative)
+    # where UVs are the file's own they stay, as the MTL says how they are scaled and moved; the new ones follow
+    own = obj.uvs[: 0 if new.all() else None]
+    first_new = int(mesh.face_uvs[new].min()) if anew else 0
     faces = np.flatnonzero(written)
     if len(faces):
-        # where UVs are the file's own, the MTL says how they are scaled and moved
-        uvs = np.where(new[faces, None], mesh.face_uvs[faces], obj.corners[faces, :, 1])
+        made = mesh.face_uvs[faces] - first_new + len(own)
+        uvs = np.where(new[faces, None], made, obj.corners[faces, :, 1])
         texts = face_lines(mesh.faces[faces], uvs, obj.corners[faces, :, 2])
         for line, text in zip(obj.triangle_line[faces].tolist(), texts, strict=True):
             rewritten[line].append(text)
@@ -58,7 +61,7 @@ def _from_source(mesh: Mesh, obj: ObjFile, library: str) -> list[str]:
         key = line.split(None, 1)[0] if line.strip() else ""
         if number == first_face:
             if anew:
-                out += uv_lines(mesh.uvs)
+                out += uv_lines(np.concatenate([own, mesh.uvs[first_new:]]))
             out += [] if first_has_material else [f"usemtl {unnamed}"]
         if key == "mtllib" or (anew and (key == "vt" or (key == "f" and number not in shown))):
             continue  # an f of less than three corners is no face, and may refer to UVs that are gone

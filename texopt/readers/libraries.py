@@ -121,7 +121,7 @@ def resolved(obj: ObjFile, known: dict[str, MtlMaterial]) -> dict[str, MtlMateri
         if name and other is not None:
             out[name] = known[other]
             log.info("%s: %s %r; taking %r", file, libraries, name, other)
-        elif len(known) == len(used) == 1:
+        elif len(known) == len(obj.material_names) == 1:
             (only,) = known
             out[name] = known[only]
             what = f"{libraries} {name!r}" if name else "it has no usemtl"
