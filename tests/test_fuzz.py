@@ -247,7 +247,7 @@ def test_a_mesh_exported_as_glb_reads_back_the_same(model: Model) -> None:
         (mesh.materials, mesh.face_material, again.materials, again.face_material),
         (mesh.objects, mesh.face_object, again.objects, again.face_object),
     ):
-        names = [(whole[0][index] or mesh.name).encode("utf-8", "replace").decode() for index in whole[1][order]]
+        names = [legible(whole[0][index] or mesh.name).encode("utf-8", "replace").decode() for index in whole[1][order]]
         assert [whole[2][index] for index in whole[3]] == names
 
 
