@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import make_cube
 from photographer import oriented
+from PIL import Image
 
 import texopt
-from texopt.images import load_image
+from texopt.images import load_image, opaque
 from texopt.regions import Regions
 
 OBJ = "mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nusemtl a\nf 1/1 2/2 3/3\n"
@@ -26,6 +28,19 @@ def test_paintings_and_photographs_to_be_styled_are_upright(tmp_path: Path, orie
     expected = np.rot90(noise(), turns)
     np.testing.assert_array_equal(np.asarray(load_image(tmp_path / "a.png", min_size=16)), expected)
     np.testing.assert_array_equal(texopt.canvas(tmp_path / "a.png").maps[0].original, expected)
+
+
+@pytest.mark.parametrize("rubbish", [b"II*\0\xff\xff\xff\x7f", b"rubbish", b"II*\0\x08\0\0\0\x05\0"])
+def test_damaged_exif_is_none(tmp_path: Path, rubbish: bytes) -> None:
+    """Of a file, and of a picture that somebody else has opened; what texopt lets Pillow warn of would be an error."""
+    Image.fromarray(noise()).save(tmp_path / "a.jpg", exif=b"Exif\0\0" + rubbish)
+    found = load_image(tmp_path / "a.jpg", min_size=16)
+    assert found.size == (48, 32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        opened = Image.open(tmp_path / "a.jpg")
+    with opened:
+        np.testing.assert_array_equal(np.asarray(opaque(opened, "it")), np.asarray(found))
 
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])

@@ -102,7 +102,7 @@ def load_rgba(source: str | os.PathLike[str] | bytes, name: str = "", upright: b
 
 def load_image(source: str | os.PathLike[str], min_size: int = 1, upright: bool = True) -> Image.Image:
     """As load_rgba, and always RGB: opacity over white. ImageError also where a side is under `min_size` pixels."""
-    return opaque(load_rgba(source, upright=upright), f"image {source}", min_size, upright)
+    return opaque(load_rgba(source, upright=upright), f"image {source}", min_size, upright=False)  # it is by now
 
 
 def opaque(image: Image.Image, name: str, min_size: int = 1, upright: bool = True) -> Image.Image:
@@ -113,12 +113,14 @@ def opaque(image: Image.Image, name: str, min_size: int = 1, upright: bool = Tru
     if min(image.size) < min_size:
         size = "{}x{}".format(*image.size)
         raise ImageError(f"{name} is {size}; it needs at least {min_size} pixels a side")
-    if image.mode == "RGB" and not (upright and image.getexif().get(ORIENTATION, 1) != 1):
-        return image
-    try:
-        image = _to_8_bits(image.convert(STRAIGHT[image.mode]) if image.mode in STRAIGHT else image.copy(), upright)
-    except ValueError:
-        raise ImageError(f"{name} is of mode {image.mode}, which Pillow does not convert; make it RGB") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of EXIF that is damaged
+        if image.mode == "RGB" and not (upright and image.getexif().get(ORIENTATION, 1) != 1):
+            return image
+        try:
+            image = _to_8_bits(image.convert(STRAIGHT[image.mode]) if image.mode in STRAIGHT else image.copy(), upright)
+        except ValueError:
+            raise ImageError(f"{name} is of mode {image.mode}, which Pillow does not convert; make it RGB") from None
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return image
