@@ -420,7 +420,8 @@ def test_evaluate_a_folder(inputs: list[str], tmp_path: Path, capsys: pytest.Cap
     assert finite(values["numbers"])
     assert [Path(path).name for path in values["style"]] == ["a.png", "b.png"]
     assert set(values["numbers"]) == {
-        "style", "content", "seam", "coverage", "noise", "frequency", "spread", "sharpness",
+        "style", "coherence", "completeness", "content", "seam", "coverage", "noise", "frequency", "spread",
+        "sharpness",
     }  # fmt: skip
     assert load_image(out / "metrics.png").width > 1000
     captured = capsys.readouterr()

@@ -11,6 +11,8 @@ from torch import Tensor
 
 import texopt
 from texopt import FeatureExtractor, OptionError
+from texopt.evaluation import bidirectional
+from texopt.evaluation.bidirectional import Elements, Gathered
 from texopt.images import to_image
 from texopt.objectives import patch_matching
 from texopt.objectives.patch_matching import Patches, Target, all_patches, most_similar, whole_patches
@@ -211,3 +213,69 @@ def test_a_painting_smaller_than_a_patch() -> None:
     view = make_view(deep, torch.rand(1, 3, 128, 128))
     with pytest.raises(OptionError, match="smaller on the object than a patch"):
         texopt.patches(picture(), layers=["0"], scale=0.05)(view)
+
+
+def elements(image: Image.Image, extractor: FeatureExtractor) -> Elements:
+    return Elements([image], [1.0], min(image.size), extractor)
+
+
+def gathered(of: Elements, image: Image.Image) -> tuple[float, float]:
+    """(coherence, completeness) of an image that is wholly the object."""
+    found, pixels = Gathered(of), shown(image)
+    found.add(pixels, torch.ones_like(pixels[:, :1]), of.extractor(pixels, {of.layer}))
+    coherence, completeness = found.distances()
+    assert coherence is not None
+    assert completeness is not None
+    return coherence, completeness
+
+
+def test_the_painting_itself_is_coherent_and_complete(
+    extractor: FeatureExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bidirectional, "OFFERED", 10_000)
+    monkeypatch.setattr(bidirectional, "A_VIEW", 10_000)
+    image = picture(96, 96)
+    of = elements(image, extractor)
+    assert gathered(of, image) == pytest.approx((0, 0), abs=1e-5)
+    assert of.floor is not None
+    assert of.floor > 0.05
+    assert gathered(of, picture(96, 96, seed=1)) == pytest.approx((of.floor, of.floor), rel=0.25)  # noise is noise
+
+
+def test_half_of_a_painting_is_coherent_and_not_complete(extractor: FeatureExtractor) -> None:
+    left, right = picture(96, 96), picture(96, 96, seed=1).point(lambda value: 255 * (value > 128))
+    right = right.resize((12, 12), Image.Resampling.BOX).resize((96, 96), Image.Resampling.NEAREST)
+    both = Image.new("RGB", (192, 96))
+    both.paste(left, (0, 0))
+    both.paste(right, (96, 0))
+    of = elements(both, extractor)
+    whole, half = gathered(of, both), gathered(of, left)
+    assert half[0] < half[1]
+    assert half[1] > 1.2 * whole[1]
+
+
+def test_an_object_that_no_patch_fits_on_has_no_distances(extractor: FeatureExtractor) -> None:
+    of = elements(picture(96, 96), extractor)
+    found = Gathered(of)
+    pixels = torch.rand(1, 3, 64, 64)
+    found.add(pixels, torch.zeros(1, 1, 64, 64), extractor(pixels, {of.layer}))
+    assert found.distances() == (None, None)
+
+
+def test_coarse_steps_look_at_half_the_size(extractor: FeatureExtractor) -> None:
+    from conftest import make_cube
+
+    seen: list[tuple[tuple[int, ...], float]] = []
+
+    def look(view: texopt.View) -> Tensor:
+        seen.append((tuple(view.image.shape[2:]), view.scale))
+        return view.image.mean()
+
+    texopt.optimize(
+        make_cube(), texopt.PixelTexture(16), look, steps=5, view_size=(64, 128), coarse=0.4, backbone=extractor
+    )
+    assert [size for size, _ in seen] == [(32, 64)] * 2 + [(64, 128)] * 3
+    assert seen[0][1] == pytest.approx(seen[4][1] / 2)
+    for wrong in (-0.1, 1.5):
+        with pytest.raises(OptionError, match="coarse"):
+            texopt.optimize(make_cube(), texopt.PixelTexture(16), look, coarse=wrong, backbone=extractor)

@@ -133,19 +133,19 @@ class StyleConfig(RunConfig):
     """The painting's strokes in the original's colours."""
     keep_strokes: bool = False
     """The painting's colours alone: the original's own strokes and shapes stay."""
-    style_weight: float = 1.0
+    style_weight: float = 0.5
     """Weight of the style: the painting's strokes and colours."""
-    patch_weight: float = 4.0
+    patch_weight: float = 6.0
     """Weight of the painting's pieces: its stars, shapes and swirls."""
     steps: int = 300
     """Steps of gradient descent."""
-    learning_rate: float = 0.035
+    learning_rate: float = 0.045
     """About how far values move in a step, at its highest."""
     distance: tuple[float, float] = (0.6, 0.8)
     """Range of the camera's distance; 1 is where the bounding sphere fills the view."""
     content_weight: Annotated[float | None, option("FLOAT")] = None
     """Fixed weight of what the original texture shows. Default: whatever keeps as much of it as --strength says."""
-    coarse: float = 0.33
+    coarse: float = 0.3
     """Share of the steps, at the start, with views of half the size: quicker, and large things first."""
     seam_weight: float = 10.0
     """Weight of equal colours on both sides of UV seams."""

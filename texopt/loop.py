@@ -275,7 +275,7 @@ def optimize(
     whole = sides(view_size)
     distributed.own(views_per_step)  # says what cannot be
     schedule = optimizers.KINDS[optimizer].schedule if schedule == "auto" else schedule
-    factor = schedules.find(schedule)
+    factor, first = schedules.find(schedule), round(coarse * steps)
     objective = as_objective(objective)
     objective.reset()
     target = resolve_device(device)
@@ -305,10 +305,15 @@ def optimize(
         optimizers.own_rate(optimizer, learning_rate, subject.surface.textures.parameters()) for subject in subjects
     ]
 
+    def at(number: int) -> float:
+        """The learning rate's factor. Views of the full size have a schedule of their own, and coarse ones before them
+        the first half of one."""
+        return factor(number, 2 * first) if number < first else factor(number - first, steps - first)
+
     def look(number: int, count: int) -> tuple[Tensor, dict[str, Tensor], View]:
         """The loss of new views, `count` over all ranks, its terms, and the views."""
         views, subject = distributed.own(count), subjects[number % len(subjects)]
-        height, width = halved(whole, extractor.stride) if number < coarse * steps else whole
+        height, width = halved(whole, extractor.stride) if number < first else whole
         shot = sample_cameras(generator, count, number // len(subjects) * count)[views]
         fragments = subject.scene.rasterize(shot, height, width)
         behind, frame = (
@@ -375,7 +380,7 @@ def optimize(
                 continue
             with run.changing():
                 run.guard.step(
-                    number + 1, rates[number % len(rates)] * factor(number, steps), loss, parameters,
+                    number + 1, rates[number % len(rates)] * at(number), loss, parameters,
                     partial(again, number, count),
                 )  # fmt: skip
                 run.history.append(Step(number + 1, steps, run.seconds(), Terms(terms)))

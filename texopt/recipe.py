@@ -32,6 +32,7 @@ TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelText
 BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_color(), "black": plain(0.0)}
 
 FIRST = 2.0  # weight of content at the start, before its limit tells
+HIDDEN = 0.95  # of what may be lost: pieces of a painting hide a little more from others than from the run's network
 SHARP = 1024  # texels a side of a start that shall be sharp
 PATCH_SIZES = (0.5, 0.25)  # of views, in which the painting's pieces are looked for: what is smaller are strokes
 COLORS = 5.0  # weight of colours in the place of style
@@ -75,7 +76,8 @@ def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.I
     elif config.keep_strokes:
         objective = objective + FIRST * kept
     elif config.strength < 1:  # the strength says how much of it may be lost
-        objective = objective + FIRST * kept.below(max(config.strength, 0.02))
+        limit = config.strength * (HIDDEN if config.patch_weight else 1.0)
+        objective = objective + FIRST * kept.below(max(limit, 0.02))
     return with_seams(objective, config)
 
 

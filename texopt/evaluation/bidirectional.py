@@ -51,9 +51,9 @@ class Elements:
         self.extractor, self.layer = extractor, patch_layer(extractor)
         self.targets: dict[float, Target] = {}
         floors = []
+        whole = [to_tensor(scaled(image, side, extractor.stride))[None] for image in images]
         for size in SIZES:
-            shown = [to_tensor(scaled(image, side * size, extractor.stride))[None] for image in images]
-            maps = [extractor(pixels, {self.layer})[self.layer] for pixels in shown]
+            maps = [extractor(resized(one, size, extractor.stride), {self.layer})[self.layer] for one in whole]
             if min(side for one in maps for side in one.shape[2:]) < 2 * SIDE:
                 continue
             target = Target.of(maps, shares, most=COMPARED)

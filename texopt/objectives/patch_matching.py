@@ -13,11 +13,10 @@ from torch import Generator, Tensor
 
 from texopt import distributed
 from texopt.errors import OptionError
-from texopt.images import to_tensor
 from texopt.objectives.objective import Objective, objective, positioned
 from texopt.objectives.style import check_scale, check_strength, on_mesh, solid_cells
 from texopt.painting import Painting, blend_shares, loaded, several
-from texopt.render import View, to_device
+from texopt.render import View, resized, to_device
 
 SIDE = 3  # cells of a layer, of a patch
 SIZES = (1.0, 0.5, 0.25)  # of the view, at which it is looked at
@@ -126,10 +125,10 @@ class Patches:
         view.extractor.require(*layers)
         known = self.known.get(view.look, {})
         targets: dict[str, Target] = {}
+        whole = [on_mesh(image, self.scale, view) for image in self.images]
         for size in self.sizes:
             with torch.no_grad():
-                shown = [to_tensor(on_mesh(image, self.scale, view, size)) for image in self.images]
-                found = [view.extractor(one[None].to(view.image.device), layers) for one in shown]
+                found = [view.extractor(resized(one, size, view.extractor.stride), layers) for one in whole]
             for layer in layers:
                 maps = [positioned(one[layer], layer) for one in found]
                 if min(side for one in maps for side in one.shape[2:]) >= SIDE:

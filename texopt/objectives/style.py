@@ -54,15 +54,15 @@ def scaled(image: Image.Image, side: float, stride: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def on_mesh(image: Image.Image, scale: float, view: View, size: float = 1.0) -> Image.Image:
-    """A painting as large as it is in a view of the mesh.
+def on_mesh(image: Image.Image, scale: float, view: View) -> Tensor:
+    """A painting as large as it is in a view of the mesh: [1,3,H,W] on the view's device.
 
-    scale: length of its shorter side, in diameters of the mesh. size: of the view that it is for, a share of the whole.
+    scale: length of its shorter side, in diameters of the mesh.
     """
-    side = scale * 2 * view.scale * size  # pixels
+    side = scale * 2 * view.scale  # pixels
     if view.zoom > 1:  # no larger than it is: what it does not show, close-ups cannot
-        side = min(side, max(side / view.zoom, min(image.size) * size))
-    return scaled(image, side, view.extractor.stride)
+        side = min(side, max(side / view.zoom, min(image.size)))
+    return to_tensor(scaled(image, side, view.extractor.stride))[None].to(view.image.device)
 
 
 class _SecondMoments(torch.autograd.Function):
@@ -211,8 +211,7 @@ class Style:
         mixed = {layer: torch.zeros(()) for layer in layers}
         for image, share in zip(self.images, self.shares, strict=True):
             with torch.no_grad():
-                shown = to_tensor(on_mesh(image, self.scale, view))
-                features = view.extractor(shown[None].to(view.image.device))
+                features = view.extractor(on_mesh(image, self.scale, view))
             for layer in layers:
                 mixed[layer] = mixed[layer].to(view.image.device) + share * gram_matrix(
                     positioned(features[layer], layer)
