@@ -91,7 +91,8 @@ def test_averages_of_style_are_of_all_meshes(extractor: FeatureExtractor) -> Non
         return view.image.sum() * 0.0
 
     run(extractor, [block(1), block(4)], goal + look, steps=2)
-    average = goal.terms[0].loss.averages[1.0].state
+    (averages,) = goal.terms[0].loss.averages.values()
+    average = averages.state
     for layer in ("act1", "act2"):
         assert not torch.allclose(seen[0][layer], seen[1][layer], rtol=0.01)
         torch.testing.assert_close(average[layer], (seen[0][layer] + seen[1][layer]) / 2)
