@@ -18,7 +18,12 @@ from .objectives import channel as channel, colors as colors, content as content
 from .objectives import direction as direction, diversity as diversity, gram_matrix as gram_matrix
 from .objectives import interpolate as interpolate, inversion as inversion, l1 as l1, l2 as l2, logit as logit
 from .objectives import neuron as neuron, objective as objective, on as on, seam as seam, style as style
-from .objectives import photographs as photographs, total_variation as total_variation, transparent as transparent
+from .objectives import (
+    photographs as photographs,
+    strokes as strokes,
+    total_variation as total_variation,
+    transparent as transparent,
+)
 from .painting import palette as palette, repainted as repainted
 from .photo_cameras import PhotoCameras as PhotoCameras
 from .photos import Photo as Photo, Photos as Photos
