@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 import texopt
-from texopt import FeatureExtractor, Fragments, Mesh, OptionError, PixelTexture, View, orbit
+from texopt import FeatureExtractor, Fragments, Mesh, OptionError, PyramidTexture, View, orbit
 from texopt.cameras import Cameras, zoomed
 from texopt.cli import main
 from texopt.curvature import least_curvature
@@ -129,9 +130,9 @@ def test_another_part_of_the_object_in_front_is_no_edge() -> None:
 
 
 def test_gradient(extractor: FeatureExtractor) -> None:
-    view = look(plane(1), OBLIQUE, size=16)
+    view = look(plane(1), OBLIQUE, size=12)
     loss = texopt.strokes("around:z").terms[0].loss
-    image = torch.rand(1, 3, 16, 16, dtype=torch.float64, requires_grad=True)
+    image = torch.rand(1, 3, 12, 12, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda image: loss(view.with_image(image)), image)
 
 
@@ -309,6 +310,14 @@ def test_angles_are_those_of_the_image_as_it_is_seen(tmp_path: Path) -> None:
     assert lines(vectors[fragments.mask], (1.0, 2.0, 0.0)).min() > 0.999
 
 
+def test_where_a_texture_is_mirrored_angles_are(tmp_path: Path) -> None:
+    mesh = replace(plane(), uvs=plane().uvs * (2, 1))
+    mesh = replace(mesh, maps=(replace(mesh.maps[0], wrap=("mirror", "repeat")),))
+    fragments, vectors = seen(mesh, painted(tmp_path / "wide.png", OLIVE_45))
+    for side, axis in ((fragments.uv[..., 0] < 1, (1.0, 2.0, 0.0)), (fragments.uv[..., 0] > 1, (-1.0, 2.0, 0.0))):
+        assert lines(vectors[fragments.mask & side], axis).min() > 0.999
+
+
 @pytest.mark.parametrize("color", [(128, 128, 128), (0, 0, 0), (255, 255, 255), (255, 0, 0, 0)])
 def test_no_colour_asks_for_nothing(color: tuple[int, ...], tmp_path: Path) -> None:
     assert not seen(plane(), painted(tmp_path / "none.png", color))[1].any()
@@ -342,15 +351,14 @@ def test_each_texture_has_its_image(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("direction", ["curvature", "around:y"])
 def test_a_run_turns_the_strokes(direction: str, extractor: FeatureExtractor) -> None:
-    start = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
-    texture = PixelTexture(64, start=start)
+    texture = PyramidTexture(64, start=torch.rand(3, 64, 64))
     result = texopt.optimize(
-        cylinder(), texture, texopt.strokes(direction), steps=30, view_size=64, learning_rate=0.1, backbone=extractor,
+        cylinder(), texture, texopt.strokes(direction), steps=30, view_size=64, learning_rate=0.3, backbone=extractor,
         device="cpu", cameras=texopt.sample_sphere(elevation=(-10, 10)),
     )  # fmt: skip
     values = [step.terms["strokes"] for step in result.history]
     assert values[0] == pytest.approx(0.5, abs=0.1)
-    assert np.mean(values[-5:]) < 0.75 * values[0]
+    assert np.mean(values[-5:]) < 0.5 * values[0]
 
 
 SMALL = ["--steps", "4", "--view-size", "32", "--texture-size", "64", "--format", "png", "--style-scale", "0.5"]
@@ -365,7 +373,20 @@ def inputs(tmp_path: Path) -> list[str]:
     return ["style", str(cube), str(image)]
 
 
-@pytest.mark.usefixtures("small_network")
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch, small_network: None) -> None:
+    """Little of what is written beside the texture, and small starts."""
+    monkeypatch.setattr("texopt.result.COVERAGE_VIEWS", 12)
+    monkeypatch.setattr("texopt.result.COVERAGE_SIZE", 128)
+    monkeypatch.setattr("texopt.result.loss_plot", lambda history: b"")
+    monkeypatch.setattr("texopt.result.viewer_html", lambda *parts: b"")
+    monkeypatch.setattr("texopt.preview.CELL", 32)
+    starts = import_module("texopt.painting")
+    monkeypatch.setattr(starts, "SIZE", 64)
+    monkeypatch.setattr(starts, "SAMPLES", 2048)
+
+
+@pytest.mark.usefixtures("_quick")
 def test_the_command_and_its_config(inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it saves makes the same texture again, from another folder, too."""
     monkeypatch.chdir(tmp_path)

@@ -130,7 +130,7 @@ class StyleConfig(RunConfig):
     direction: Annotated[str, option("DIRECTION")] = ""
     """Where strokes run: curvature (along limbs), curvature:across, around:y, along:y (axes x, y, z),
     or an image painted on the UVs whose hue is the angle. Of several materials: NAME=IMAGE,NAME=IMAGE."""
-    direction_weight: float = 1.0
+    direction_weight: float = 5.0
     """Weight of that direction."""
     style_weight: float = 1.0
     """Weight of the style."""

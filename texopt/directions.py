@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from texopt.constants import constant
 from texopt.curvature import least_curvature
 from texopt.errors import OptionError
 from texopt.fragments import Fragments
@@ -20,6 +21,7 @@ from texopt.mesh import Mesh
 from texopt.normals import face_normals
 from texopt.regions import PAINTED
 from texopt.render import look_up
+from texopt.wrapping import MIRROR, MODES
 
 Field = Callable[[Fragments], Tensor]  # fragments -> vectors float32 [B,H,W,3] in the mesh's coordinates
 
@@ -109,11 +111,20 @@ def _painted(mesh: Mesh, images: Mapping[int, str]) -> Field:
         device = fragments.uv.device
         cosine, sine = look_up([image.to(device) for image in doubled], fragments).unbind(1)
         angle = torch.atan2(sine, cosine) / 2
-        across, up = steps.to(device)[fragments.face_id.clamp(min=0).long()].unbind(-2)
+        across, up = (steps.to(device)[fragments.face_id.clamp(min=0).long()] * _signs(fragments)[..., None]).unbind(-2)
         vectors = F.normalize(angle.cos()[..., None] * across + angle.sin()[..., None] * up, dim=-1)
         return vectors * torch.hypot(cosine, sine)[..., None]
 
     return field
+
+
+def _signs(fragments: Fragments) -> Tensor:
+    """-1 where an image is seen mirrored along u, along v, as it goes on beyond its edges, and else 1: [B,H,W,2]."""
+    if fragments.wraps is None:
+        return torch.ones_like(fragments.uv)
+    modes = constant(fragments.wraps, fragments.uv, torch.int64)[fragments.map_id.long()]
+    odd = fragments.uv.floor().remainder(2) == 1
+    return torch.where((modes == MODES.index(MIRROR)) & odd, -1.0, 1.0)
 
 
 def _texture_axes(mesh: Mesh) -> np.ndarray:
