@@ -80,8 +80,9 @@ def _along(axis: tuple[float, float, float]) -> Field:
 
 def _around(axis: tuple[float, float, float]) -> Field:
     def field(fragments: Fragments) -> Tensor:
-        position = fragments.unit_position
-        return F.normalize(torch.cross(position.new_tensor(axis).expand_as(position), position, dim=-1), dim=-1)
+        x, y, z = fragments.unit_position.unbind(-1)
+        a, b, c = axis
+        return F.normalize(torch.stack([b * z - c * y, c * x - a * z, a * y - b * x], -1), dim=-1)
 
     return field
 

@@ -58,8 +58,9 @@ def strokes(direction: str | Direction, where: str = "") -> Objective:
 
     def loss(view: View) -> Tensor:
         with torch.no_grad():
-            along, across, weight = _axes(view, _checked(vectors(view), view))
-            solid = (view.where(where) if where else view.mask) * _one_surface(view)
+            normal = face_normal(view.fragments)
+            along, across, weight = _axes(view, _checked(vectors(view), view), normal)
+            solid = (view.where(where) if where else view.mask) * _one_surface(view, normal)
         image = view.image
         along, across, weight, solid = (one.to(image) for one in (along, across, weight, solid))
         shares = []
@@ -94,70 +95,75 @@ def _checked(vectors: Tensor, view: View) -> Tensor:
     return vectors
 
 
-def _axes(view: View, vectors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _axes(view: View, vectors: Tensor, normal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """What steps along and across directions on the surface are in the image.
 
-    (along [B,2,H,W], across [B,2,H,W], weight [B,1,H,W]): X right and Y down, of steps as long on the surface; 1 is the
-    length of one that is not foreshortened.
+    normal: [3,B,H,W]. Returns (along [B,2,H,W], across [B,2,H,W], weight [B,1,H,W]): X right and Y down, of steps as
+    long on the surface; 1 is the length of one that is not foreshortened.
     """
-    fragments = view.fragments
-    normal = face_normal(fragments)
-    length = vectors.norm(dim=1, keepdim=True)
-    tangent = vectors - (vectors * normal).sum(1, keepdim=True) * normal
-    flat = tangent.norm(dim=1, keepdim=True)
+    vectors = vectors.movedim(1, 0).contiguous()
+    tangent = vectors - _dot(vectors, normal) * normal
+    flat = _dot(tangent, tangent).sqrt()
+    weight = flat / _dot(vectors, vectors).sqrt().clamp(min=1)
     tangent = tangent / flat.clamp(min=1e-12)
-    weight = flat / length.clamp(min=1)
-    along, across = (projected(view, one) for one in (tangent, torch.cross(normal, tangent, dim=1)))
+    along, across = projected(view, tangent, _cross(normal, tangent))
     # the larger singular value: perspective and the size of the view, without the foreshortening
-    squares = (along.square() + across.square()).sum(1, keepdim=True)
-    area = along[:, :1] * across[:, 1:] - along[:, 1:] * across[:, :1]
-    size = ((squares + (squares.square() - 4 * area.square()).clamp(min=0).sqrt()) / 2).sqrt().clamp(min=1e-12)
-    return along / size, across / size, weight
+    (ax, ay), (bx, by) = along.unbind(1), across.unbind(1)
+    squares, area = ax * ax + ay * ay + bx * bx + by * by, ax * by - ay * bx
+    size = ((squares + (squares * squares - 4 * area * area).clamp(min=0).sqrt()) / 2).sqrt().clamp(min=1e-12)[:, None]
+    return along / size, across / size, weight[:, None]
 
 
 def face_normal(fragments: Fragments) -> Tensor:
-    """The unit normal of the triangle at each pixel, whatever normals are interpolated on it: float32 [B,3,H,W]."""
-    a, b, c = fragments.known_scene().corners[fragments.face_id.clamp(min=0).long()].unbind(-2)
-    normal = torch.cross(F.normalize(b - a, dim=-1), F.normalize(c - a, dim=-1), dim=-1)
-    return (F.normalize(normal, dim=-1) * fragments.mask[..., None]).permute(0, 3, 1, 2)
+    """The unit normal of the triangle at each pixel, whatever normals are interpolated on it: float32 [3,B,H,W]."""
+    a, b, c = fragments.known_scene().corners.unbind(-2)
+    normal = F.normalize(torch.cross(F.normalize(b - a, dim=-1), F.normalize(c - a, dim=-1), dim=-1), dim=-1)
+    at_pixels = normal.T.contiguous()[:, fragments.face_id.clamp(min=0).long()]
+    return at_pixels * fragments.mask
 
 
-def projected(view: View, tangents: Tensor) -> Tensor:
-    """Where points of the surface would move in the image, in pixels, X right and Y down: [B,2,H,W].
+def projected(view: View, *tangents: Tensor) -> list[Tensor]:
+    """Where points of the surface would move in the image, in pixels, X right and Y down: [B,2,H,W] for each.
 
-    tangents: float [B,3,H,W], how fast they move, in radii of the mesh a second.
+    tangents: float [3,B,H,W], how fast they move, in radii of the mesh a second.
     """
     if view.cameras is None or view.geometry is None:
         raise OptionError("strokes need views of a mesh, with cameras; optimize() makes views that have both")
     height, width = view.image.shape[2:]
-    point = view.fragments.unit_position.permute(0, 3, 1, 2)
-    rows = (view.cameras.projection @ view.cameras.view).to(point)[:, [0, 1, 3], :, None, None]
-
-    def times(row: int, values: Tensor) -> Tensor:
-        x, y, z = (rows[:, row, axis, None] * values[:, axis : axis + 1] for axis in range(3))
-        return x + y + z
-
-    depth, closer = times(2, point) + rows[:, 2, 3, None], times(2, tangents)
-    moved = []
-    for row, side in ((0, width / 2), (1, -height / 2)):
-        place = times(row, point) + rows[:, row, 3, None]
-        moved.append(side * (times(row, tangents) * depth - place * closer) / depth.square().clamp(min=1e-12))
-    return view.geometry.turned(torch.cat(moved, 1))
+    point = view.fragments.unit_position.movedim(-1, 0).contiguous()
+    matrix = (view.cameras.projection @ view.cameras.view).to(point)[:, [0, 1, 3]]
+    rows, shift = matrix[..., :3].permute(1, 2, 0)[..., None, None], matrix[..., 3].T[..., None, None]
+    x, y, depth = (_dot(row, point) + more for row, more in zip(rows, shift, strict=True))
+    squared = (depth * depth).clamp(min=1e-12)
+    found = []
+    for tangent in tangents:
+        right, up, away = (_dot(row, tangent) for row in rows)
+        step = [width / 2 * (right * depth - x * away) / squared, -height / 2 * (up * depth - y * away) / squared]
+        found.append(view.geometry.turned(torch.stack(step, 1)))
+    return found
 
 
-def _one_surface(view: View) -> Tensor:
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """[3,...] -> [...], by planes, in this order."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    """[3,...], by planes."""
+    return torch.stack([a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)])
+
+
+def _one_surface(view: View, normal: Tensor) -> Tensor:
     """1 where the pixels to the right and below show the same part of the object, and 0 elsewhere: [B,1,H,W]."""
-    fragments = view.fragments
-    point, normal = fragments.unit_position.permute(0, 3, 1, 2), face_normal(fragments)
-    same = fragments.mask[:, None].float()
+    point = view.fragments.unit_position.movedim(-1, 0).contiguous()
+    same = view.fragments.mask.float()
     for dim in (2, 3):
         count = point.shape[dim] - 1
         step = point.narrow(dim, 1, count) - point.narrow(dim, 0, count)
         # at a crease the neighbour lies in the plane of one of the two
-        off = torch.stack([(step * normal.narrow(dim, start, count)).sum(1) for start in (0, 1)]).abs().amin(0)
-        near = (off < JUMP / view.scale)[:, None].float()
-        same.narrow(dim, 0, count).mul_(near)
-    return same
+        first, second = (_dot(step, normal.narrow(dim, start, count)).abs() for start in (0, 1))
+        same.narrow(dim - 1, 0, count).mul_(torch.minimum(first, second) < JUMP / view.scale)
+    return same[:, None]
 
 
 def _shrunk(solid: Tensor) -> Tensor:
