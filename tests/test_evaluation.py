@@ -23,7 +23,7 @@ from texopt import FeatureExtractor, Mesh, MeshError, OptionError, PixelTexture,
 from texopt.cli import main
 from texopt.evaluation import Evaluation, evaluate
 from texopt.evaluation.detail import Scale, frequencies, painted, scale, sharpness
-from texopt.evaluation.likeness import distance, painting_grams
+from texopt.evaluation.likeness import distance, goal_of
 from texopt.evaluation.surface import coverage, seam_ratio
 from texopt.evaluation.views import PIXELS_PER_RADIUS, SIZE, Picture, Pictures, best_seen
 from texopt.export import export
@@ -279,7 +279,7 @@ def test_halves_of_an_even_painting_are_as_the_whole(extractor: FeatureExtractor
     even = noise_painting(256)
     split = even.copy()
     split.paste((200, 30, 30), (0, 0, 128, 256))
-    floors = [painting_grams(image, PIXELS_PER_RADIUS, extractor)[1] for image in (even, split)]
+    floors = [goal_of([image], [1.0], PIXELS_PER_RADIUS, extractor).floor for image in (even, split)]
     assert floors[0] < 0.1
     assert floors[1] > 3 * floors[0]
 
@@ -420,7 +420,8 @@ def test_evaluate_a_folder(inputs: list[str], tmp_path: Path, capsys: pytest.Cap
     assert finite(values["numbers"])
     assert [Path(path).name for path in values["style"]] == ["a.png", "b.png"]
     assert set(values["numbers"]) == {
-        "style", "content", "seam", "coverage", "noise", "frequency", "spread", "sharpness",
+        "style", "coherence", "completeness", "content", "seam", "coverage", "noise", "frequency", "spread",
+        "sharpness",
     }  # fmt: skip
     assert load_image(out / "metrics.png").width > 1000
     captured = capsys.readouterr()

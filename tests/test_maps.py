@@ -104,7 +104,7 @@ def test_without_uvs_one_atlas_shows_them_all(tmp_path: Path, caplog: pytest.Log
     np.testing.assert_array_equal(at_faces(mesh), np.repeat([[255, 0, 0], [0, 0, 255], grey], 2, 0))
     assert said(caplog) == [
         "a.obj: no material library has 'none'; it is taken as grey",
-        "a.obj has no UVs: making them with xatlas (6 triangles)",
+        "a.obj has no UVs: making them (6 triangles)",
     ]
 
 

@@ -401,7 +401,7 @@ def test_the_command_and_its_config(inputs: list[str], tmp_path: Path, monkeypat
     first, again, other = ((tmp_path / name / "cube.png").read_bytes() for name in ("first", "again", "plain"))
     assert first == again != other
     header = (tmp_path / "first" / "history.csv").read_text().splitlines()[0]
-    assert header == "step,seconds,style,content,strokes,seam,loss"
+    assert "strokes" in header.split(",")
     assert "strokes" not in (tmp_path / "plain" / "history.csv").read_text()
 
 

@@ -1,4 +1,4 @@
-"""UVs: made with xatlas, judged, drawn into the texture, and textures carried from one layout to another."""
+"""UVs: made, judged, drawn into the texture, and textures carried from one layout to another."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,9 +61,54 @@ def test_a_worker_that_fails_is_an_error_of_one_line(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "executable", "/bin/false")
     box = trimesh.creation.box()
     with pytest.raises(
-        MeshError, match=r"^xatlas could not unwrap the mesh \(exit code 1\); give it UVs in a mesh editor$"
+        MeshError, match=r"^the mesh could not be unwrapped \(exit code 1\); give it UVs in a mesh editor$"
     ):
         unwrap_faces(box.vertices, box.faces)
+
+
+def test_unwrapping_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("texopt.unwrap.PATIENCE", 0.0)
+    box = trimesh.creation.box()
+    with pytest.raises(MeshError, match=r"^12 triangles could not be unwrapped in 0 s, .*; simplify the mesh, or "):
+        unwrap_faces(box.vertices, box.faces)
+
+
+def test_the_worker_says_how_far_it_is(tmp_path: Path) -> None:
+    """Up to 1, and never less than before, whether the space between charts is halved or not."""
+    for faces in (trimesh.creation.box().faces, np.arange(900).reshape(-1, 3)):
+        vertices = np.random.default_rng(0).normal(size=(faces.max() + 1, 3))
+        np.savez(tmp_path / "given.npz", vertices=vertices, faces=faces, size=64)
+        command = [sys.executable, "-m", "texopt.unwrap", tmp_path / "given.npz", tmp_path / "made.npz"]
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        shares = [float(line) for line in lines]
+        assert shares == sorted(shares)
+        assert 0 <= shares[0] < 0.5 < shares[-1] <= 1
+
+
+def test_faces_without_area_stop_nothing() -> None:
+    """They show the colour of a corner; what is on one line, in one point, or hangs on nothing else."""
+    ball = trimesh.creation.icosphere(1)
+    a, b = ball.faces[0, :2]
+    flat = np.array([[a, a, b], [a, a, a], [b, a, b], [42, 43, 44]])
+    vertices = np.concatenate([ball.vertices, [[0, 0, 3], [0, 0, 4], [0, 0, 5]]])
+    uvs, face_uvs = unwrap_faces(vertices, np.concatenate([flat, ball.faces]))
+    assert (face_uvs[:4] == face_uvs[:4, :1]).all()
+    assert np.isin(face_uvs[:2], face_uvs[4:][np.isin(ball.faces, [a, b])]).all()
+    assert min(uv_area(uvs, face_uvs[[i]]) for i in range(4, 84)) > 1e-4
+
+
+def test_only_faces_without_area_get_one_point() -> None:
+    uvs, face_uvs = unwrap_faces(np.eye(3), np.array([[0, 1, 1], [2, 2, 2]]))
+    np.testing.assert_array_equal(uvs[face_uvs], np.full((2, 3, 2), 0.5))
+
+
+def test_faces_that_lie_on_each_other_share_their_uvs() -> None:
+    """If they have the same front, whichever corner is named first; a back has its own."""
+    faces = np.concatenate([HALVES, np.roll(HALVES, 1, 1), HALVES[:, ::-1]])
+    uvs, face_uvs = unwrap_faces(SQUARE @ np.eye(2, 3), faces)
+    np.testing.assert_array_equal(face_uvs[2:4], np.roll(face_uvs[:2], 1, 1))
+    assert not np.isin(face_uvs[4:], face_uvs[:4]).any()
+    assert uv_area(uvs, face_uvs[[0, 1, 4, 5]]) > 0.5
 
 
 @pytest.mark.parametrize(
@@ -209,7 +255,7 @@ def test_without_xatlas_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "xatlas" else find(name))
     box = trimesh.creation.box()
-    with pytest.raises(DependencyError, match=r"xatlas, which makes them, is not installed; take Python"):
+    with pytest.raises(DependencyError, match=r"xatlas, which packs them, is not installed; take Python"):
         unwrap_faces(box.vertices, box.faces)
 
 

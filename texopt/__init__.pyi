@@ -19,6 +19,7 @@ from .objectives import direction as direction, diversity as diversity, gram_mat
 from .objectives import interpolate as interpolate, inversion as inversion, l1 as l1, l2 as l2, logit as logit
 from .objectives import neuron as neuron, objective as objective, on as on, seam as seam, style as style
 from .objectives import (
+    patches as patches,
     photographs as photographs,
     strokes as strokes,
     total_variation as total_variation,

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import os
 import sys
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,20 @@ def _taken(arguments: list[str], option: str) -> tuple[str, list[str]]:
     return found, others
 
 
+def _as_set(arguments: list[str]) -> list[str]:
+    """`A B C --style IMAGES`, in which all that stands first is a mesh, as `A IMAGES --together B C`."""
+    if "--style" not in arguments:
+        return arguments
+    place = arguments.index("--style")
+    before, after = arguments[:place], arguments[place + 1 :]
+    images = list(takewhile(lambda text: not text.startswith("--"), after))
+    meshes = list(takewhile(lambda text: not text.startswith("--"), before))
+    others = before[len(meshes) :] + after[len(images) :]
+    if not images or not meshes:
+        raise OptionError("--style takes the paintings, after all meshes: texopt style A.obj B.obj --style IMAGE")
+    return [meshes[0], *images, *others, *(["--together", *meshes[1:]] if len(meshes) > 1 else [])]
+
+
 def _run(command: str, arguments: list[str]) -> int:
     import tyro
 
@@ -83,6 +98,7 @@ def _run(command: str, arguments: list[str]) -> int:
         file, arguments = _taken(arguments, "--config")
         values = from_yaml(command, Path(file)) if file else {}
     if command == "style":
+        arguments = _as_set(arguments)
         preset, arguments = _taken(arguments, "--preset")
         if preset:
             values |= preset_values(preset)

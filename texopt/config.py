@@ -40,6 +40,8 @@ class LoopConfig:
     """How the learning rate changes in the course of the run. auto: warmup-cosine, but constant for lbfgs."""
     clip: Annotated[float | None, option("FLOAT")] = None
     """The most that the norm of all gradients may be. Default: anything."""
+    coarse: float = 0.0
+    """Share of the steps, at the start, with views of half the size: quicker, and large things first."""
     backbone: str = "efficientnet_lite0"
     """The pretrained network; `texopt backbones` lists them."""
     weights: Annotated[Path | None, option("FILE")] = None
@@ -113,8 +115,12 @@ class StyleConfig(RunConfig):
 
     style: Annotated[tuple[Path, ...], tyro.conf.Positional, option("IMAGE [IMAGE ...]")]
     """The painting: any image. Several are blended, or each has its part of the mesh (--where)."""
-    preset: Literal["draft", "standard", "final", "distill-2018"] = "standard"
-    """draft: a quick look. final: 4096 texels, with close-ups. distill-2018: the published method."""
+    together: Annotated[tuple[Path, ...], option("MESH ...")] = ()
+    """Further meshes: a set, which together use the whole painting, with strokes of one size.
+    `texopt style A.obj B.obj --style IMAGE` says the same."""
+    preset: Literal["draft", "standard", "final", "gram", "distill-2018"] = "standard"
+    """draft: a quick look. final: 4096 texels, with close-ups. gram: strokes and colours only, as texopt made them
+    before. distill-2018: the published method."""
     strength: float = 0.5
     """How much of the original may be lost: from 0, it stays, to 1, nothing but style."""
     style_scale: float = 1.1
@@ -132,16 +138,20 @@ class StyleConfig(RunConfig):
     or an image painted on the UVs whose hue is the angle. Of several materials: NAME=IMAGE,NAME=IMAGE."""
     direction_weight: float = 5.0
     """Weight of that direction."""
-    style_weight: float = 1.0
-    """Weight of the style."""
-    steps: int = 450
+    style_weight: float = 0.5
+    """Weight of the style: the painting's strokes and colours."""
+    patch_weight: float = 6.0
+    """Weight of the painting's pieces: its stars, shapes and swirls."""
+    steps: int = 300
     """Steps of gradient descent."""
-    learning_rate: float = 0.035
+    learning_rate: float = 0.045
     """About how far values move in a step, at its highest."""
     distance: tuple[float, float] = (0.6, 0.8)
     """Range of the camera's distance; 1 is where the bounding sphere fills the view."""
     content_weight: Annotated[float | None, option("FLOAT")] = None
     """Fixed weight of what the original texture shows. Default: whatever keeps as much of it as --strength says."""
+    coarse: float = 0.3
+    """Share of the steps, at the start, with views of half the size: quicker, and large things first."""
     seam_weight: float = 10.0
     """Weight of equal colours on both sides of UV seams."""
     start: Literal["repainted", "original", "noise"] = "repainted"
@@ -201,6 +211,7 @@ class FitConfig(RunConfig):
     """Pixels a side, at most, of the windows of photographs that are compared, a multiple of 32."""
     backbone: Annotated[str, tyro.conf.Suppress] = "none"
     weights: Annotated[Path | None, tyro.conf.Suppress] = None
+    coarse: Annotated[float, tyro.conf.Suppress] = 0.0
     distance: Annotated[tuple[float, float], tyro.conf.Suppress] = (0.75, 1.0)
     elevation: Annotated[tuple[float, float], tyro.conf.Suppress] = (-90.0, 90.0)
     close_ups: Annotated[float, tyro.conf.Suppress] = 0.0

@@ -19,7 +19,7 @@ def named(config: LoopConfig) -> dict[str, list[Path]]:
         return weights
     masked = masks(config.mask)
     return weights | {
-        "mesh": [config.mesh],
+        "mesh": [config.mesh, *(config.together if isinstance(config, StyleConfig) else ())],
         "style": list(config.style) if isinstance(config, StyleConfig) else [],
         "function": [Path(config.function.rpartition(":")[0])] if isinstance(config, CustomConfig) else [],
         "cameras": [config.cameras] if isinstance(config, FitConfig) else [],

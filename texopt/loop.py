@@ -58,11 +58,12 @@ def resolve_device(name: str) -> torch.device:
 
 Size = int | tuple[int, int]  # pixels a side, or (height, width)
 SMALLEST, LARGEST = 32, 4096  # pixels a side
+SMALLEST_SHARE = 0.25  # of the largest mesh's radius, that a smaller one of a set is drawn with
 
 
 def check_options(
     steps: int, view_size: Size, views_per_step: int, learning_rate: float, seed: int = 0, optimizer: str = "adam",
-    clip: float | None = None,
+    clip: float | None = None, coarse: float = 0.0,
 ) -> None:  # fmt: skip
     """OptionError where one of these arguments of `optimize` is outside of what it can be."""
     for name, value, most in (("steps", steps, 1_000_000), ("views_per_step", views_per_step, 256)):
@@ -75,6 +76,8 @@ def check_options(
         raise OptionError(f"learning_rate has to be above 0 and below 100, not {learning_rate}")
     if not 0 <= seed < 2**63:
         raise OptionError(f"seed has to be between 0 and {2**63 - 1}, not {seed}")
+    if not 0 <= coarse <= 1:
+        raise OptionError(f"coarse has to be a share of the steps, between 0 and 1, not {coarse}")
     optimizers.check(optimizer)
     check_clip(clip)
 
@@ -97,6 +100,12 @@ def check_stride(view_size: Size, stride: int) -> None:
                 f"view_size has to be a multiple of {stride}, as this network halves or cuts its images, not {side}; "
                 f"try {near}"
             )
+
+
+def halved(size: tuple[int, int], stride: int) -> tuple[int, int]:
+    """About half of a (height, width), in whole strides of a network."""
+    height, width = (max(round(side / 2 / stride), 1) * stride for side in size)
+    return height, width
 
 
 def mean_scale(views: Sequence[Cameras]) -> float:
@@ -144,10 +153,26 @@ def _fewer(count: int, device: torch.device) -> int:
 class _Subject:
     """A mesh that is optimised, ready to be looked at."""
 
-    def __init__(self, mesh: Mesh, texture: Texture | Sequence[Texture], device: torch.device, raster: str) -> None:
+    def __init__(
+        self, mesh: Mesh, texture: Texture | Sequence[Texture], device: torch.device, raster: str, radius: float | None
+    ) -> None:
         self.mesh, self.texture = mesh, texture
         self.surface, self.seams = Surface(mesh, texture, device, raster), Seams(mesh, device)
-        self.scene, self.regions = Scene(mesh, device, raster, optimized=True), Regions(mesh, device)
+        self.scene, self.regions = Scene(mesh, device, raster, optimized=True, radius=radius), Regions(mesh, device)
+        self.size = mesh.normalization(optimized=True)[1] / self.scene.radius  # its radius, in those of the scene
+
+
+def common_radii(meshes: Sequence[Mesh]) -> list[float]:
+    """For each of several meshes what is to be drawn as 1: the radius of the largest, or less for what is so small that
+    it could hardly be seen."""
+    radii = [mesh.normalization(optimized=True)[1] for mesh in meshes]
+    for mesh, radius in zip(meshes, radii, strict=True):
+        if radius < max(radii) * SMALLEST_SHARE:
+            log.warning(
+                "%s is %.0f times smaller than the largest of the set; it is drawn as if it was %.0f times, and its "
+                "strokes are finer", mesh.name, max(radii) / radius, 1 / SMALLEST_SHARE,
+            )  # fmt: skip
+    return [min(max(radii), radius / SMALLEST_SHARE) for radius in radii]
 
 
 def _pairs(mesh: Any, texture: Any, optimizer: str) -> list[tuple[Mesh, Any]]:
@@ -168,10 +193,10 @@ def _pairs(mesh: Any, texture: Any, optimizer: str) -> list[tuple[Mesh, Any]]:
 def optimize(
     mesh: Mesh, texture: Texture | Sequence[Texture], objective: Objective | Loss, *, steps: int = ...,
     view_size: Size = ..., views_per_step: int = ..., learning_rate: float = ..., optimizer: str = ...,
-    schedule: str | Schedule = ..., clip: float | None = ..., cameras: Sampler | Cameras | None = ...,
-    background: Background | None = ..., transform: Transform | None = ..., backbone: str | FeatureExtractor = ...,
-    seed: int = ..., device: str = ..., raster: str = ..., on_step: Callable[[Step], None] | None = ...,
-    checkpoint: Checkpoint | str | os.PathLike[str] | None = ...,
+    schedule: str | Schedule = ..., clip: float | None = ..., coarse: float = ...,
+    cameras: Sampler | Cameras | None = ..., background: Background | None = ..., transform: Transform | None = ...,
+    backbone: str | FeatureExtractor = ..., seed: int = ..., device: str = ..., raster: str = ...,
+    on_step: Callable[[Step], None] | None = ..., checkpoint: Checkpoint | str | os.PathLike[str] | None = ...,
 ) -> Result: ...  # fmt: skip
 
 
@@ -179,10 +204,11 @@ def optimize(
 def optimize(
     mesh: Sequence[Mesh], texture: Sequence[Texture | Sequence[Texture]], objective: Objective | Loss, *,
     steps: int = ..., view_size: Size = ..., views_per_step: int = ..., learning_rate: float = ...,
-    optimizer: str = ..., schedule: str | Schedule = ..., clip: float | None = ...,
+    optimizer: str = ..., schedule: str | Schedule = ..., clip: float | None = ..., coarse: float = ...,
     cameras: Sampler | Cameras | None = ..., background: Background | None = ..., transform: Transform | None = ...,
     backbone: str | FeatureExtractor = ..., seed: int = ..., device: str = ..., raster: str = ...,
     on_step: Callable[[Step], None] | None = ..., checkpoint: Checkpoint | str | os.PathLike[str] | None = ...,
+    common_scale: bool = ...,
 ) -> list[Result]: ...  # fmt: skip
 
 
@@ -190,10 +216,11 @@ def optimize(
     mesh: Mesh | Sequence[Mesh], texture: Texture | Sequence[Texture | Sequence[Texture]],
     objective: Objective | Loss, *, steps: int = 300, view_size: Size = 384, views_per_step: int = 1,
     learning_rate: float = 0.05, optimizer: str = "adam", schedule: str | Schedule = "auto",
-    clip: float | None = None, cameras: Sampler | Cameras | None = None, background: Background | None = None,
-    transform: Transform | None = None, backbone: str | FeatureExtractor = DEFAULT, seed: int = 0,
-    device: str = "auto", raster: str = "auto", on_step: Callable[[Step], None] | None = None,
-    checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    clip: float | None = None, coarse: float = 0.0, cameras: Sampler | Cameras | None = None,
+    background: Background | None = None, transform: Transform | None = None,
+    backbone: str | FeatureExtractor = DEFAULT, seed: int = 0, device: str = "auto", raster: str = "auto",
+    on_step: Callable[[Step], None] | None = None,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = None, common_scale: bool = False,
 ) -> Result | list[Result]:  # fmt: skip
     """Optimise the texture of a mesh by gradient descent through random renderings of it.
 
@@ -217,6 +244,9 @@ def optimize(
         schedule: of the learning rate: "warmup-cosine", "constant", "linear", "exponential", "staircase", a function
             (step, steps) -> factor, or "auto": warmup-cosine, but constant for lbfgs.
         clip: the most that the norm of all gradients may be; by default it may be anything.
+        coarse: share of the steps, at the start, that look at views of half the size, which take a quarter of the time:
+            they lay out what is large (Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer", CVPR
+            2017, section 6).
         cameras: a sampler, a function (generator, number of views, views before them) -> Cameras, by default
             sample_sphere(), from all around; or Cameras, of which each is looked from in turn, in a random order. A
             sampler that does not see everything may say what it sees in an attribute `looks` (texopt.result.Looks):
@@ -230,6 +260,8 @@ def optimize(
         on_step: called with a Step after every step: its number, losses, and the view that it was of.
         checkpoint: a file (.safetensors) that keeps the state of the run, every 30 seconds and at its end. If it is
             there, the run goes on from it, bit for bit; or a Checkpoint, that says when and whether.
+        common_scale: draw several meshes in their sizes to one another, the largest as large as one alone is drawn. A
+            painting is then as large on all of them as on the largest. Without it each is drawn as if it was alone.
 
     Returns:
         a Result, or a list with one for each mesh. Ctrl-C, or the death of another process, ends the loop early: the
@@ -239,11 +271,11 @@ def optimize(
     Raises:
         TexoptError: an option that cannot be, weights that are missing, an objective that is no scalar or never finite.
     """
-    check_options(steps, view_size, views_per_step, learning_rate, seed, optimizer, clip)
-    height, width = sides(view_size)
+    check_options(steps, view_size, views_per_step, learning_rate, seed, optimizer, clip, coarse)
+    whole = sides(view_size)
     distributed.own(views_per_step)  # says what cannot be
     schedule = optimizers.KINDS[optimizer].schedule if schedule == "auto" else schedule
-    factor = schedules.find(schedule)
+    factor, first = schedules.find(schedule), round(coarse * steps)
     objective = as_objective(objective)
     objective.reset()
     target = resolve_device(device)
@@ -253,14 +285,16 @@ def optimize(
         checkpoint = Checkpoint(checkpoint)
     sample_cameras, make_background = as_sampler(cameras), background or smooth_noise()
 
-    subjects = [_Subject(one, its, target, raster) for one, its in _pairs(mesh, texture, optimizer)]
+    pairs = _pairs(mesh, texture, optimizer)
+    radii = common_radii([one for one, _ in pairs]) if common_scale else [None] * len(pairs)
+    subjects = [_Subject(one, its, target, raster, radius) for (one, its), radius in zip(pairs, radii, strict=True)]
     textures: nn.Module = subjects[0].surface.textures
     if len(subjects) > 1:
         textures = nn.ModuleList(subject.surface.textures for subject in subjects)
     generator = Generator().manual_seed(seed)
     run = Run(
         {
-            "steps": steps, "view_size": height if height == width else [height, width],
+            "steps": steps, "view_size": whole[0] if whole[0] == whole[1] else list(whole), "coarse": coarse,
             "learning_rate": learning_rate, "optimizer": optimizer, "schedule": schedules.name_of(schedule),
             "clip": clip, "seed": seed,
         },
@@ -271,9 +305,15 @@ def optimize(
         optimizers.own_rate(optimizer, learning_rate, subject.surface.textures.parameters()) for subject in subjects
     ]
 
+    def at(number: int) -> float:
+        """The learning rate's factor. Views of the full size have a schedule of their own, and coarse ones before them
+        the first half of one."""
+        return factor(number, 2 * first) if number < first else factor(number - first, steps - first)
+
     def look(number: int, count: int) -> tuple[Tensor, dict[str, Tensor], View]:
         """The loss of new views, `count` over all ranks, its terms, and the views."""
         views, subject = distributed.own(count), subjects[number % len(subjects)]
+        height, width = halved(whole, extractor.stride) if number < first else whole
         shot = sample_cameras(generator, count, number // len(subjects) * count)[views]
         fragments = subject.scene.rasterize(shot, height, width)
         behind, frame = (
@@ -281,7 +321,8 @@ def optimize(
             for values in (make_background(generator, count, height, width)[views], shot.frame)
         )
         scale = height * run.scales.setdefault(shot.zoom, mean_scale([shot]))
-        colors, before, amount = subject.surface.sample(subject.seams.extend(fragments, generator, views, count, scale))
+        extended = subject.seams.extend(fragments, generator, views, count, scale * subject.size)
+        colors, before, amount = subject.surface.sample(extended)
         colors, points = subject.seams.split(colors, height)
         there = fragments.mask[:, None]
         image = composite(colors, there, behind)
@@ -339,7 +380,7 @@ def optimize(
                 continue
             with run.changing():
                 run.guard.step(
-                    number + 1, rates[number % len(rates)] * factor(number, steps), loss, parameters,
+                    number + 1, rates[number % len(rates)] * at(number), loss, parameters,
                     partial(again, number, count),
                 )  # fmt: skip
                 run.history.append(Step(number + 1, steps, run.seconds(), Terms(terms)))

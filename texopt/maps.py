@@ -176,7 +176,7 @@ def make_uvs(raw: RawMesh, layout: Layout, file: str, unwrap: bool, padding_size
         first = raw.first_shown(faces)  # an object that is shown again shares its texture
         if not unwrap:  # nobody asked for it
             some = "some faces without UVs" if has.any() else "no UVs"
-            log.info("%s has %s: making them with xatlas (%s triangles)", file, some, f"{len(first):,}")
+            log.info("%s has %s: making them (%s triangles)", file, some, f"{len(first):,}")
         uvs, face_uvs = unwrap_faces(raw.vertices, raw.faces[first], padding_size)
         layout.face_uvs[first] = face_uvs + sum(map(len, columns))
         copied = layout.face_uvs[raw.copy_of[faces]]

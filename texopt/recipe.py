@@ -18,7 +18,7 @@ from texopt.directions import check_direction, direction_field
 from texopt.errors import OptionError
 from texopt.images import load_image
 from texopt.mesh import Mesh
-from texopt.objectives import Objective, colors, content, seam, strokes, style
+from texopt.objectives import Objective, colors, content, patches, seam, strokes, style
 from texopt.painting import blend_shares, in_colors_of, repainted
 from texopt.points import random_points
 from texopt.regions import Regions
@@ -33,7 +33,9 @@ TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelText
 BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_color(), "black": plain(0.0)}
 
 FIRST = 2.0  # weight of content at the start, before its limit tells
+HIDDEN = 0.95  # of what may be lost: pieces of a painting hide a little more from others than from the run's network
 SHARP = 1024  # texels a side of a start that shall be sharp
+PATCH_SIZES = (0.5, 0.25)  # of views, in which the painting's pieces are looked for: what is smaller are strokes
 COLORS = 5.0  # weight of colours in the place of style
 GREY = (0.5, 0.5, 0.5)
 POINTS = 8192  # that close-ups are of
@@ -43,7 +45,7 @@ def check_style(config: StyleConfig) -> list[Image.Image]:
     """The paintings of a run. OptionError or ImageError where its options cannot be, before anything is computed."""
     if not config.style:
         raise OptionError("there is no painting to take the style of; give an image after the mesh")
-    weights = [config.style_weight, config.seam_weight]
+    weights = [config.style_weight, config.patch_weight, config.seam_weight]
     weights += [config.direction_weight] if config.direction else []
     weights += [] if config.content_weight is None else [config.content_weight]
     if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
@@ -71,14 +73,15 @@ def toward(config: StyleConfig) -> float:
 
 def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
     """Style, content and seams, in the balance that the options ask for."""
-    objective = config.style_weight * _looks(config, mesh, paintings)
+    objective = _looks(config, mesh, paintings)
     kept = content(distance=config.content_loss)
     if config.content_weight is not None:
         objective = objective + config.content_weight * kept if config.content_weight else objective
     elif config.keep_strokes:
         objective = objective + FIRST * kept
     elif config.strength < 1:  # the strength says how much of it may be lost
-        objective = objective + FIRST * kept.below(max(config.strength, 0.02))
+        limit = config.strength * (HIDDEN if config.patch_weight else 1.0)
+        objective = objective + FIRST * kept.below(max(limit, 0.02))
     if config.direction and config.direction_weight:
         direction_field(mesh, config.direction)  # says what cannot be
         objective = objective + config.direction_weight * strokes(config.direction)
@@ -94,17 +97,20 @@ def with_seams(objective: Objective, config: StyleConfig | FeatureConfig) -> Obj
 def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
     """What is taken of the paintings. Under a strength of 0.5 the original's own statistics are a part of it."""
     shown = [in_colors_of(painting, mesh) for painting in paintings] if config.keep_colors else list(paintings)
-    common: dict[str, Any] = {
-        "scale": config.style_scale, "strength": toward(config), "object_only": config.object_only,
-    }  # fmt: skip
+    common: dict[str, Any] = {"scale": config.style_scale, "strength": toward(config)}
     regions = Regions(mesh)
     for part in config.where:
         regions.check(part)
 
     def look(images: Sequence[Image.Image], blend: Sequence[float], where: str) -> Objective:
         if config.keep_strokes:
-            return COLORS * colors(images, blend, where)
-        return style(images, blend=blend, where=where, **common)
+            return config.style_weight * COLORS * colors(images, blend, where)
+        strokes = config.style_weight * style(
+            images, blend=blend, where=where, object_only=config.object_only, **common
+        )
+        if not config.patch_weight:
+            return strokes
+        return strokes + config.patch_weight * patches(images, blend=blend, where=where, sizes=PATCH_SIZES, **common)
 
     if not config.where:
         return look(shown, config.blend, "")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.cameras import Cameras
@@ -33,16 +34,19 @@ class Scene:
 
     Fragments are on `device`; `raster` is which functions draw, see texopt.raster.backends.select. With `optimized` the
     part of the mesh that is optimised fills the unit sphere; the rest may lie outside, and views cut off what of it
-    would stand in between.
+    would stand in between. radius: what is 1 then, in the mesh's own units; by default its own radius.
     """
 
     def __init__(
-        self, mesh: Mesh, device: torch.device | str = "cpu", raster: str = "auto", optimized: bool = False
-    ) -> None:
+        self, mesh: Mesh, device: torch.device | str = "cpu", raster: str = "auto", optimized: bool = False,
+        radius: float | None = None,
+    ) -> None:  # fmt: skip
         self.device = torch.device(device)
         self.backend = backends.select(raster, self.device)
         self.mesh, (self.center, self.radius) = mesh, mesh.normalization(optimized)
         self.vertices = mesh.unit_vertices(optimized)
+        if radius is not None:
+            self.vertices, self.radius = self.vertices * (self.radius / radius), radius
         self.faces = torch.from_numpy(mesh.faces).to(self.backend.geometry)
         self.uvs = torch.from_numpy(mesh.uvs.astype(np.float32))[None].to(self.backend.geometry)
         self.face_uvs = torch.from_numpy(mesh.face_uvs).to(self.backend.geometry)
@@ -221,6 +225,15 @@ def composite(color: Tensor, mask: Tensor, background: Tensor | float) -> Tensor
     return torch.where(mask, color, behind)
 
 
+def resized(images: Tensor, size: float, stride: int) -> Tensor:
+    """Images [B,C,H,W] with sides of about a share of their size, in whole strides of a network: means of areas."""
+    if size == 1:
+        return images
+    return F.interpolate(
+        images, [max(round(side * size / stride), 1) * stride for side in images.shape[2:]], mode="area"
+    )
+
+
 @dataclass(eq=False)
 class View:
     """What an objective is given: one step's renderings.
@@ -303,6 +316,35 @@ class View:
                 changed[name] = known.of(changed[of])
         return replace(self, **changed)
 
+    def at(self, size: float, layers: Iterable[str] = ()) -> View:
+        """The same view drawn smaller: image, mask, original, alpha and their features; it has no geometry.
+
+        size: of its sides, a share of those of this one, about: they are whole strides of the network. layers: of the
+        features, that are known to be asked for; those of one pass through the network.
+        """
+        if size == 1:
+            return self
+        known = self._changed.get((size, "at"))
+        if known is None:
+            regions = self.regions
+
+            def small(images: Tensor) -> Tensor:
+                return resized(images, size, self.extractor.stride)
+
+            def small_region(region: str) -> Tensor:
+                assert regions
+                return small(regions(region))
+
+            image, original, wanted = small(self.image), small(self.original), set(layers)
+            known = replace(
+                self, image=image, mask=small(self.mask), original=original, alpha=small(self.alpha),
+                features=Activations(self.extractor, image, wanted),
+                original_features=Activations(self.extractor, original, set(wanted), False),
+                regions=regions and small_region, scale=self.scale * size, geometry=None,
+            )  # fmt: skip
+            self._changed[size, "at"] = known
+        return known
+
     def changed(self, change: Callable[[View], View]) -> View:
         """What a function makes of this view. It is called once, so that all who ask share the features.
 
@@ -316,6 +358,11 @@ class View:
                 raise OptionError(f"a change has to return a View, as view.with_image(...) does, not {got}")
             self._changed[key] = None if made is self else made  # no cycle, which would keep a step's memory
         return self._changed[key] or self
+
+    @property
+    def look(self) -> str:
+        """How closely this view looks: its zoom and scale. What an objective remembers of views is for each its own."""
+        return f"zoom {self.zoom:.6g}, scale {self.scale:.6g}"
 
     @property
     def along(self) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from texopt.evaluation import classified_share
 from texopt.export import FORMATS, check_target, model_files
 from texopt.export.names import texture_files
 from texopt.features.backbones import class_index, load_backbone
+from texopt.features.extractor import FeatureExtractor
 from texopt.images import to_image
 from texopt.indexed import map_parts
 from texopt.loop import Size, check_options, check_stride
@@ -125,10 +126,10 @@ class MeshTask:
     background: Background | None
     transform: Transform | None
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
+    def __init__(self, config: RunConfig, device: torch.device, extractor: FeatureExtractor | None = None) -> None:
         check_options(
             config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed, config.optimizer,
-            config.clip,
+            config.clip, config.coarse,
         )  # fmt: skip
         check_outputs(config)
         check_size(config.texture_size)
@@ -141,7 +142,7 @@ class MeshTask:
         sample_sphere(distance=config.distance, elevation=config.elevation)  # says what cannot be
         self.config, self.device = config, device
         self._fit = Fit(config) if isinstance(config, FitConfig) else None
-        self.extractor = load_backbone(config.backbone, config.weights, device)
+        self.extractor = extractor or load_backbone(config.backbone, config.weights, device)
         check_stride(config.view_size, self.extractor.stride)
         self.mesh = mesh = load(config)
         if device.type == "cpu":
@@ -156,7 +157,7 @@ class MeshTask:
             config, mesh, paintings, torch.Generator().manual_seed(config.seed)
         )
         rate = config.learning_rate * (toward(config) if isinstance(config, StyleConfig) else 1.0)
-        self.learning_rate = max(rate, 1e-6)
+        self.learning_rate, self.steps = max(rate, 1e-6), config.steps
         self.background = BACKGROUNDS[config.background]
         self.transform = robust() if isinstance(config, FeatureConfig) else None
         config.out = self.folder = config.out or Path("outputs") / f"{mesh.name}_{run_name(config)}"
@@ -198,7 +199,8 @@ class MeshTask:
         file = Path(self.config.function.rpartition(":")[0])
         return own_error(error, file) if lines_in(file, error) else None
 
-    def write(self, result: Result) -> str:
+    def write(self, results: Sequence[Result]) -> str:
+        (result,) = results
         config, mesh, folder = self.config, self.mesh, self.folder
         result.save(folder, listed(config.format), config.bits, config.unlit)
         scene = Scene(mesh)
@@ -209,7 +211,8 @@ class MeshTask:
         models += texture_files(mesh, folder / f"{mesh.name}.png").values()
         return f"{models[0]}, and preview.png and viewer.html beside it"
 
-    def finish(self, result: Result) -> None:
+    def finish(self, results: Sequence[Result]) -> None:
+        (result,) = results
         if self._fit:
             print(self._fit.report(result))
         if isinstance(self.config, FeatureConfig) and self.config.target.startswith(f"{TAKEN}:"):

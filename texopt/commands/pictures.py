@@ -182,7 +182,7 @@ class PictureTask:
         self.frames = config.frames if isinstance(config, (ImageConfig, InterpolateConfig)) else 1
         check_options(
             config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed, config.optimizer,
-            config.clip,
+            config.clip, config.coarse,
         )  # fmt: skip
         tileable = isinstance(config, ImageConfig) and config.tileable
         if given is not None:
@@ -199,7 +199,7 @@ class PictureTask:
         if isinstance(config, ImageConfig) and config.octaves > 1:
             self.cameras = octaves(self.mesh, self.cameras, config.octaves)
         config.views_per_step = max(config.views_per_step, self.frames)
-        self.learning_rate = config.learning_rate
+        self.learning_rate, self.steps = config.learning_rate, config.steps
         self.transform = None if paintings or (isinstance(config, ImageConfig) and config.invert) else robust()
         self.kind = config.texture
         if self.kind == "auto":
@@ -269,13 +269,14 @@ class PictureTask:
     def own_error(self, error: Exception) -> OptionError | None:
         return None
 
-    def finish(self, result: Result) -> None:
+    def finish(self, results: Sequence[Result]) -> None:
         return None
 
     def _images(self) -> list[Image.Image]:
         return [to_image(texture.bake(*self.size).detach()) for texture in self.textures]
 
-    def write(self, result: Result) -> str:
+    def write(self, results: Sequence[Result]) -> str:
+        (result,) = results
         images, files = self._images(), self._image_files()
         for file, image in zip(files, images, strict=True):
             buffer = io.BytesIO()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from rich.console import Console
@@ -18,21 +18,19 @@ from texopt import distributed
 from texopt.backgrounds import Background
 from texopt.cameras import Sampler
 from texopt.checkpoint import NAME, Checkpoint, read
-from texopt.config import LOOPS, LoopConfig, PictureConfig, RunConfig, listed
+from texopt.config import LOOPS, LoopConfig, PictureConfig, RunConfig, StyleConfig, listed
 from texopt.errors import OptionError, OutputError, TexoptError
 from texopt.features.backbones import NONE
 from texopt.features.extractor import FeatureExtractor
 from texopt.files import check_names, claimed, write_file
 from texopt.inputs import changed, named, states
 from texopt.loop import Size, optimize, resolve_device
-from texopt.mesh import Mesh
 from texopt.objectives import Objective
 from texopt.raster import backends
 from texopt.result import Result
 from texopt.run import Step
 from texopt.saved import CONFIG, field_values, plain_values, to_yaml
 from texopt.signals import stoppable
-from texopt.texture import Texture
 from texopt.toolconfig import ResumeConfig
 from texopt.transforms import Transform
 from texopt.video import Timelapse, check_videos
@@ -43,14 +41,15 @@ log = logging.getLogger("texopt")
 class Task(Protocol):
     """What a command optimises, and what it makes of the result. Its making says what cannot be."""
 
-    mesh: Mesh
-    textures: list[Texture]
+    mesh: Any  # a Mesh, or a list of them
+    textures: Any  # of a mesh, one a map; of several meshes, such a list for each
     objective: Objective
     cameras: Sampler
     background: Background | None
     transform: Transform | None
     extractor: FeatureExtractor
     view_size: Size
+    steps: int
     learning_rate: float
     described: str  # the run, in a line
 
@@ -66,10 +65,10 @@ class Task(Protocol):
     def own_error(self, error: Exception) -> OptionError | None:
         """What an error within the run says to the user, if it is the user's."""
 
-    def write(self, result: Result) -> str:
-        """Write the results; what there is, in a few words."""
+    def write(self, results: Sequence[Result]) -> str:
+        """Write the results, one a mesh; what there is, in a few words."""
 
-    def finish(self, result: Result) -> None:
+    def finish(self, results: Sequence[Result]) -> None:
         """After all of it."""
 
 
@@ -141,15 +140,26 @@ def _task(config: LoopConfig, device: torch.device) -> Task:
 
         return PictureTask(config, device)
     from texopt.commands.optimization import MeshTask
+    from texopt.commands.sets import SetTask
 
     assert isinstance(config, RunConfig)
+    if isinstance(config, StyleConfig) and config.together:
+        return SetTask(config, device)
     return MeshTask(config, device)
 
 
-def _checkpoint(command: str, config: LoopConfig, mesh: Mesh, resume: bool) -> Checkpoint:
+def _inputs(config: LoopConfig, task: Task) -> list[Path]:
+    """All files that a run reads."""
+    meshes = task.mesh if isinstance(task.mesh, list) else [task.mesh]
+    return [
+        *(file for mesh in meshes for file in mesh.files),
+        *(path for paths in named(config).values() for path in paths),
+    ]
+
+
+def _checkpoint(command: str, config: LoopConfig, task: Task, resume: bool) -> Checkpoint:
     assert config.out
-    files = [*mesh.files, *(path for paths in named(config).values() for path in paths)]
-    about = {"command": command, "config": plain_values(config), "inputs": states(files)}
+    about = {"command": command, "config": plain_values(config), "inputs": states(_inputs(config, task))}
     return Checkpoint(config.out / NAME, config.checkpoint_seconds, resume, about)
 
 
@@ -159,9 +169,7 @@ def _check_files(config: LoopConfig, task: Task) -> None:
     videos = [f"timelapse.{ending}" for ending in listed(config.timelapse)]
     written = [*task.files(), *(config.out / name for name in (NAME, CONFIG, *videos))]
     check_names(written)
-    inputs = {
-        path.resolve() for path in (*task.mesh.files, *(path for paths in named(config).values() for path in paths))
-    }
+    inputs = {path.resolve() for path in _inputs(config, task)}
     for path in written:
         if path.resolve() in inputs:
             raise OutputError(f"{path} is a file that this run reads, and would be replaced; choose another --out")
@@ -190,14 +198,14 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
         precision = "bfloat16" if task.extractor.half_precision else "float32"
         network = "no network" if config.backbone == NONE else f"{config.backbone} on {device.type}, {precision}"
         log.info("%s; %s; drawing on %s", task.described, network, drawing)
-        checkpoint = _checkpoint(command, config, task.mesh, resume)
+        checkpoint = _checkpoint(command, config, task, resume)
         if writes and not resume:
             _tell_of_earlier(config.out)
         timelapse = task.timelapse() if config.timelapse and writes else None
         if timelapse is not None:
             timelapse.take()  # what the run starts from
             watchers.insert(0, timelapse)
-        with _Bar(config.steps, writes) as bar:
+        with _Bar(task.steps, writes) as bar:
             watchers.insert(0, bar.show)
 
             def on_step(step: Step) -> None:
@@ -205,12 +213,13 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
                     watch(step)
 
             try:
-                result = optimize(
-                    task.mesh, task.textures, task.objective, steps=config.steps, view_size=task.view_size,
+                found: Result | list[Result] = optimize(
+                    task.mesh, task.textures, task.objective, steps=task.steps, view_size=task.view_size,
                     views_per_step=config.views_per_step, learning_rate=task.learning_rate,
-                    optimizer=config.optimizer, schedule=config.schedule, clip=config.clip, cameras=task.cameras,
-                    background=task.background, transform=task.transform, backbone=task.extractor, seed=config.seed,
-                    device=str(device), raster=config.raster, on_step=on_step, checkpoint=checkpoint,
+                    optimizer=config.optimizer, schedule=config.schedule, clip=config.clip, coarse=config.coarse,
+                    cameras=task.cameras, background=task.background, transform=task.transform,
+                    backbone=task.extractor, seed=config.seed, device=str(device), raster=config.raster,
+                    on_step=on_step, checkpoint=checkpoint, common_scale=True,
                 )  # fmt: skip
             except Exception as error:
                 if not isinstance(error, TexoptError) and (own := task.own_error(error)) is not None:
@@ -218,23 +227,26 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
                 raise
         if not writes:
             return
-        text = _write(command, config, task, result, timelapse, checkpoint)
+        results = found if isinstance(found, list) else [found]
+        text = _write(command, config, task, results, timelapse, checkpoint)
     print(f"{text}, in {time.perf_counter() - started:.0f} s")
-    task.finish(result)
+    task.finish(results)
 
 
 def _write(
-    command: str, config: LoopConfig, task: Task, result: Result, timelapse: Timelapse | None, checkpoint: Checkpoint
-) -> str:
+    command: str, config: LoopConfig, task: Task, results: Sequence[Result], timelapse: Timelapse | None,
+    checkpoint: Checkpoint,
+) -> str:  # fmt: skip
     """Write the results of a run. Its checkpoint goes when all of them are there, if it came to its end."""
     assert config.out
+    result = results[0]
     goes_on = f"`texopt resume {config.out}` goes on with it" if checkpoint.path.exists() else ""
     if result.skipped:
         log.warning("%d steps were left out, as their loss or gradient was not finite", result.skipped)
     if result.interrupted:
-        log.warning("stopped at step %d of %d; writing what there is", len(result.history), config.steps)
+        log.warning("stopped at step %d of %d; writing what there is", len(result.history), task.steps)
     try:
-        text = task.write(result)
+        text = task.write(results)
         for ending in listed(config.timelapse):
             if timelapse is not None and timelapse.pictures:
                 timelapse.write(config.out / f"timelapse.{ending}")

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from texopt.errors import ImageError
-from texopt.evaluation.likeness import compare, painting_grams
+from texopt.evaluation.likeness import Likeness, compare, goal_of
 from texopt.evaluation.report import Evaluation, Number
 from texopt.evaluation.views import Picture
 from texopt.features import FeatureExtractor, as_extractor
@@ -40,7 +40,8 @@ def evaluate_image(
 ) -> Evaluation:  # fmt: skip
     """Measure an image against the one it was made of and the paintings whose style it shall have.
 
-    style, content: as of evaluate, for the image as a single view. border: see border_ratio; of tiles only.
+    style, coherence, completeness, content: as of evaluate, for the image as a single view.
+    border: see border_ratio; of tiles only.
 
     Args:
         original: of the same size, or None for an image that was made of nothing; it has no content then.
@@ -56,17 +57,19 @@ def evaluate_image(
     images = [to_tensor(scaled(image, side, extractor.stride))[None] for image in (result, original or result)]
     whole = torch.ones_like(images[0][:, :1])
     after, before = (Picture(image, whole, whole, [whole]) for image in images)
-    found = [painting_grams(image, style_scale * side, extractor) for image in pictures]
-    shares = blend_shares(len(pictures), blend)
-    goal = {
-        layer: torch.stack([share * grams[layer] for share, (grams, _) in zip(shares, found, strict=True)]).sum(0)
-        for layer in found[0][0]
-    }
-    like = compare([after], [before], [goal], extractor)
-    floor = sum(share * halves for share, (_, halves) in zip(shares, found, strict=True))
-    numbers = [Number("style", like.style, floor, like.ceiling if original else None, "distance to the painting")]
+    goal = goal_of(pictures, blend_shares(len(pictures), blend), style_scale * side, extractor)
+    like, unlike, lost = compare([after], [before], [goal], extractor)
+    other = unlike if original else Likeness(None, None, None)
+    numbers = [
+        Number("style", like.style, goal.floor, other.style, "distance to the painting"),
+        Number("coherence", like.coherence, goal.elements.floor, other.coherence, "of patches to the painting's"),
+        Number(
+            "completeness", like.completeness, goal.elements.floor, other.completeness,
+            "of the painting's patches to these",
+        ),
+    ]  # fmt: skip
     if original:
-        numbers.append(Number("content", like.content, None, 0.0, "lost of the original"))
+        numbers.append(Number("content", lost, None, 0.0, "lost of the original"))
     if tileable:
         numbers.append(Number("border", border_ratio(result), None, None, "steps across tiles' borders to others"))
     rows = torch.cat([image[0] for image in images[:: -1 if original else 2]], 2)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from texopt.errors import MeshError, OptionError
 from texopt.evaluation.detail import painted, scale, sharpness
-from texopt.evaluation.likeness import compare, painting_grams
+from texopt.evaluation.likeness import compare, goal_of, mean
 from texopt.evaluation.surface import coverage, seam_ratio
 from texopt.evaluation.views import CLOSE, PIXELS_PER_RADIUS, SIZE, Pictures
 from texopt.features import FeatureExtractor, as_extractor
@@ -63,6 +63,9 @@ def evaluate(
 
     style: relative L1 distance of Gram matrices over the surface, in 32 views from all around, mean over the
         extractor's style layers. The painting's is the mean distance of its halves to the whole.
+    coherence, completeness: mean distance, 1 - cosine, of patches of features in these views to the nearest of the
+        painting's, and of the painting's to the nearest of these; at three sizes (texopt.evaluation.bidirectional). The
+        painting's are those of its halves to each other.
     content: 1 - cosine similarity of mid-level features about their means, result to original, mean over the views.
     seam: the mean colour step across UV seams over that across other edges, a texel on either side.
     coverage, noise: share of used texels that views reach; roughness of the rest over theirs.
@@ -94,15 +97,13 @@ def evaluate(
     images = [loaded(one) for one in several(paintings)]
     shares = blend_shares(len(images), blend)
     after, before = Pictures(result), Pictures(original)
-    grams, floors = zip(
-        *(painting_grams(image, style_scale * 2 * PIXELS_PER_RADIUS, extractor) for image in images), strict=True
-    )
+    side = style_scale * 2 * PIXELS_PER_RADIUS
     if where and len(where) != len(images):
         raise OptionError(f"where has to name a part for each of the {len(images)} paintings; it names {len(where)}")
-    if not where:
-        grams = ({layer: sum(w * one[layer] for w, one in zip(shares, grams, strict=True)) for layer in grams[0]},)
-    like = compare(after.views(), before.views(where or [""]), grams, extractor)
-    floor = sum(share * value for share, value in zip(shares, floors, strict=True))
+    groups = [([image], [1.0]) for image in images] if where else [(images, shares)]
+    goals = [goal_of(group, its_shares, side, extractor) for group, its_shares in groups]
+    like, unlike, lost = compare(after.views(), before.views(where or [""]), goals, extractor)
+    floors = [mean([goal.floor for goal in goals]), mean([goal.elements.floor for goal in goals])]
     reached = coverage(result, after.textures)
     flat, flat_close = ([tile for image in images for tile in painted(image, style_scale, zoom)] for zoom in (1, CLOSE))
     sizes = [scale(pictures) for pictures in (after.views(), flat, before.views())]
@@ -112,8 +113,10 @@ def evaluate(
     close = [list(pictures.close_ups()) for pictures in (before, after)]
     sharp = [sharpness(pictures) for pictures in (close[1], flat_close, close[0])]
     numbers = (
-        Number("style", like.style, floor, like.ceiling, "distance to the painting"),
-        Number("content", like.content, None, 0.0, "lost of the original"),
+        Number("style", like.style, floors[0], unlike.style, "distance to the painting"),
+        Number("coherence", like.coherence, floors[1], unlike.coherence, "of patches to the painting's"),
+        Number("completeness", like.completeness, floors[1], unlike.completeness, "of the painting's patches to these"),
+        Number("content", lost, None, 0.0, "lost of the original"),
         Number("seam", seam_ratio(result, after), None, seam_ratio(original, before), "steps at UV seams to others"),
         Number("coverage", reached.reached, None, None, "of texels that views reach"),
         Number("noise", reached.noise, None, None, "of the other texels"),

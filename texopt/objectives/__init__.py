@@ -4,6 +4,7 @@ from texopt.objectives.colors import colors
 from texopt.objectives.content import content
 from texopt.objectives.frames import alignment, by_frame, diversity, interpolate, transparent
 from texopt.objectives.objective import Objective, Term, as_objective, objective, on
+from texopt.objectives.patch_matching import patches
 from texopt.objectives.photographs import photographs
 from texopt.objectives.regularization import blur, change, l1, l2, seam, total_variation
 from texopt.objectives.strokes import strokes
@@ -13,6 +14,6 @@ from texopt.objectives.visualization import channel, classified_as, deepdream, d
 __all__ = [
     "GramEMA", "Objective", "Term", "alignment", "as_objective", "blur", "by_frame", "change", "channel",
     "classified_as", "colors", "content", "deepdream", "direction", "diversity", "gram_matrix", "interpolate",
-    "inversion", "l1", "l2", "logit", "neuron", "objective", "on", "photographs", "seam", "strokes", "style",
+    "inversion", "l1", "l2", "logit", "neuron", "objective", "on", "patches", "photographs", "seam", "strokes", "style",
     "total_variation", "transparent",
 ]  # fmt: skip

@@ -47,7 +47,7 @@ def l1_distance(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
     return ((a - b).abs() * weights).sum((1, 2, 3)) / total
 
 
-def content(layer: str | None = None, distance: str = "cosine") -> Objective:
+def content(layer: str | None = None, distance: str = "cosine", size: float = 1.0) -> Objective:
     """Keep the original's content: where a layer's features differ over the object, in the original as in the result.
 
     One minus the centred cosine similarity of the features of a view to those of the same view with the original
@@ -59,6 +59,7 @@ def content(layer: str | None = None, distance: str = "cosine") -> Objective:
         layer: of the backbone; its own content layer by default.
         distance: "cosine", or "l1", the mean absolute difference that Mordvintsev et al. 2018 take: it holds on to the
             original's colours and so works against the style.
+        size: of the view, a share of the whole, at which it is compared: less keeps only what is large, and is quicker.
     """
     if distance not in ("cosine", "l1"):
         raise OptionError(f"the content's distance has to be cosine or l1, not {distance!r}")
@@ -67,6 +68,7 @@ def content(layer: str | None = None, distance: str = "cosine") -> Objective:
         name = layer or view.extractor.content_layer
         if not name:
             raise OptionError("the backbone has no content layer of its own; name one: content(layer)")
+        view = view.at(size, [name])
         features, original = positioned(view.features[name], name), view.original_features[name]
         weights = cell_weights(view.mask, features.shape[2:])
         if distance == "l1":

@@ -24,16 +24,25 @@ DECAY = 0.95  # of a moving average, a step
 SOLID = 0.99  # share of a feature's cell that the object has to cover for the cell to count
 
 
+def solid_cells(mask: Tensor, size: Sequence[int]) -> Tensor:
+    """Which cells of a feature map see the object and nothing else: [B,1,H,W] -> [B,1,h,w] of 0 and 1."""
+    return (covered_shares(mask, size) >= SOLID).to(mask.dtype)
+
+
+def covered_shares(mask: Tensor, size: Sequence[int]) -> Tensor:
+    """The share of each cell of a feature map that the object covers: [B,1,H,W] -> [B,1,h,w]."""
+    height, width = size
+    if mask.shape[2] % height or mask.shape[3] % width:
+        return F.interpolate(mask, (height, width), mode="area")
+    return F.avg_pool2d(mask, (mask.shape[2] // height, mask.shape[3] // width))  # the same, three times as fast
+
+
 def cell_weights(mask: Tensor, size: Sequence[int]) -> Tensor:
     """Which cells of a feature map see the object and nothing else.
 
     mask [B,1,H,W] -> [B,1,h,w] of 0 and 1; where an image has no such cell, the covered shares of its cells.
     """
-    height, width = size
-    if mask.shape[2] % height or mask.shape[3] % width:
-        share = F.interpolate(mask, (height, width), mode="area")
-    else:  # the same, three times as fast
-        share = F.avg_pool2d(mask, (mask.shape[2] // height, mask.shape[3] // width))
+    share = covered_shares(mask, size)
     solid = (share >= SOLID).to(mask.dtype)
     return torch.where(solid.sum((2, 3), keepdim=True) > 0, solid, share)
 
@@ -43,6 +52,17 @@ def scaled(image: Image.Image, side: float, stride: int) -> Image.Image:
     scale = side / min(image.size)
     width, height = (max(round(length * scale / stride), 1) * stride for length in image.size)
     return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def on_mesh(image: Image.Image, scale: float, view: View) -> Tensor:
+    """A painting as large as it is in a view of the mesh: [1,3,H,W] on the view's device.
+
+    scale: length of its shorter side, in diameters of the mesh.
+    """
+    side = scale * 2 * view.scale  # pixels
+    if view.zoom > 1:  # no larger than it is: what it does not show, close-ups cannot
+        side = min(side, max(side / view.zoom, min(image.size)))
+    return to_tensor(scaled(image, side, view.extractor.stride))[None].to(view.image.device)
 
 
 class _SecondMoments(torch.autograd.Function):
@@ -148,7 +168,7 @@ class GramEMA:
 
 
 class Style:
-    """The loss of `style`: a function of a View, with targets and Gram averages for every zoom as its state."""
+    """The loss of `style`: a function of a View, with targets and Gram averages for each View.look as its state."""
 
     def __init__(
         self, images: Sequence[Image.Image], shares: Sequence[float], layers: Sequence[str] | None, scale: float,
@@ -156,31 +176,31 @@ class Style:
     ) -> None:  # fmt: skip
         self.images, self.shares, self.layers, self.scale, self.decay = images, shares, layers, scale, decay
         self.strength, self.where, self.object_only = strength, where, object_only
-        self.targets: dict[float, dict[str, Tensor]] = {}
-        self.averages: dict[float, GramEMA] = {}
-        self.original_averages: dict[float, GramEMA] = {}
+        self.targets: dict[str, dict[str, Tensor]] = {}
+        self.averages: dict[str, GramEMA] = {}
+        self.original_averages: dict[str, GramEMA] = {}
 
     def reset(self) -> None:
         """Forget targets and averages: they are of a network and a size of views."""
         self.targets, self.averages, self.original_averages = {}, {}, {}
 
-    def state_dict(self) -> dict[float, Any]:
-        """For every zoom the targets and both averages."""
+    def state_dict(self) -> dict[str, Any]:
+        """For every look the targets and both averages."""
         return {
-            zoom: [targets, self.averages[zoom].state_dict(), self.original_averages[zoom].state_dict()]
-            for zoom, targets in self.targets.items()
+            look: [targets, self.averages[look].state_dict(), self.original_averages[look].state_dict()]
+            for look, targets in self.targets.items()
         }
 
-    def load_state_dict(self, state: dict[float, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.reset()
-        for zoom, (targets, average, original) in state.items():
-            self._look_from(zoom, targets)
-            self.averages[zoom].load_state_dict(average)
-            self.original_averages[zoom].load_state_dict(original)
+        for look, (targets, average, original) in state.items():
+            self._take(look, targets)
+            self.averages[look].load_state_dict(average)
+            self.original_averages[look].load_state_dict(original)
 
-    def _look_from(self, zoom: float, targets: dict[str, Tensor]) -> None:
-        self.targets[zoom] = targets
-        self.averages[zoom], self.original_averages[zoom] = GramEMA(self.decay), GramEMA(self.decay)
+    def _take(self, look: str, targets: dict[str, Tensor]) -> None:
+        self.targets[look] = targets
+        self.averages[look], self.original_averages[look] = GramEMA(self.decay), GramEMA(self.decay)
 
     def prepare(self, view: View) -> dict[str, Tensor]:
         """Gram matrices of the paintings as large as they are on the mesh, weighted with their shares."""
@@ -190,12 +210,8 @@ class Style:
         view.extractor.require(*layers)
         mixed = {layer: torch.zeros(()) for layer in layers}
         for image, share in zip(self.images, self.shares, strict=True):
-            side = self.scale * 2 * view.scale  # pixels
-            if view.zoom > 1:  # no larger than it is: what it does not show, close-ups cannot
-                side = min(side, max(side / view.zoom, min(image.size)))
             with torch.no_grad():
-                shown = to_tensor(scaled(image, side, view.extractor.stride))
-                features = view.extractor(shown[None].to(view.image.device))
+                features = view.extractor(on_mesh(image, self.scale, view))
             for layer in layers:
                 mixed[layer] = mixed[layer].to(view.image.device) + share * gram_matrix(
                     positioned(features[layer], layer)
@@ -203,17 +219,17 @@ class Style:
         return mixed
 
     def __call__(self, view: View) -> Tensor:
-        if view.zoom not in self.targets:
-            self._look_from(view.zoom, self.prepare(view))
-        goals = {layer: target.to(view.image.device) for layer, target in self.targets[view.zoom].items()}
+        if view.look not in self.targets:
+            self._take(view.look, self.prepare(view))
+        goals = {layer: target.to(view.image.device) for layer, target in self.targets[view.look].items()}
         mask = view.where(self.where) if self.where else view.mask
         seen = distributed.averaged(mask.sum()).sign()
         if not self.object_only:
             mask = torch.ones_like(mask)
-        averages = self.averages[view.zoom].update(gram_matrices(view.features, goals, mask), seen)
+        averages = self.averages[view.look].update(gram_matrices(view.features, goals, mask), seen)
         if self.strength < 1:
             originals = gram_matrices(view.original_features, goals, mask)
-            originals = self.original_averages[view.zoom].update(originals, seen)
+            originals = self.original_averages[view.look].update(originals, seen)
             goals = {layer: torch.lerp(originals[layer], goal, self.strength) for layer, goal in goals.items()}
         losses = [F.l1_loss(averages[layer], goal) / goal.abs().mean() for layer, goal in goals.items()]
         return torch.stack(losses).sum() * seen
@@ -243,8 +259,7 @@ def style(
         object_only: False takes the background in as well, as the published method does.
     """
     check_scale(scale)
-    if not 0 <= strength <= 1:
-        raise OptionError(f"the style's strength has to be between 0 and 1, not {strength}")
+    check_strength(strength)
     GramEMA(decay)  # says what it cannot be
     images = several(image)
     shares = blend_shares(len(images), blend)
@@ -256,3 +271,9 @@ def check_scale(scale: float) -> None:
     """OptionError for a size of the painting, in diameters of the mesh, that cannot be."""
     if not 0.05 <= scale <= 8.0:
         raise OptionError(f"the style's scale has to be between 0.05 and 8 diameters, not {scale}")
+
+
+def check_strength(strength: float) -> None:
+    """OptionError for a share of the way from the original to the painting that cannot be."""
+    if not 0 <= strength <= 1:
+        raise OptionError(f"the style's strength has to be between 0 and 1, not {strength}")
