@@ -21,6 +21,7 @@ from .objectives import neuron as neuron, objective as objective, on as on, seam
 from .objectives import (
     patches as patches,
     photographs as photographs,
+    strokes as strokes,
     total_variation as total_variation,
     transparent as transparent,
 )

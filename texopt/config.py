@@ -133,6 +133,11 @@ class StyleConfig(RunConfig):
     """The painting's strokes in the original's colours."""
     keep_strokes: bool = False
     """The painting's colours alone: the original's own strokes and shapes stay."""
+    direction: Annotated[str, option("DIRECTION")] = ""
+    """Where strokes run: curvature (along limbs), curvature:across, around:y, along:y (axes x, y, z),
+    or an image painted on the UVs whose hue is the angle. Of several materials: NAME=IMAGE,NAME=IMAGE."""
+    direction_weight: float = 5.0
+    """Weight of that direction."""
     style_weight: float = 0.5
     """Weight of the style: the painting's strokes and colours."""
     patch_weight: float = 6.0

@@ -71,7 +71,7 @@ class Fragments:
     @cached_property
     def unit_position(self) -> Tensor:
         """Where the surface is in the unit sphere, as cameras see it: float32 [B,H,W,3], zeros where nothing is."""
-        return self._interpolated(self.known_scene().corners)
+        return self.interpolated(self.known_scene().corners)
 
     @cached_property
     def normal(self) -> Tensor:
@@ -80,7 +80,7 @@ class Fragments:
         Interpolated between the mesh's own normals, or the face's where it has none; outward as faces are wound, so
         that it looks away from a camera that sees a face's back.
         """
-        return F.normalize(self._interpolated(self.known_scene().corner_normals), dim=-1)
+        return F.normalize(self.interpolated(self.known_scene().corner_normals), dim=-1)
 
     @cached_property
     def view_direction(self) -> Tensor:
@@ -100,7 +100,7 @@ class Fragments:
             )
         return self.scene
 
-    def _interpolated(self, corners: Tensor) -> Tensor:
+    def interpolated(self, corners: Tensor) -> Tensor:
         """Values of faces' corners [F,3,C] at the pixels: [B,H,W,C]."""
         weights = torch.cat([self.bary, 1 - self.bary.sum(-1, keepdim=True)], -1) * self.mask[..., None]
         return (corners[self.face_id.clamp(min=0).long()] * weights[..., None]).sum(-2)

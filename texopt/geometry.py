@@ -35,14 +35,32 @@ class Geometry:
         if self.move is None:
             return self.drawn
         batch, height, width = self.drawn.mask.shape
-        device = self.drawn.mask.device
-        row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-        places = torch.stack([column, row, torch.ones_like(row)]).float().to(device)
-        found = self.move(places.expand(batch, 3, height, width))  # where each pixel has been, in a picture of places
-        column, row = (found[:, :2] / found[:, 2:].clamp(min=0.5)).round().long().unbind(1)
-        image = torch.arange(batch, device=device)[:, None, None]
+        column, row = self._places[:, :2].round().long().unbind(1)
+        image = torch.arange(batch, device=row.device)[:, None, None]
         index = (image * height + row.clamp(0, height - 1)) * width + column.clamp(0, width - 1)
-        return self.drawn.at(index).only(found[:, 2] > 0.5)
+        return self.drawn.at(index).only(self._places[:, 2] > 0.5)
+
+    def turned(self, steps: Tensor) -> Tensor:
+        """Steps in the rendering at the fragments' pixels, in pixels [B,2,H,W], as they are in the image that was made
+        of it; zeros where it was folded."""
+        if self.move is None:
+            return steps
+        (xx, yx), (xy, yy) = (torch.gradient(self._places[:, :2], dim=dim)[0].unbind(1) for dim in (3, 2))
+        x, y = steps.unbind(1)
+        area = xx * yy - xy * yx
+        found = torch.stack([yy * x - xy * y, xx * y - yx * x], 1) / area[:, None]
+        return torch.where(area.abs()[:, None] > SOME, found, 0.0)
+
+    @cached_property
+    def _places(self) -> Tensor:
+        """Where each pixel of the image has been in the rendering: (column, row, share of it that has been there),
+        [B,3,H,W]."""
+        assert self.move is not None
+        batch, height, width = self.drawn.mask.shape
+        row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        places = torch.stack([column, row, torch.ones_like(row)]).float().to(self.drawn.mask.device)
+        found = self.move(places.expand(batch, 3, height, width))  # in a picture of places
+        return torch.cat([found[:, :2] / found[:, 2:].clamp(min=0.5), found[:, 2:]], 1)
 
     @cached_property
     def position(self) -> Tensor:

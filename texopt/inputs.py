@@ -26,6 +26,7 @@ def named(config: LoopConfig) -> dict[str, list[Path]]:
         "photographs": _photographs(config.cameras) if isinstance(config, FitConfig) else [],
         "mask": list(masked.values()) if isinstance(masked, dict) else [masked] if masked else [],
         "where": _painted(config.where) if isinstance(config, StyleConfig) else [],
+        "direction": _painted([config.direction]) if isinstance(config, StyleConfig) and config.direction else [],
     }
 
 

@@ -14,10 +14,11 @@ from torch import Generator, Tensor
 from texopt.backgrounds import Background, plain, random_color, smooth_noise
 from texopt.cameras import Sampler, close_ups, sample_sphere, with_close_ups
 from texopt.config import FeatureConfig, FitConfig, RunConfig, StyleConfig
+from texopt.directions import check_direction, direction_field
 from texopt.errors import OptionError
 from texopt.images import load_image
 from texopt.mesh import Mesh
-from texopt.objectives import Objective, colors, content, patches, seam, style
+from texopt.objectives import Objective, colors, content, patches, seam, strokes, style
 from texopt.painting import blend_shares, in_colors_of, repainted
 from texopt.points import random_points
 from texopt.regions import Regions
@@ -45,6 +46,7 @@ def check_style(config: StyleConfig) -> list[Image.Image]:
     if not config.style:
         raise OptionError("there is no painting to take the style of; give an image after the mesh")
     weights = [config.style_weight, config.patch_weight, config.seam_weight]
+    weights += [config.direction_weight] if config.direction else []
     weights += [] if config.content_weight is None else [config.content_weight]
     if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
         raise OptionError(f"weights have to be 0 or more, and not all 0; they are {', '.join(map(str, weights))}")
@@ -58,6 +60,8 @@ def check_style(config: StyleConfig) -> list[Image.Image]:
         )
     if config.keep_colors and config.keep_strokes:
         raise OptionError("the original's colours and its strokes leave nothing to change; take one of them")
+    if config.direction:
+        check_direction(config.direction)
     blend_shares(len(config.style), config.blend)
     return [load_image(path, min_size=16) for path in config.style]
 
@@ -78,6 +82,9 @@ def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.I
     elif config.strength < 1:  # the strength says how much of it may be lost
         limit = config.strength * (HIDDEN if config.patch_weight else 1.0)
         objective = objective + FIRST * kept.below(max(limit, 0.02))
+    if config.direction and config.direction_weight:
+        direction_field(mesh, config.direction)  # says what cannot be
+        objective = objective + config.direction_weight * strokes(config.direction)
     return with_seams(objective, config)
 
 

@@ -68,10 +68,11 @@ def plain_values(config: LoopConfig) -> dict[str, Any]:
         values["mask"] = ",".join(f"{name}={image.resolve()}" for name, image in given.items())
     elif given is not None:
         values["mask"] = str(given.resolve())
-    if isinstance(config, StyleConfig) and config.where:
+    if isinstance(config, StyleConfig) and (config.where or config.direction):
         from texopt.regions import absolute
 
         values["where"] = [absolute(part) for part in config.where]
+        values["direction"] = absolute(config.direction)
     return values
 
 

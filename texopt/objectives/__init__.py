@@ -7,12 +7,13 @@ from texopt.objectives.objective import Objective, Term, as_objective, objective
 from texopt.objectives.patch_matching import patches
 from texopt.objectives.photographs import photographs
 from texopt.objectives.regularization import blur, change, l1, l2, seam, total_variation
+from texopt.objectives.strokes import strokes
 from texopt.objectives.style import GramEMA, gram_matrix, style
 from texopt.objectives.visualization import channel, classified_as, deepdream, direction, inversion, logit, neuron
 
 __all__ = [
     "GramEMA", "Objective", "Term", "alignment", "as_objective", "blur", "by_frame", "change", "channel",
     "classified_as", "colors", "content", "deepdream", "direction", "diversity", "gram_matrix", "interpolate",
-    "inversion", "l1", "l2", "logit", "neuron", "objective", "on", "patches", "photographs", "seam", "style",
+    "inversion", "l1", "l2", "logit", "neuron", "objective", "on", "patches", "photographs", "seam", "strokes", "style",
     "total_variation", "transparent",
 ]  # fmt: skip
