@@ -28,7 +28,7 @@ def test_style_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "torus_knot.obj" in capsys.readouterr().out
     assert load_image(out / "torus_knot.png").size == (64, 64)
     history = (out / "history.csv").read_text().splitlines()
-    assert history[0] == "step,seconds,style,content,seam,loss"
+    assert history[0] == "step,seconds,style,patches,content,seam,loss"
     assert len(history) == 4
     assert len(texopt.load_mesh(out / "torus_knot.obj").faces) == len(texopt.load_mesh(KNOT).faces)
 

@@ -145,7 +145,12 @@ def test_common_scale_draws_meshes_in_their_sizes(extractor: FeatureExtractor) -
         return view.image.mean()
 
     textures = [texopt.PixelTexture(16) for _ in range(2)]
-    options = {"steps": 2, "view_size": 256, "backbone": extractor, "cameras": texopt.orbit(torch.tensor([30.0]))}
+    options = {
+        "steps": 2,
+        "view_size": 256,
+        "backbone": extractor,
+        "cameras": texopt.orbit(torch.tensor([30.0]), torch.tensor([20.0])),
+    }
     texopt.optimize([cube, half], textures, look, common_scale=True, **options)  # type: ignore[call-overload]
     texopt.optimize([cube, half], textures, look, **options)  # type: ignore[call-overload]
     assert areas[1] / areas[0] == pytest.approx(0.25, rel=0.03)
