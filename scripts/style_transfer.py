@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("mesh", type=Path)
     parser.add_argument("style", type=Path)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--steps", type=int, default=450)
+    parser.add_argument("--steps", type=int, default=270)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
@@ -28,10 +28,11 @@ def main() -> None:
     starts = texopt.repainted(mesh, options.style)  # the original in the painting's colours, one a material
     sizes = mesh.map_sizes(1024)
     textures = [texopt.PyramidTexture(size, start) for size, start in zip(sizes, starts, strict=True)]
-    objective = texopt.style(options.style) + 2 * texopt.content().below(0.5) + 10 * texopt.seam()
+    objective = 0.5 * texopt.style(options.style) + 5 * texopt.patches(options.style)
+    objective = objective + 2 * texopt.content().below(0.475) + 20 * texopt.seam()
     cameras = texopt.sample_sphere(distance=(0.6, 0.8))
     result = texopt.optimize(
-        mesh, textures, objective, steps=options.steps, learning_rate=0.035, cameras=cameras, on_step=show
+        mesh, textures, objective, steps=options.steps, learning_rate=0.045, coarse=0.3, cameras=cameras, on_step=show
     )
     folder = result.save(options.out or Path("outputs") / f"{mesh.name}_{options.style.stem}")
     print(f"{folder / mesh.name}.obj with its texture, and preview.png and viewer.html beside it")

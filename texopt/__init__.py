@@ -3,8 +3,9 @@
     import texopt
     mesh = texopt.load_mesh("spot.obj")
     texture = texopt.PyramidTexture(1024, start=texopt.repainted(mesh, "starry-night.jpg")[0])
-    objective = texopt.style("starry-night.jpg") + 2 * texopt.content().below(0.5) + 10 * texopt.seam()
-    result = texopt.optimize(mesh, texture, objective, steps=450, learning_rate=0.035)
+    objective = 0.5 * texopt.style("starry-night.jpg") + 5 * texopt.patches("starry-night.jpg")
+    objective = objective + 2 * texopt.content().below(0.5) + 20 * texopt.seam()
+    result = texopt.optimize(mesh, texture, objective, steps=270, learning_rate=0.045, coarse=0.3)
     result.export("outputs/spot.obj")
 
 The public names are in __init__.pyi; each is imported when it is first used, so that `import texopt` costs nothing.

@@ -140,9 +140,9 @@ class StyleConfig(RunConfig):
     """Weight of that direction."""
     style_weight: float = 0.5
     """Weight of the style: the painting's strokes and colours."""
-    patch_weight: float = 6.0
+    patch_weight: float = 5.0
     """Weight of the painting's pieces: its stars, shapes and swirls."""
-    steps: int = 300
+    steps: int = 270
     """Steps of gradient descent."""
     learning_rate: float = 0.045
     """About how far values move in a step, at its highest."""
@@ -152,10 +152,13 @@ class StyleConfig(RunConfig):
     """Fixed weight of what the original texture shows. Default: whatever keeps as much of it as --strength says."""
     coarse: float = 0.3
     """Share of the steps, at the start, with views of half the size: quicker, and large things first."""
-    seam_weight: float = 10.0
+    seam_weight: float = 20.0
     """Weight of equal colours on both sides of UV seams."""
     start: Literal["repainted", "original", "noise"] = "repainted"
     """What the texture starts from: the original in the painting's colours, the original, or noise."""
+    clouds: float = 0.3
+    """Clouds in the repainted start, in the contrast of the original: where it is of one colour, they vary it.
+    1 gives flat and hard-edged paintings more to begin with."""
     content_loss: Literal["cosine", "l1"] = "cosine"
     """How content is compared: cosine leaves colours free, l1 is the published method's."""
     object_only: bool = True

@@ -15,7 +15,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     # sharp from near: a third of the views look from six times closer
     "final": {"steps": 600, "texture_size": 4096, "close_ups": 0.33, "zoom": 6.0},
     # strokes and colours by Gram matrices alone, which keeps nothing of what the painting shows
-    "gram": {"steps": 450, "learning_rate": 0.035, "style_weight": 1.0, "patch_weight": 0.0, "coarse": 0.0},
+    "gram": {"steps": 450, "learning_rate": 0.035, "style_weight": 1.0, "patch_weight": 0.0, "coarse": 0.0,
+             "seam_weight": 10.0},
     # the baseline: Mordvintsev, Pezzotti, Schubert & Olah, "Differentiable Image Parameterizations", Distill 2018, and
     # lucid's notebook style_transfer_3d, on the default network and with relative distances of Gram matrices, for which
     # content's weight of 100 is about 0.25. Distances are 10 to 12 radii at a field of view of 10°.

@@ -35,8 +35,7 @@ BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_c
 FIRST = 2.0  # weight of content at the start, before its limit tells
 HIDDEN = 0.95  # of what may be lost: pieces of a painting hide a little more from others than from the run's network
 SHARP = 1024  # texels a side of a start that shall be sharp
-PATCH_SIZES = (0.5, 0.25)  # of views, in which the painting's pieces are looked for: what is smaller are strokes
-COLORS = 5.0  # weight of colours in the place of style
+COLORS = 10.0  # times the weight of style, for colours in its place
 GREY = (0.5, 0.5, 0.5)
 POINTS = 8192  # that close-ups are of
 
@@ -48,6 +47,8 @@ def check_style(config: StyleConfig) -> list[Image.Image]:
     weights = [config.style_weight, config.patch_weight, config.seam_weight]
     weights += [config.direction_weight] if config.direction else []
     weights += [] if config.content_weight is None else [config.content_weight]
+    if not 0 <= config.clouds <= 10:
+        raise OptionError(f"clouds have to be between 0 and 10, not {config.clouds}")
     if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
         raise OptionError(f"weights have to be 0 or more, and not all 0; they are {', '.join(map(str, weights))}")
     if not 0 <= config.strength <= 1:
@@ -105,12 +106,10 @@ def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) ->
     def look(images: Sequence[Image.Image], blend: Sequence[float], where: str) -> Objective:
         if config.keep_strokes:
             return config.style_weight * COLORS * colors(images, blend, where)
-        strokes = config.style_weight * style(
-            images, blend=blend, where=where, object_only=config.object_only, **common
-        )
+        manner = config.style_weight * style(images, blend=blend, where=where, object_only=config.object_only, **common)
         if not config.patch_weight:
-            return strokes
-        return strokes + config.patch_weight * patches(images, blend=blend, where=where, sizes=PATCH_SIZES, **common)
+            return manner
+        return manner + config.patch_weight * patches(images, blend=blend, where=where, **common)
 
     if not config.where:
         return look(shown, config.blend, "")
@@ -132,7 +131,7 @@ def _starts(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image], g
     if config.keep_strokes:  # sharp, and as even as it was
         painted = repainted(mesh, paintings, config.blend, generator, clouds=0.0, size=min(max(sizes), SHARP))
     else:
-        painted = repainted(mesh, paintings, config.blend, generator)
+        painted = repainted(mesh, paintings, config.blend, generator, config.clouds)
     if toward(config) == 1:  # at their own size, which takes no memory for what is finer
         return list(painted)
     return [
