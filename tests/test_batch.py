@@ -173,7 +173,7 @@ def test_presets_and_what_is_set_for_all_jobs(tmp_path: Path) -> None:
     table = write(tmp_path / "jobs.csv", text)
     own, plain = read_jobs(table)
     assert (own.values["texture_size"], own.values["steps"]) == (4096, 7)
-    assert (plain.values["texture_size"], plain.values["steps"]) == (1024, 450)
+    assert (plain.values["texture_size"], plain.values["steps"]) == (1024, 270)
     assert plain.name == f"{own.name}_2"  # the same mesh and painting
     for job in read_jobs(table, ["preset=draft", "texture-size=128"]):
         assert (job.values["learning_rate"], job.values["texture_size"]) == (0.12, 128)

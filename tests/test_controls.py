@@ -153,7 +153,7 @@ def test_keep_strokes_logs_colours(mesh: str, paintings: list[str], tmp_path: Pa
 def test_close_ups_run_and_strength_1_has_no_content(mesh: str, paintings: list[str], tmp_path: Path) -> None:
     options = ["--close-ups", "0.5", "--strength", "1", "--content-loss", "l1"]
     out = styled(tmp_path / "out", mesh, paintings[0], *options)
-    assert (out / "history.csv").read_text().startswith("step,seconds,style,seam,loss")
+    assert (out / "history.csv").read_text().startswith("step,seconds,style,patches,seam,loss")
 
 
 # config.yaml
@@ -232,7 +232,7 @@ def test_a_preset_that_a_config_names_is_meant(parsed: list[StyleConfig], tmp_pa
 
 
 def test_a_preset_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(OptionError, match="draft, standard, final, distill-2018"):
+    with pytest.raises(OptionError, match="draft, standard, final, gram, distill-2018"):
         preset_values("fast")
     check_one_line(["style", "a.obj", "b.jpg", "--preset", "fast"], "preset has to be one of", capsys)
     check_one_line(["style", "a.obj", "b.jpg", "--preset"], "--preset needs a value", capsys)
@@ -252,7 +252,12 @@ def test_a_preset_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
         (["--where", "left", "right=missing.png"], "missing.png does not exist"),
         (["--where", "left", "right", "--blend", "1", "1"], "take one of them"),
         (["--keep-colors", "--keep-strokes"], "take one of them"),
-        (["--style-weight", "0", "--content-weight", "0", "--seam-weight", "0"], "not all 0"),
+        (
+            ["--style-weight", "0", "--patch-weight", "0", "--content-weight", "0", "--seam-weight", "0"],
+            "not all 0",
+        ),
+        (["--clouds", "-1"], "clouds have to be between"),
+        (["--coarse", "2"], "coarse has to be a share"),
         (["--close-ups", "1.5"], "share of close-ups"), (["--close-ups", "0.5", "--zoom", "1"], "zoom has to be"),
         (["--style-scale", "9"], "scale"),
     ],

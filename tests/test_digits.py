@@ -16,6 +16,7 @@ from texopt.backgrounds import smooth_noise
 from texopt.color import mix, to_valid_rgb
 from texopt.features.backbones import load_backbone
 from texopt.features.pointwise import Pointwise
+from texopt.objectives.patch_matching import Target, most_similar
 
 # Without AVX-512 torch and its libraries compute in other ways. This is how a processor that has it can be told to.
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
@@ -32,12 +33,19 @@ def parts_of_a_step() -> dict[str, Callable[[], Tensor]]:
         at = at.clone().requires_grad_()
         return torch.autograd.grad(of(at).square().sum(), at)[0]
 
+    def unit(count: int) -> Tensor:
+        return torch.nn.functional.normalize(torch.randn(count, 360, generator=generator))
+
+    rows, others = unit(500), unit(3000)
+
     def features(image: Tensor) -> Tensor:
         return torch.cat([found.flatten() for found in extractor(image, extractor.style_layers).values()])
 
     return {
         "features": lambda: features(view).detach(),
         "gradient of features": lambda: gradient(features, view),
+        "patches": lambda: Target.of([extractor(view, {"blocks.2"})["blocks.2"]], [1.0]).patches,
+        "most similar patches": lambda: most_similar(rows, others, torch.zeros(3000)),
         "colours": lambda: to_valid_rgb(values),
         "gradient of colours": lambda: gradient(to_valid_rgb, values),
         "background": lambda: smooth_noise()(Generator().manual_seed(0), 2, 96, 128),

@@ -361,14 +361,14 @@ def test_close_ups_have_targets_and_averages_of_their_own(extractor: FeatureExtr
     close = replace(view, zoom=4.0, scale=4 * view.scale)
     goal(view)
     loss = goal.terms[0].loss
-    before = loss.averages[1.0].state["act1"].clone()  # type: ignore[attr-defined]
+    before = loss.averages[view.look].state["act1"].clone()  # type: ignore[attr-defined]
     goal(replace(close, image=view.image * 0))
-    assert set(loss.targets) == {1.0, 4.0}  # type: ignore[attr-defined]
-    assert torch.equal(loss.averages[1.0].state["act1"], before)  # type: ignore[attr-defined]
-    assert not torch.allclose(loss.targets[1.0]["act2"], loss.targets[4.0]["act2"], rtol=0.05)  # type: ignore[attr-defined]
+    assert set(loss.targets) == {view.look, close.look}  # type: ignore[attr-defined]
+    assert torch.equal(loss.averages[view.look].state["act1"], before)  # type: ignore[attr-defined]
+    assert not torch.allclose(loss.targets[view.look]["act2"], loss.targets[close.look]["act2"], rtol=0.05)  # type: ignore[attr-defined]
     direct = texopt.style(noise_image(256), scale=4.0)
     direct(view)
-    assert torch.equal(direct.terms[0].loss.targets[1.0]["act1"], loss.targets[4.0]["act1"])  # type: ignore[attr-defined]
+    assert torch.equal(direct.terms[0].loss.targets[view.look]["act1"], loss.targets[close.look]["act1"])  # type: ignore[attr-defined]
 
 
 def test_close_ups_do_not_enlarge_a_painting_beyond_its_pixels(extractor: FeatureExtractor) -> None:

@@ -39,6 +39,8 @@ MB, GB = 10**6, 10**9
 PAGE = 4096  # bytes
 TEXEL = 12  # bytes of three float32
 CODE, MORE_CODE = 40 * MB, 240 * MB  # kernels and libraries that are loaded for steps, and for export after them
+PATCHES = 60 * MB  # of paintings, of a view, and products of both
+SMALLER = 1.3125  # pixels of a view, and of the two smaller ones in which patches are looked for, in those of the view
 SMALL = 25 * MB  # of a step: cameras, seams, Gram matrices
 
 # bytes a texel of a texture that is decoded whole: parameters, their gradients and what transforms keep; a step, with
@@ -190,6 +192,7 @@ def estimate(config: RunConfig, shape: Shape, network: Activations, process: int
     if detail:
         touched = detail if fine or not optimizer.sparse else min(shape.touched(config), detail)
     pixels = config.view_size**2 * config.views_per_step
+    patched = isinstance(config, StyleConfig) and config.patch_weight > 0 and not config.keep_strokes
     bits = config.bits if listed(config.format) != ("glb",) else 8
     image = TEXEL * texels
     start = TEXEL * 3 * texels + FIT * largest if fine and not noisy else 0
@@ -200,7 +203,8 @@ def estimate(config: RunConfig, shape: Shape, network: Activations, process: int
             "originals": ORIGINAL * shape.originals,
             "optimiser": DENSE_STEP[kind] * whole + 2 * touched + DETAIL_ROWS * detail / TEXEL
             + (0 if optimizer.sparse else detail) + optimizer.memory * (LEVELS * TEXEL * whole + detail),
-            "network": pixels * (SAVED * network.saved + KEPT * network.kept),
+            "network": pixels * (SAVED * network.saved + KEPT * network.kept) * (SMALLER if patched else 1),
+            "patches": PATCHES if patched else 0,
             "drawing": SMALL + pixels * (DRAWING + CPPN * (kind == "cppn"))
             + triangles * (SCENE + VIEW * config.views_per_step),
         },
