@@ -208,6 +208,15 @@ def test_what_cannot_be(options: dict[str, object], message: str) -> None:
         texopt.patches(picture(), **options)  # type: ignore[arg-type]
 
 
+def test_views_smaller_than_a_patch() -> None:
+    deep = FeatureExtractor(torch.nn.Sequential(torch.nn.AvgPool2d(32)), stride=32)
+    objective = texopt.patches(picture(128, 128), layers=["0"], scale=2.0)
+    value, _ = objective(make_view(deep, torch.rand(1, 3, 128, 128)))  # at the full size alone
+    assert value.isfinite()
+    with pytest.raises(OptionError, match="views of 64 pixels are smaller than a patch"):
+        texopt.patches(picture(128, 128), layers=["0"], scale=4.0)(make_view(deep, torch.rand(1, 3, 64, 64)))
+
+
 def test_a_painting_smaller_than_a_patch() -> None:
     deep = FeatureExtractor(torch.nn.Sequential(torch.nn.AvgPool2d(32)), stride=32)
     view = make_view(deep, torch.rand(1, 3, 128, 128))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from texopt.uvspace import covered, rasterize_uvs
+from texopt.uvspace import covered, first_of_each, rasterize_uvs
 
 SQUARE = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 HALVES = np.array([[0, 1, 2], [0, 2, 3]])
@@ -88,3 +88,21 @@ def test_covered_is_where_faces_are() -> None:
     mask = covered(uvs, HALVES, 8, 8)
     assert mask.dtype == torch.bool
     assert torch.equal(mask, torch.nn.functional.pad(torch.ones(4, 4), (2, 2, 2, 2)).bool())
+
+
+def test_faces_at_one_place_are_drawn_once_and_the_first_is_seen() -> None:
+    uvs = np.random.default_rng(0).random((9, 2))
+    faces = np.random.default_rng(1).integers(0, 9, (300, 3))
+    known: set[tuple[int, ...]] = set()
+    wanted = []
+    for face in faces:
+        key = tuple(sorted(face.tolist()))
+        wanted.append(key not in known)
+        known.add(key)
+    assert first_of_each(faces).tolist() == wanted
+    rast, _ = rasterize_uvs(uvs, faces, 32, 32)
+    owners = rast[..., 3].unique().long().tolist()
+    assert all(wanted[owner - 1] for owner in owners if owner)
+    # beside faces of one place nothing of the others changes
+    twice, _ = rasterize_uvs(uvs, np.concatenate([faces, faces[:, [1, 2, 0]]]), 32, 32)
+    assert torch.equal(twice, rast)

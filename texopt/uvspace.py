@@ -35,7 +35,8 @@ def rasterize_uvs(
     Returns:
         rast, rast_db: [1,rows,W,4] as of raster.rasterize: barycentrics and face index + 1 at every texel centre.
     """
-    corners = uvs[face_uvs]  # [F,3,2]
+    faces = np.flatnonzero(first_of_each(face_uvs))  # of those at one place the first is seen, as of one depth
+    corners = uvs[face_uvs[faces]]  # [F,3,2]
     tile = np.floor(corners.min(1))
     span = np.clip(np.ceil(corners.max(1)) - tile - 1, 0, MAX_TILES - 1)
     clamped, mirrored = (np.array([mode == way for mode in wrap]) for way in (CLAMP, MIRROR))
@@ -47,7 +48,7 @@ def rasterize_uvs(
             place = (tile[reaches] + (column, row))[:, None]
             inside = corners[reaches] - place
             pieces.append(np.where(mirrored & (place % 2 == 1), 1 - inside, inside))
-            owners.append(reaches)
+            owners.append(faces[reaches])
     drawn = np.concatenate(pieces).reshape(-1, 2)
     owner = torch.from_numpy(np.concatenate(owners).astype(np.float32))
     first, last, _ = rows.indices(height)
@@ -58,6 +59,15 @@ def rasterize_uvs(
     face = rast[..., 3].long()
     rast[..., 3] = torch.where(face > 0, owner[(face - 1).clamp(min=0)] + 1, 0.0)
     return rast, rast_db
+
+
+def first_of_each(faces: np.ndarray) -> np.ndarray:
+    """Which of faces [F,3] have corners, in any order, that no face before them has: bool [F]."""
+    rows = np.sort(faces, 1).astype(np.uint64)
+    keys = rows @ np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 1], np.uint64)  # any odd numbers
+    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+    before = first[which.reshape(-1)]
+    return np.asarray((before == np.arange(len(faces))) | (rows[before] != rows).any(1))
 
 
 def covered(uvs: np.ndarray, face_uvs: np.ndarray, height: int, width: int, wrap: Wrap = REPEATED) -> Tensor:

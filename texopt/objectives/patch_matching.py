@@ -156,10 +156,14 @@ class Patches:
             small = view.at(size, names)
             mask = small.where(self.where) if self.where else small.mask
             for layer, name in names.items():
-                before = small.original_features[layer] if self.strength < 1 else None
                 features = positioned(small.features[layer], layer)
+                if min(features.shape[2:]) < SIDE:
+                    continue
+                before = small.original_features[layer] if self.strength < 1 else None
                 loss, targets[name] = self._compare(features, before, mask, targets[name], generator)
                 losses.append(loss)
+        if not losses:
+            raise OptionError(f"views of {view.image.shape[3]} pixels are smaller than a patch; take larger ones")
         return torch.stack(losses).sum()
 
     def _compare(
