@@ -80,6 +80,7 @@ def test_options_may_stand_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
         (["gone.obj"], "gone.obj does not exist; nothing was started"),
         (["other/one.obj"], "two meshes of the set are named one"),
         (["--live"], "--live is for one mesh"),
+        (["--close-ups=0.3"], "--close-ups (and --preset final) is for one mesh"),
         (["--keep-colors"], "--keep-colors"),
     ],
 )

@@ -33,6 +33,7 @@ from texopt.samplers import as_sampler
 from texopt.schedules import Schedule
 from texopt.seams import Seams
 from texopt.strays import Strays
+from texopt.strides import whole_strides
 from texopt.texture.maps import Surface, Texture
 from texopt.transforms import Transform
 
@@ -100,12 +101,6 @@ def check_stride(view_size: Size, stride: int) -> None:
                 f"view_size has to be a multiple of {stride}, as this network halves or cuts its images, not {side}; "
                 f"try {near}"
             )
-
-
-def halved(size: tuple[int, int], stride: int) -> tuple[int, int]:
-    """About half of a (height, width), in whole strides of a network."""
-    height, width = (max(round(side / 2 / stride), 1) * stride for side in size)
-    return height, width
 
 
 def mean_scale(views: Sequence[Cameras]) -> float:
@@ -281,6 +276,7 @@ def optimize(
     target = resolve_device(device)
     extractor = as_extractor(backbone, target)
     check_stride(view_size, extractor.stride)
+    half = [whole_strides(side / 2, extractor.stride) for side in whole]
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         checkpoint = Checkpoint(checkpoint)
     sample_cameras, make_background = as_sampler(cameras), background or smooth_noise()
@@ -313,7 +309,7 @@ def optimize(
     def look(number: int, count: int) -> tuple[Tensor, dict[str, Tensor], View]:
         """The loss of new views, `count` over all ranks, its terms, and the views."""
         views, subject = distributed.own(count), subjects[number % len(subjects)]
-        height, width = halved(whole, extractor.stride) if number < first else whole
+        height, width = half if number < first else whole
         shot = sample_cameras(generator, count, number // len(subjects) * count)[views]
         fragments = subject.scene.rasterize(shot, height, width)
         behind, frame = (

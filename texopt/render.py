@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.cameras import Cameras
@@ -21,6 +20,7 @@ from texopt.mesh import Mesh
 from texopt.normals import face_normals
 from texopt.raster import backends, mip_levels
 from texopt.raster.backends import Backend
+from texopt.strides import resized
 from texopt.wrapping import wrap_table
 
 if TYPE_CHECKING:
@@ -225,15 +225,6 @@ def composite(color: Tensor, mask: Tensor, background: Tensor | float) -> Tensor
     return torch.where(mask, color, behind)
 
 
-def resized(images: Tensor, size: float, stride: int) -> Tensor:
-    """Images [B,C,H,W] with sides of about a share of their size, in whole strides of a network: means of areas."""
-    if size == 1:
-        return images
-    return F.interpolate(
-        images, [max(round(side * size / stride), 1) * stride for side in images.shape[2:]], mode="area"
-    )
-
-
 @dataclass(eq=False)
 class View:
     """What an objective is given: one step's renderings.
@@ -326,10 +317,7 @@ class View:
             return self
         known = self._changed.get((size, "at"))
         if known is None:
-            regions = self.regions
-
-            def small(images: Tensor) -> Tensor:
-                return resized(images, size, self.extractor.stride)
+            small, regions = partial(resized, size=size, stride=self.extractor.stride), self.regions
 
             def small_region(region: str) -> Tensor:
                 assert regions

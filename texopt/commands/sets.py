@@ -28,7 +28,12 @@ class SetTask:
             raise OptionError(f"two meshes of the set are named {doubles[0]}, and would share a folder; rename one")
         if missing := [file for file in files if not file.is_file()]:
             raise OptionError(f"{missing[0]} does not exist; nothing was started")
-        for option, given in (("--live", config.live), ("--timelapse", config.timelapse), ("--mask", config.mask)):
+        for option, given in (
+            ("--live", config.live),
+            ("--timelapse", config.timelapse),
+            ("--mask", config.mask),
+            ("--close-ups (and --preset final)", config.close_ups),
+        ):
             if given:
                 raise OptionError(f"{option} is for one mesh; leave it out, or style each mesh on its own")
         if config.keep_colors:
@@ -55,7 +60,7 @@ class SetTask:
         return []
 
     def timelapse(self) -> Timelapse:
-        raise NotImplementedError
+        return self.tasks[0].timelapse()
 
     def own_error(self, error: Exception) -> OptionError | None:
         return None

@@ -18,7 +18,7 @@ from texopt.features.extractor import FeatureExtractor
 from texopt.images import to_tensor
 from texopt.objectives.patch_matching import SIDE, SIZES, Target, all_patches, most_similar, whole_patches
 from texopt.objectives.style import scaled
-from texopt.render import resized
+from texopt.strides import resized
 
 COMPARED = 4096  # patches whose distance is looked for, at each size
 OFFERED = 1024  # patches that they may be near to: always as many, as the nearest of more is nearer

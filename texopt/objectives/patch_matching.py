@@ -16,7 +16,8 @@ from texopt.errors import OptionError
 from texopt.objectives.objective import Objective, objective, positioned
 from texopt.objectives.style import check_scale, check_strength, on_mesh, solid_cells
 from texopt.painting import Painting, blend_shares, loaded, several
-from texopt.render import View, resized, to_device
+from texopt.render import View, to_device
+from texopt.strides import resized
 
 SIDE = 3  # cells of a layer, of a patch
 SIZES = (1.0, 0.5, 0.25)  # of the view, at which it is looked at

@@ -18,6 +18,7 @@ from texopt.images import to_tensor
 from texopt.objectives.objective import Objective, objective, positioned
 from texopt.painting import Painting, blend_shares, loaded, several
 from texopt.render import View
+from texopt.strides import whole_strides
 
 PARTS = 16  # of a sum over positions
 DECAY = 0.95  # of a moving average, a step
@@ -50,7 +51,7 @@ def cell_weights(mask: Tensor, size: Sequence[int]) -> Tensor:
 def scaled(image: Image.Image, side: float, stride: int) -> Image.Image:
     """An image with its shorter side `side` pixels long, both rounded to whole strides of the network."""
     scale = side / min(image.size)
-    width, height = (max(round(length * scale / stride), 1) * stride for length in image.size)
+    width, height = (whole_strides(length * scale, stride) for length in image.size)
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
