@@ -14,9 +14,9 @@ from PIL import Image
 import texopt
 from texopt import FeatureExtractor, View
 from texopt.cli import main
+from texopt.common_scale import common_radii
 from texopt.config import StyleConfig
 from texopt.export import export
-from texopt.loop import common_radii
 from texopt.saved import from_yaml
 
 SMALL = ["--steps", "3", "--texture-size", "32", "--view-size", "64", "--style-scale", "0.5"]

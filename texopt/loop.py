@@ -18,6 +18,7 @@ from texopt.backgrounds import Background, smooth_noise
 from texopt.cameras import Cameras, Sampler
 from texopt.checkpoint import Checkpoint
 from texopt.clipping import check_clip, clip_gradients
+from texopt.common_scale import common_radii
 from texopt.errors import DependencyError, OptionError, RankError
 from texopt.features.backbones import DEFAULT, as_extractor
 from texopt.features.extractor import Activations, FeatureExtractor
@@ -59,7 +60,6 @@ def resolve_device(name: str) -> torch.device:
 
 Size = int | tuple[int, int]  # pixels a side, or (height, width)
 SMALLEST, LARGEST = 32, 4096  # pixels a side
-SMALLEST_SHARE = 0.25  # of the largest mesh's radius, that a smaller one of a set is drawn with
 
 
 def check_options(
@@ -155,19 +155,6 @@ class _Subject:
         self.surface, self.seams = Surface(mesh, texture, device, raster), Seams(mesh, device)
         self.scene, self.regions = Scene(mesh, device, raster, optimized=True, radius=radius), Regions(mesh, device)
         self.size = mesh.normalization(optimized=True)[1] / self.scene.radius  # its radius, in those of the scene
-
-
-def common_radii(meshes: Sequence[Mesh]) -> list[float]:
-    """For each of several meshes what is to be drawn as 1: the radius of the largest, or less for what is so small that
-    it could hardly be seen."""
-    radii = [mesh.normalization(optimized=True)[1] for mesh in meshes]
-    for mesh, radius in zip(meshes, radii, strict=True):
-        if radius < max(radii) * SMALLEST_SHARE:
-            log.warning(
-                "%s is %.0f times smaller than the largest of the set; it is drawn as if it was %.0f times, and its "
-                "strokes are finer", mesh.name, max(radii) / radius, 1 / SMALLEST_SHARE,
-            )  # fmt: skip
-    return [min(max(radii), radius / SMALLEST_SHARE) for radius in radii]
 
 
 def _pairs(mesh: Any, texture: Any, optimizer: str) -> list[tuple[Mesh, Any]]:
