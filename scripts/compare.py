@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from texopt.cli import main as texopt
+from texopt.cli.main import main as texopt
 
 COLUMNS = ("style", "coherence", "completeness", "content", "seam", "sharpness")
 VIEWS = slice(1, 7)  # of the eight of a contact sheet

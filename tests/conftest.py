@@ -45,7 +45,7 @@ def _log() -> Iterator[None]:
 
 def check_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The command refuses, with exit code 2 and one line that has `message` in it."""
-    from texopt.cli import main
+    from texopt.cli.main import main
 
     assert main(arguments) == 2
     captured = capsys.readouterr()
@@ -109,4 +109,4 @@ def extractor() -> FeatureExtractor:
 def small_network(monkeypatch: pytest.MonkeyPatch, extractor: FeatureExtractor) -> None:
     """The commands look with the small network, whatever backbone they are told to take."""
     for command in ("evaluation", "optimization", "pictures"):
-        monkeypatch.setattr(f"texopt.commands.{command}.load_backbone", lambda *_: extractor)
+        monkeypatch.setattr(f"texopt.cli.commands.{command}.load_backbone", lambda *_: extractor)

@@ -11,9 +11,9 @@ from conftest import make_cube
 from torch import Tensor
 
 from texopt import Mesh, TextureMap
-from texopt.export.atlas import fill
-from texopt.images import to_image
-from texopt.uvspace import rasterize_uvs
+from texopt.render.padding import fill
+from texopt.render.uv_raster import rasterize_uvs
+from texopt.system.images import to_image
 
 Field = Callable[[Tensor], Tensor]  # positions [N,3] -> colours [N,3] in [0,1]
 

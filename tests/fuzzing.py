@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from texopt import Mesh, TextureMap
-from texopt.polygons import triangulated
+from texopt.mesh.polygons import triangulated
 
 ALPHABET = "aB é漢😀#-_.'%<>[]{}=*1"  # of names, with what files have a meaning for
 NAMES = st.text(st.sampled_from(ALPHABET + '/\\"\t\n\r\0\x85\u2028\udce9'), max_size=8)  # as glTF can have them
@@ -63,7 +63,7 @@ class Model:
 
 
 def one_cell_a_face(vertices: np.ndarray, faces: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """In the place of texopt.unwrap.unwrap_faces: new UVs at once, with every face in a cell of its own."""
+    """In the place of unwrap_faces: new UVs at once, with every face in a cell of its own."""
     side = int(np.ceil(np.sqrt(len(faces))))
     cell = np.stack(np.divmod(np.arange(len(faces)), side), 1)[:, None]
     uvs = (cell + np.array([[0.1, 0.1], [0.9, 0.1], [0.1, 0.9]])) / side
@@ -74,9 +74,9 @@ def one_cell_a_face(vertices: np.ndarray, faces: np.ndarray, size: int) -> tuple
 def workplace() -> Iterator[Path]:
     """A folder; meanwhile unwrapping takes no time, and sizes are small."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("texopt.unwrap.unwrap_faces", one_cell_a_face)
-        patch.setattr("texopt.original.SIZE", 64)
-        patch.setattr("texopt.unwrap.OVERLAP", ((64, 0.01),))
+        patch.setattr("texopt.io.unwrapping.unwrap.unwrap_faces", one_cell_a_face)
+        patch.setattr("texopt.io.original_textures.SIZE", 64)
+        patch.setattr("texopt.io.unwrapping.unwrap.OVERLAP", ((64, 0.01),))
         yield Path(folder)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from texopt.errors import MeshError
-from texopt.polygons import triangulated
-from texopt.wavefront import no_vertex
+from texopt.io.obj.lines import no_vertex
+from texopt.mesh.polygons import triangulated
 
 
 def _corner(text: str, counts: tuple[int, int, int], where: str) -> list[int]:
@@ -56,7 +56,7 @@ def _color(text: str) -> list[float] | None:
 
 
 def _colors(colors: list[list[float] | None], used: list[int]) -> tuple[np.ndarray, float] | None:
-    """What texopt.obj_colors.VertexColors has."""
+    """What texopt.io.obj.vertex_colors.VertexColors has."""
     some = [values for vertex in used if (values := colors[vertex]) is not None]
     if not some:
         return None
@@ -68,7 +68,7 @@ def _colors(colors: list[list[float] | None], used: list[int]) -> tuple[np.ndarr
 
 
 def read_obj(path: Path) -> dict[str, Any]:
-    """What texopt.obj.read_obj returns, by name."""
+    """What texopt.io.obj.document.read_obj returns, by name."""
     lines = _joined(path.read_text(encoding="utf-8-sig", errors="surrogateescape"))
     vertices: list[list[float]] = []
     colors: list[list[float] | None] = []

@@ -14,8 +14,8 @@ from PIL import Image
 from torch.nn.functional import avg_pool2d
 
 from texopt import Mesh
-from texopt.cameras import Cameras, look_at, perspective, sphere_points
-from texopt.render import Scene, look_up
+from texopt.render.cameras import Cameras, look_at, perspective, sphere_points
+from texopt.render.scene import Scene, look_up
 
 SUPERSAMPLE = 4
 FOV_Y = 40.0

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from texopt.adam import Adam
-from texopt.optimizers import load_state, state_of
+from texopt.optim.adam import Adam
+from texopt.optim.optimizers import load_state, state_of
 
 
 def sparse(rows: list[int], values: Tensor, count: int) -> Tensor:

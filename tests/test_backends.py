@@ -14,7 +14,7 @@ from torch import Tensor
 import texopt.raster as dr
 from texopt import OptionError, TexoptError, fixed_views
 from texopt.raster import backends
-from texopt.render import Scene, look_up
+from texopt.render.scene import Scene, look_up
 
 SIZE = 48
 

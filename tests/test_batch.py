@@ -20,14 +20,14 @@ import pytest
 import yaml
 from conftest import MESHES, STYLES, check_one_line
 
-from texopt.batch import local
-from texopt.batch.folders import last_losses, prepare
-from texopt.batch.jobs import read_jobs
-from texopt.batch.table import from_text
-from texopt.cli import main
-from texopt.config import RUNS
-from texopt.files import claimed
-from texopt.images import load_image
+from texopt.cli.batch import local
+from texopt.cli.batch.folders import last_losses, prepare
+from texopt.cli.batch.jobs import read_jobs
+from texopt.cli.batch.table import from_text
+from texopt.cli.main import main
+from texopt.cli.options.runs import RUNS
+from texopt.system.files import claimed
+from texopt.system.images import load_image
 
 RAY = find_spec("ray") is not None
 KNOT, WOODCUT = MESHES / "torus_knot.obj", STYLES / "woodcut.jpg"
@@ -480,7 +480,7 @@ def test_a_job_ends_with_what_started_it(tmp_path: Path) -> None:
 
 
 def test_the_batch_itself_does_without_torch() -> None:
-    code = "import sys, texopt.commands.batch; sys.exit(bool({'torch', 'numpy', 'ray'} & set(sys.modules)))"
+    code = "import sys, texopt.cli.commands.batch; sys.exit(bool({'torch', 'numpy', 'ray'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -19,10 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import texopt
-from texopt import FeatureExtractor, budget, machine
-from texopt.budget import GB, MB, Activations, Shape, estimate, parse_limit
-from texopt.config import StyleConfig
+from texopt import FeatureExtractor
+from texopt.cli import memory_budget
+from texopt.cli.memory_budget import GB, MB, Activations, Shape, estimate, parse_limit
+from texopt.cli.options.runs import StyleConfig
 from texopt.errors import OptionError
+from texopt.system import memory
 
 NETWORK = Activations(saved=330, kept=58)
 PROCESS = 900 * MB
@@ -82,7 +84,7 @@ def test_the_parts_of_the_largest_phase_add_up_to_the_total() -> None:
 @settings(deadline=None, max_examples=40)
 @given(configs, st.integers(1000, 9000))
 def test_the_sizes_that_are_named_fit(config: StyleConfig, limit: int) -> None:
-    for other, text in budget.alternatives(config, limit * MB, total):
+    for other, text in memory_budget.alternatives(config, limit * MB, total):
         assert total(other) <= limit * MB
         for option, value in re.findall(r"--([a-z-]+) (\d+)", text):
             assert getattr(other, option.replace("-", "_")) == int(value)
@@ -93,7 +95,7 @@ def test_the_sizes_that_are_named_fit(config: StyleConfig, limit: int) -> None:
 def test_the_largest_texture_that_fits_is_named(config: StyleConfig) -> None:
     half = replace(config, texture_size=config.texture_size // 2)
     if total(half) < total(config):
-        named = [other for other, _ in budget.alternatives(config, total(half), total)]
+        named = [other for other, _ in memory_budget.alternatives(config, total(half), total)]
         assert half in named
 
 
@@ -112,7 +114,7 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 
 
 def test_activations_grow_with_the_network(extractor: FeatureExtractor) -> None:
-    found = budget.count_activations(extractor)
+    found = memory_budget.count_activations(extractor)
     assert found.kept == pytest.approx(4 * (8 / 4 + 12 / 16))  # two layers, of 8 and of 12 channels
     assert found.saved >= found.kept / 2
 
@@ -120,8 +122,8 @@ def test_activations_grow_with_the_network(extractor: FeatureExtractor) -> None:
 def test_a_run_that_does_not_fit_is_refused_before_it_starts(
     tmp_path: Path, small_network: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "resident", lambda: 900 * MB)
-    monkeypatch.setattr(machine, "peak", lambda: 950 * MB)
+    monkeypatch.setattr(memory, "resident", lambda: 900 * MB)
+    monkeypatch.setattr(memory, "peak", lambda: 950 * MB)
     arguments = ["style", str(MESHES / "torus_knot.obj"), str(STYLES / "woodcut.jpg"), "--out", str(tmp_path / "out")]
     check_one_line([*arguments, "--texture-size", "8192", "--max-memory", "1.9GB"], "--texture-size 2048 would", capsys)
     check_one_line([*arguments, "--max-memory", "0.5GB"], "no size would fit", capsys)
@@ -133,17 +135,17 @@ def test_without_a_limit_too_little_memory_is_a_warning(
     extractor: FeatureExtractor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = StyleConfig(mesh=Path("a.obj"), style=(Path("a.jpg"),))
-    monkeypatch.setattr(machine, "available", lambda: 100 * GB)
-    budget.check(config, make_cube(), extractor)
+    monkeypatch.setattr(memory, "available", lambda: 100 * GB)
+    memory_budget.check(config, make_cube(), extractor)
     assert "the machine has" not in caplog.text
-    monkeypatch.setattr(machine, "available", lambda: 1)
-    budget.check(config, make_cube(), extractor)
+    monkeypatch.setattr(memory, "available", lambda: 1)
+    memory_budget.check(config, make_cube(), extractor)
     assert "the machine has" in caplog.text
 
 
 def test_the_machine_says_what_there_is() -> None:
     """On Linux as /proc has it, whatever the process that started this one had."""
-    code = "from texopt import machine; print(machine.resident(), machine.peak(), machine.available())"
+    code = "from texopt.system import memory; print(memory.resident(), memory.peak(), memory.available())"
     block = np.ones(400 * MB, np.uint8)  # which a child does not have
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     now, most, may = map(int, done.stdout.split())
@@ -158,16 +160,16 @@ def test_other_systems_count_in_ways_of_their_own(monkeypatch: pytest.MonkeyPatc
     used = SimpleNamespace(ru_maxrss=7 << 20 if platform == "darwin" else 7 << 10)
     monkeypatch.setitem(sys.modules, "resource", SimpleNamespace(getrusage=lambda who: used, RUSAGE_SELF=0))
     info = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=5 << 20, peak_wset=7 << 20))
-    monkeypatch.setattr(machine.psutil, "Process", lambda: info)
-    assert (machine.resident(), machine.peak()) == (5 << 20, 7 << 20)
+    monkeypatch.setattr(memory.psutil, "Process", lambda: info)
+    assert (memory.resident(), memory.peak()) == (5 << 20, 7 << 20)
 
 
 RUN = """
 import json, resource, sys
-from texopt import budget
+from texopt.cli import memory_budget
 from texopt.cli import main
-check, found = budget.check, []
-budget.check = lambda *a: found.append(check(*a))
+check, found = memory_budget.check, []
+memory_budget.check = lambda *a: found.append(check(*a))
 assert main(sys.argv[1:]) == 0
 print(json.dumps([found[0].total, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 """

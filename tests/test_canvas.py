@@ -11,9 +11,9 @@ from torch import Generator
 
 import texopt
 from texopt import FeatureExtractor, OptionError
-from texopt.images import to_image
-from texopt.loop import mean_scale
-from texopt.render import Scene, look_up
+from texopt.optim.loop import mean_scale
+from texopt.render.scene import Scene, look_up
+from texopt.system.images import to_image
 
 
 def network() -> FeatureExtractor:

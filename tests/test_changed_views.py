@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 import texopt
 from texopt import Checkpoint, FeatureExtractor, Mesh, OptionError, PixelTexture, Step, View
 from texopt.features.extractor import Activations
-from texopt.images import to_image
+from texopt.system.images import to_image
 
 PICTURE = to_image(torch.rand(3, 64, 64, generator=Generator().manual_seed(5)))
 

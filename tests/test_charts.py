@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import trimesh
 
-from texopt import charts
-from texopt.charts import make_charts, neighbours, smooth
-from texopt.flatten import lay_flat, overlaps, stretch
-from texopt.solid import same_places
-from texopt.unwrap import overlap, unwrap_faces
+from texopt.io.unwrapping import charts
+from texopt.io.unwrapping.charts import make_charts, neighbours, smooth
+from texopt.io.unwrapping.flatten import lay_flat, overlaps, stretch
+from texopt.io.unwrapping.unwrap import overlap, unwrap_faces
+from texopt.mesh.topology import same_places
 
 Surface = tuple[np.ndarray, np.ndarray]
 

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 import texopt
 from texopt import Checkpoint, FeatureExtractor, FourierTexture, OptionError, PixelTexture, PyramidTexture, Step, View
-from texopt.cameras import with_close_ups
-from texopt.checkpoint import NAME, read
-from texopt.cli import main
-from texopt.images import to_image
+from texopt.cli.main import main
 from texopt.objectives import colors
+from texopt.optim.checkpoint import NAME, read
+from texopt.render.cameras import with_close_ups
+from texopt.system.images import to_image
 
 STEPS = 7
 
@@ -249,7 +249,7 @@ def test_a_checkpoint_that_cannot_be_removed_takes_nothing_from_the_results(
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.9])
 def test_rows_of_zeros_take_no_space(tmp_path: Path, share: float) -> None:
-    from texopt.memory import empty_zeros
+    from texopt.system.pages import empty_zeros
 
     values = empty_zeros(1 << 15, 16, 3)
     rows = torch.rand(len(values)) < share

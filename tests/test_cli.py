@@ -12,8 +12,8 @@ import yaml
 from conftest import MESHES, STYLES, check_one_line
 
 import texopt
-from texopt.cli import main
-from texopt.images import load_image
+from texopt.cli.main import main
+from texopt.system.images import load_image
 
 SMALL = ["--steps", "3", "--view-size", "64", "--texture-size", "64"]
 KNOT, WOODCUT = str(MESHES / "torus_knot.obj"), str(STYLES / "woodcut.jpg")
@@ -185,7 +185,7 @@ def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_help_does_not_import_torch() -> None:
     for command in ("--help", "style --help"):
-        code = f"import sys; from texopt.cli import main\ntry: main({command.split()!r})\n"
+        code = f"import sys; from texopt.cli.main import main\ntry: main({command.split()!r})\n"
         code += "finally: assert 'torch' not in sys.modules"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

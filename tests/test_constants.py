@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from texopt.constants import constant
+from texopt.system.constants import constant
 
 
 def test_a_constant_is_made_once_for_each_dtype() -> None:

@@ -15,13 +15,13 @@ from conftest import check_one_line, make_cube
 from fields import two_materials
 from PIL import Image
 
-from texopt.cli import main
-from texopt.config import StyleConfig
+from texopt.cli.main import main
+from texopt.cli.options.presets import PRESETS, preset_values
+from texopt.cli.options.runs import StyleConfig
 from texopt.errors import OptionError
-from texopt.export import export
-from texopt.images import load_image, to_image, to_tensor
-from texopt.mesh import Mesh
-from texopt.presets import PRESETS, preset_values
+from texopt.io.export import export
+from texopt.mesh.mesh import Mesh
+from texopt.system.images import load_image, to_image, to_tensor
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -31,12 +31,12 @@ SMALL = ["--steps", "6", "--view-size", "32", "--texture-size", "64", "--format"
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little of what is written beside the texture, and small starts."""
-    monkeypatch.setattr("texopt.result.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.result.COVERAGE_SIZE", 128)
-    monkeypatch.setattr("texopt.result.loss_plot", lambda history: b"")
-    monkeypatch.setattr("texopt.result.viewer_html", lambda *parts: b"")
-    monkeypatch.setattr("texopt.preview.CELL", 32)
-    starts = import_module("texopt.painting")
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 12)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 128)
+    monkeypatch.setattr("texopt.optim.result.loss_plot", lambda history: b"")
+    monkeypatch.setattr("texopt.optim.result.viewer_html", lambda *parts: b"")
+    monkeypatch.setattr("texopt.show.preview.CELL", 32)
+    starts = import_module("texopt.texture.paintings")
     monkeypatch.setattr(starts, "SIZE", 64)
     monkeypatch.setattr(starts, "SAMPLES", 2048)
 
@@ -191,7 +191,7 @@ def test_config_of_several_paintings_gives_the_same_bytes(
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[StyleConfig]:
     """What commands would be run with."""
     found: list[Any] = []
-    monkeypatch.setattr("texopt.commands.run", lambda command, config: found.append(config) or 0)
+    monkeypatch.setattr("texopt.cli.commands.run", lambda command, config: found.append(config) or 0)
     return found
 
 
@@ -278,8 +278,8 @@ def test_no_painting(mesh: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_odd_part_is_found_before_anything_is_computed(two: str, paintings: list[str]) -> None:
-    from texopt.mesh import load_mesh
-    from texopt.recipe import check_style, style_objective
+    from texopt.cli.recipe import check_style, style_objective
+    from texopt.mesh.mesh import load_mesh
 
     config = StyleConfig(mesh=Path(two), style=tuple(map(Path, paintings)), where=("left", "nose"))
     loaded: Mesh = load_mesh(two)

@@ -16,17 +16,17 @@ from torch import Generator, Tensor, nn
 
 import texopt
 from texopt import FeatureExtractor, Mesh, OptionError, SharedTexture, TextureMap
-from texopt.cli import main
-from texopt.config import FeatureConfig
-from texopt.export import export
-from texopt.export.atlas import fill
-from texopt.memory import bands
-from texopt.recipe import make_textures
-from texopt.render import Scene, look_up
-from texopt.seams import Seams
+from texopt.cli.main import main
+from texopt.cli.options.runs import FeatureConfig
+from texopt.cli.recipe import make_textures
+from texopt.io.export import export
+from texopt.render.padding import fill
+from texopt.render.scene import Scene, look_up
+from texopt.render.seam_points import Seams
+from texopt.render.uv_raster import covered
+from texopt.system.pages import bands
 from texopt.texture import Cppn, CppnTexture, TextureSet, blend
 from texopt.texture.cppn import ACTIVATIONS
-from texopt.uvspace import covered
 
 
 def coloured(network: Cppn, seed: int = 0) -> Cppn:

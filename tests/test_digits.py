@@ -12,11 +12,11 @@ from conftest import MESHES, STYLES
 from torch import Generator, Tensor
 
 import texopt
-from texopt.backgrounds import smooth_noise
-from texopt.color import mix, to_valid_rgb
 from texopt.features.backbones import load_backbone
 from texopt.features.pointwise import Pointwise
 from texopt.objectives.patch_matching import Target, most_similar
+from texopt.render.backgrounds import smooth_noise
+from texopt.texture.colorspace import mix, to_valid_rgb
 
 # Without AVX-512 torch and its libraries compute in other ways. This is how a processor that has it can be told to.
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}

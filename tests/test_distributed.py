@@ -11,7 +11,8 @@ import torch
 from conftest import MESHES, STYLES
 from torch import Tensor
 
-from texopt import OptionError, distributed
+from texopt import OptionError
+from texopt.system import distributed
 
 WORKER = """
 import os, signal, sys
@@ -32,7 +33,7 @@ torch.set_num_threads(1)
 torch.manual_seed(0)
 device = distributed.local_device({device!r})
 with distributed.joined(torch.device(device)):
-    picture = texopt.images.to_image(torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    picture = texopt.system.images.to_image(torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)))
     mesh = make_cube()
     mesh = type(mesh)(**{{**vars(mesh), "maps": (texopt.TextureMap(
         (torch.rand(32, 32, 3, generator=torch.Generator().manual_seed(1)) * 255).byte().numpy()),)}})

@@ -9,8 +9,9 @@ import torch
 from conftest import make_cube
 
 import texopt
-from texopt import FeatureExtractor, OptionError, doctor
-from texopt.cli import main
+from texopt import FeatureExtractor, OptionError
+from texopt.cli.main import main
+from texopt.evaluation import gradient_check
 from texopt.raster.details import _Details
 from texopt.raster.sampling import _Texture
 
@@ -19,7 +20,7 @@ BROKEN = 1.1
 
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch, extractor: FeatureExtractor) -> None:
-    monkeypatch.setattr("texopt.commands.diagnosis.load_backbone", lambda *_: extractor)
+    monkeypatch.setattr("texopt.cli.commands.diagnosis.load_backbone", lambda *_: extractor)
 
 
 def scaled(monkeypatch: pytest.MonkeyPatch, function: type[torch.autograd.Function]) -> None:
@@ -33,15 +34,15 @@ def scaled(monkeypatch: pytest.MonkeyPatch, function: type[torch.autograd.Functi
 
 
 def test_gradients_of_a_healthy_installation_are_right() -> None:
-    found = list(doctor.gradients())
-    assert [one.name for one in found] == list(doctor.TEXTURES)
+    found = list(gradient_check.gradients())
+    assert [one.name for one in found] == list(gradient_check.TEXTURES)
     assert all(one.fine for one in found), found
     assert max(one.exact for one in found) < 1e-7
 
 
 def test_a_wrong_gradient_of_the_look_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     scaled(monkeypatch, _Texture)
-    found = list(doctor.gradients())
+    found = list(gradient_check.gradients())
     assert [one.name for one in found if one.fine] == ["cppn", "cppn, on a surface"]  # which look nothing up
     assert all(one.exact < 1e-7 for one in found)  # torch's own look-up is as it was
     plain = [one for one in found if one.name in ("fourier", "pixel", "pyramid", "shared")]
@@ -51,7 +52,7 @@ def test_a_wrong_gradient_of_the_look_up_is_found(monkeypatch: pytest.MonkeyPatc
 
 def test_a_wrong_gradient_of_the_details_is_found_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
     scaled(monkeypatch, _Details)
-    assert [one.name for one in doctor.gradients() if not one.fine] == ["pyramid, sparse"]
+    assert [one.name for one in gradient_check.gradients() if not one.fine] == ["pyramid, sparse"]
 
 
 class _Wrong(torch.autograd.Function):
@@ -67,7 +68,7 @@ class _Wrong(torch.autograd.Function):
 def test_a_wrong_gradient_of_a_parameterisation_is_found_in_all_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
     right = texopt.FourierTexture.unbounded
     monkeypatch.setattr(texopt.FourierTexture, "unbounded", lambda self: _Wrong.apply(right(self)))
-    found = {one.name: one for one in doctor.gradients()}
+    found = {one.name: one for one in gradient_check.gradients()}
     assert [name for name, one in found.items() if not one.fine] == ["fourier", "shared", "transparent"]
     assert found["fourier"].exact == pytest.approx(1 - 1 / BROKEN, abs=1e-3)
     assert found["fourier"].single == pytest.approx(1 - 1 / BROKEN, abs=0.01)
@@ -75,22 +76,22 @@ def test_a_wrong_gradient_of_a_parameterisation_is_found_in_all_precisions(monke
 
 @pytest.mark.parametrize(("factor", "problem"), [(1.0, ""), (1e-12, "vanishes"), (1e12, "explodes")])
 def test_norms_are_judged_at_every_stage(extractor: FeatureExtractor, factor: float, problem: str) -> None:
-    found = doctor.stages(make_cube(), factor * texopt.deepdream("act2"), extractor, "cpu")
+    found = gradient_check.stages(make_cube(), factor * texopt.deepdream("act2"), extractor, "cpu")
     assert [stage.name for stage in found] == ["features act2", "image", "colours", "texture"]
     assert {stage.problem for stage in found} == {problem}
-    assert all(len(stage.norms) == doctor.STEPS for stage in found)
+    assert all(len(stage.norms) == gradient_check.STEPS for stage in found)
 
 
 def test_norms_are_those_of_the_loss(extractor: FeatureExtractor) -> None:
     """Of a mean of squares by its feature map the gradient is known."""
-    (found, *_) = doctor.stages(make_cube(), lambda view: 3 * view.features["act2"].mean(), extractor, "cpu")
-    cells = 12 * (doctor.VIEW // 4) ** 2
-    assert found.norms == pytest.approx([3 / cells**0.5] * doctor.STEPS, rel=1e-4)
+    (found, *_) = gradient_check.stages(make_cube(), lambda view: 3 * view.features["act2"].mean(), extractor, "cpu")
+    cells = 12 * (gradient_check.VIEW // 4) ** 2
+    assert found.norms == pytest.approx([3 / cells**0.5] * gradient_check.STEPS, rel=1e-4)
 
 
 def test_what_is_not_finite_is_said() -> None:
-    assert doctor.Stage("image", (1.0, float("nan"))).problem == "not finite"
-    assert not doctor.Gradient("pixel", float("nan"), 0.0, 0.0).fine
+    assert gradient_check.Stage("image", (1.0, float("nan"))).problem == "not finite"
+    assert not gradient_check.Gradient("pixel", float("nan"), 0.0, 0.0).fine
 
 
 @pytest.mark.usefixtures("network")
@@ -108,6 +109,6 @@ def test_missing_weights_are_a_finding(capsys: pytest.CaptureFixture[str], monke
     def missing(*_: object) -> None:
         raise OptionError("the weights are missing; get them")
 
-    monkeypatch.setattr("texopt.commands.diagnosis.load_backbone", missing)
+    monkeypatch.setattr("texopt.cli.commands.diagnosis.load_backbone", missing)
     assert main(["doctor"]) == 1
     assert "weights are missing" in capsys.readouterr().out

@@ -20,16 +20,16 @@ from PIL import Image
 from torch import Tensor
 
 from texopt import FeatureExtractor, Mesh, MeshError, OptionError, PixelTexture, load_mesh, orbit
-from texopt.cli import main
+from texopt.cli.main import main
 from texopt.evaluation import Evaluation, evaluate
 from texopt.evaluation.detail import Scale, frequencies, painted, scale, sharpness
 from texopt.evaluation.likeness import distance, goal_of
 from texopt.evaluation.surface import coverage, seam_ratio
 from texopt.evaluation.views import PIXELS_PER_RADIUS, SIZE, Picture, Pictures, best_seen
-from texopt.export import export
-from texopt.images import load_image, to_image
-from texopt.result import Result
-from texopt.unwrap import unwrap_faces
+from texopt.io.export import export
+from texopt.io.unwrapping.unwrap import unwrap_faces
+from texopt.optim.result import Result
+from texopt.system.images import load_image, to_image
 
 RADIUS = 3**0.5  # of the cube's bounding sphere
 
@@ -37,8 +37,8 @@ RADIUS = 3**0.5  # of the cube's bounding sphere
 @pytest.fixture(autouse=True)
 def _few_views(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("texopt.evaluation.views.VIEWS", 4)
-    monkeypatch.setattr("texopt.result.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.result.COVERAGE_SIZE", 128)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 12)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 128)
 
 
 def soft(places: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from photographer import oriented
 from PIL import Image
 
 import texopt
-from texopt.images import load_image, opaque
-from texopt.regions import Regions
+from texopt.render.regions import Regions
+from texopt.system.images import load_image, opaque
 
 OBJ = "mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nusemtl a\nf 1/1 2/2 3/3\n"
 

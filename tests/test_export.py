@@ -22,14 +22,14 @@ from torch import Tensor
 
 import texopt
 from texopt import Mesh, OptionError, OutputError, TextureMap, load_mesh
-from texopt.cameras import fixed_views
-from texopt.export import export
-from texopt.export.atlas import fill
-from texopt.images import load_image, to_tensor
-from texopt.obj import ObjFile
-from texopt.render import look_up, rasterize
-from texopt.result import Result
-from texopt.uvspace import covered
+from texopt.io.export import export
+from texopt.io.obj.document import ObjFile
+from texopt.optim.result import Result
+from texopt.render.cameras import fixed_views
+from texopt.render.padding import fill
+from texopt.render.scene import look_up, rasterize
+from texopt.render.uv_raster import covered
+from texopt.system.images import load_image, to_tensor
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
 FACE = "f 1/1 2/2 3/3 4/4\n"
@@ -38,9 +38,9 @@ MTL = "newmtl dark red\nKd 1 0 0\nnewmtl blue\nmap_Kd skin.png\n"
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.original.SIZE", 128)
-    monkeypatch.setattr("texopt.result.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.result.COVERAGE_SIZE", 128)
+    monkeypatch.setattr("texopt.io.original_textures.SIZE", 128)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 12)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 128)
 
 
 def noise(size: int = 64) -> Tensor:
@@ -658,7 +658,7 @@ def test_fill_with_everything_or_nothing_valid() -> None:
 
 def test_result_fills_what_no_face_uses_and_what_no_view_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An outer box on the left of the texture, one inside of it, blue, farther to the right."""
-    monkeypatch.setattr("texopt.result.COVERAGE_SIZE", 512)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 512)
     outer, inner = trimesh.creation.box(), trimesh.creation.box((0.2, 0.2, 0.2))
     lines = [f"v {x} {y} {z}" for x, y, z in [*outer.vertices, *inner.vertices]]
     lines += ["vt 0.05 0.3", "vt 0.35 0.3", "vt 0.35 0.7", "vt 0.05 0.7", "vt 0.6 0.4", "vt 0.7 0.4", "vt 0.7 0.6"]
@@ -702,7 +702,7 @@ def textured_objs(draw: st.DrawFn) -> str:
 @given(textured_objs())
 def test_export_then_reload_is_the_identity(text: str) -> None:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("texopt.unwrap.report_uvs", lambda *_: None)  # of such layouts there is much to say
+        patch.setattr("texopt.io.unwrapping.unwrap.report_uvs", lambda *_: None)  # of such layouts there is much to say
         try:
             mesh = load_mesh(write(Path(name, "a.obj"), text))
         except texopt.MeshError:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from texopt import OutputError, files
-from texopt.files import LOCK, check_names, claimed, write_file
+from texopt import OutputError
+from texopt.system import files
+from texopt.system.files import LOCK, check_names, claimed, write_file
 
 
 @pytest.fixture(params=[True, False], ids=["nameless", "beside"])

@@ -18,19 +18,19 @@ from torch import Generator, Tensor
 
 import texopt
 from texopt import FeatureExtractor, Mesh, OptionError, PyramidTexture, View, load_backbone
-from texopt.cameras import Cameras
-from texopt.checkpoint import Checkpoint
-from texopt.cli import main
-from texopt.evaluation.photographs import photo_psnr
-from texopt.images import load_image, to_image
+from texopt.cli.main import main
+from texopt.evaluation.held_out import photo_psnr
+from texopt.io.transforms_json import read_photos
 from texopt.objectives import photographs
-from texopt.objectives.photographs import Photographs
-from texopt.photo_cameras import PhotoCameras, camera, inner, whole
-from texopt.photos import Photos
-from texopt.render import Scene, composite, look_up
-from texopt.result import reached_texels
-from texopt.transforms_json import read_photos
-from texopt.uvspace import covered
+from texopt.objectives.photo_loss import Photographs
+from texopt.optim.checkpoint import Checkpoint
+from texopt.optim.result import reached_texels
+from texopt.render.cameras import Cameras
+from texopt.render.photo_cameras import PhotoCameras, camera, inner, whole
+from texopt.render.photos import Photos
+from texopt.render.scene import Scene, composite, look_up
+from texopt.render.uv_raster import covered
+from texopt.system.images import load_image, to_image
 
 SIZE = (64, 96)
 GREY = (0.5, 0.5, 0.5)

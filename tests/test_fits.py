@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate as resize
 
 import texopt.raster as dr
 from texopt import load_mesh, look_at, perspective, sample_sphere
-from texopt.uvspace import covered
+from texopt.render.uv_raster import covered
 
 pytestmark = pytest.mark.slow
 

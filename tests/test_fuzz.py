@@ -35,10 +35,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from texopt import Mesh, MeshError, TexoptError, load_mesh
-from texopt.decoding import legible
-from texopt.export import export
-from texopt.maps import areas
-from texopt.obj import read_mtl, read_obj
+from texopt.io.export import export
+from texopt.io.obj.document import read_mtl, read_obj
+from texopt.io.text import legible
+from texopt.mesh.texture_map import areas
 
 BASE = settings(
     deadline=None, derandomize=True, database=None,

@@ -18,12 +18,12 @@ import trimesh
 from gltf_builder import CODES, QUAD, QUAD_INDICES, QUAD_UVS, Builder, encoded, packed, picture
 
 from texopt import load_mesh
-from texopt.color import linear_to_srgb, srgb_to_linear
 from texopt.errors import ImageError, MeshError, TexoptError
-from texopt.export.gltf import glb_bytes
-from texopt.gltf import node_matrix, triangles
-from texopt.readers import RawMesh, read
-from texopt.readers.gltf_file import read_gltf
+from texopt.io.gltf.document import node_matrix, triangles
+from texopt.io.gltf.file import read_gltf
+from texopt.io.gltf.write import glb_bytes
+from texopt.io.read import RawMesh, read
+from texopt.texture.colorspace import linear_to_srgb, srgb_to_linear
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +33,8 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     def unwrap(vertices: np.ndarray, faces: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         return np.tile([[0.0, 0], [1, 0], [0, 1]], (len(faces), 1)), np.arange(3 * len(faces)).reshape(-1, 3)
 
-    monkeypatch.setattr("texopt.unwrap.unwrap_faces", unwrap)
-    monkeypatch.setattr("texopt.original.SIZE", 64)
+    monkeypatch.setattr("texopt.io.unwrapping.unwrap.unwrap_faces", unwrap)
+    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
 
 
 def corners(raw: RawMesh) -> np.ndarray:
@@ -742,8 +742,8 @@ VALUES = [
 
 def test_mutated_documents_load_or_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some hundred documents with a value replaced or missing: TexoptError or a mesh that goes out and in again."""
-    monkeypatch.setattr("texopt.unwrap.report_uvs", lambda *_: None)  # slow, and not of glTF
-    monkeypatch.setattr("texopt.original.SIZE", 8)
+    monkeypatch.setattr("texopt.io.unwrapping.unwrap.report_uvs", lambda *_: None)  # slow, and not of glTF
+    monkeypatch.setattr("texopt.io.original_textures.SIZE", 8)
     builder = everything()
     valid = builder.finished()
     places = [place for place in _places(valid) if place]
@@ -786,7 +786,7 @@ def test_mutated_documents_load_or_are_refused(tmp_path: Path, monkeypatch: pyte
 
 def test_accessors_of_nothing_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A primitive without indices is as large as its attributes, whatever else is in the file."""
-    monkeypatch.setattr("texopt.readers.gltf.MOST", 1000)
+    monkeypatch.setattr("texopt.io.gltf.read.MOST", 1000)
     builder = Builder()
     builder.accessor(np.zeros(900, np.float32))
     triangle = {"attributes": {"POSITION": builder.positions(QUAD[:3])}}

@@ -20,18 +20,18 @@ from PIL import Image
 from torch import Tensor
 
 from texopt import Mesh, TextureMap, load_mesh
-from texopt.cameras import fixed_views
-from texopt.export import export
-from texopt.gltf import GltfFile
-from texopt.gltf_links import links
-from texopt.render import look_up, rasterize
+from texopt.io.export import export
+from texopt.io.gltf.document import GltfFile
+from texopt.io.gltf.links import links
+from texopt.render.cameras import fixed_views
+from texopt.render.scene import look_up, rasterize
 
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small textures, and new UVs that put every face into a cell of its own."""
-    monkeypatch.setattr("texopt.unwrap.unwrap_faces", one_cell_a_face)
-    monkeypatch.setattr("texopt.original.SIZE", 64)
+    monkeypatch.setattr("texopt.io.unwrapping.unwrap.unwrap_faces", one_cell_a_face)
+    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
 
 
 def noise(mesh: Mesh, size: int = 32) -> list[Tensor]:
@@ -632,7 +632,7 @@ def test_a_mirrored_copy_faces_outward_as_obj_and_shares_its_texels(
 
 
 def test_opacity_comes_along_to_new_uvs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.original.SIZE", 64)
+    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
     values = np.full((64, 64, 4), 255, np.uint8)
     values[:, :32, 3] = 0  # the left half is clear
     builder = Builder()

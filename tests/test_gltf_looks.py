@@ -14,10 +14,10 @@ from fuzzing import one_cell_a_face
 from gltf_builder import QUAD, Builder, encoded, picture, unpacked
 
 from texopt import Mesh, load_mesh
-from texopt.color import linear_to_srgb
 from texopt.errors import ImageError, MeshError
-from texopt.export import export
-from texopt.readers import read
+from texopt.io.export import export
+from texopt.io.read import read
+from texopt.texture.colorspace import linear_to_srgb
 
 GLOSSY = "KHR_materials_pbrSpecularGlossiness"
 INSTANCING = "EXT_mesh_gpu_instancing"
@@ -26,8 +26,8 @@ NEW = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(1)).mul(255)
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.unwrap.unwrap_faces", one_cell_a_face)
-    monkeypatch.setattr("texopt.original.SIZE", 64)
+    monkeypatch.setattr("texopt.io.unwrapping.unwrap.unwrap_faces", one_cell_a_face)
+    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
 
 
 def shown(material: dict[str, Any], builder: Builder | None = None, **quad: Any) -> Builder:
@@ -297,8 +297,8 @@ def test_vertex_colours_without_uvs_are_linear_too(tmp_path: Path) -> None:
     }
     builder.node(builder.mesh({"attributes": triangle}))
     mesh = load_mesh(builder.glb(tmp_path / "a.glb"))
-    from texopt.fragments import surface_points
-    from texopt.render import look_up
+    from texopt.render.fragments import surface_points
+    from texopt.render.scene import look_up
 
     middle = mesh.uvs[mesh.face_uvs[0]].mean(0, keepdims=True)
     seen = look_up(mesh.originals(), surface_points(mesh, middle, np.zeros(1, int)))

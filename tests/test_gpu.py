@@ -18,11 +18,12 @@ from torch import Tensor, nn
 import texopt
 import texopt.raster as dr
 import texopt.texture.pyramid
-from texopt import FeatureExtractor, Objective, fixed_views, optimizers
-from texopt.checkpoint import Checkpoint
+from texopt import FeatureExtractor, Objective, fixed_views
+from texopt.optim import optimizers
+from texopt.optim.checkpoint import Checkpoint
+from texopt.optim.run import Step
 from texopt.raster.details import ROW
-from texopt.render import Scene, look_up, look_up_details
-from texopt.run import Step
+from texopt.render.scene import Scene, look_up, look_up_details
 
 pytestmark = pytest.mark.gpu
 SIZE = 48
@@ -46,7 +47,7 @@ def picture(side: int = 64, seed: int = 0) -> Tensor:
 
 
 def goal() -> Objective:
-    return texopt.style(texopt.images.to_image(picture())) + texopt.content().below(0.3) + 10 * texopt.seam()
+    return texopt.style(texopt.system.images.to_image(picture())) + texopt.content().below(0.3) + 10 * texopt.seam()
 
 
 # Drawing

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 import texopt
 from texopt import FeatureExtractor, OptionError, PixelTexture, PyramidTexture, View
-from texopt.adam import Adam
-from texopt.guard import GIVE_UP, Guard
-from texopt.images import to_image
-from texopt.preview import loss_plot
+from texopt.optim.adam import Adam
+from texopt.optim.nan_guard import GIVE_UP, Guard
+from texopt.show.preview import loss_plot
+from texopt.system.images import to_image
 
 
 def exploding(when: Callable[[int], bool], by: float = float("nan")) -> Callable[[View], Tensor]:

@@ -15,7 +15,7 @@ from corpus import cases
 from corpus.worker import GIGABYTES, SECONDS
 
 from texopt.errors import TexoptError
-from texopt.yamlfile import read_yaml
+from texopt.system.yaml import read_yaml
 
 WORKERS = 2
 TESTS = Path(__file__).parent
@@ -82,7 +82,7 @@ def test_the_files_that_are_spoilt_are_good(tmp_path: Path) -> None:
     from corpus import gltfs, others, pieces
 
     from texopt import load_mesh
-    from texopt.images import load_image
+    from texopt.system.images import load_image
 
     for make in (
         pieces.file_of("a.obj", pieces.OBJ, a_mtl=pieces.MTL, skin_png=pieces.PNG),
@@ -111,7 +111,7 @@ def test_info_says_which_textures_are_missing(tmp_path: Path) -> None:
     """Where load_mesh refuses, the list of materials names them, and the others are as ever."""
     from corpus import pieces
 
-    from texopt.inspection import inspect
+    from texopt.io.describe import inspect
 
     text = pieces.OBJ + "usemtl other\n" + pieces.FACE
     mtl = pieces.MTL + "newmtl other\nKd 1 0 0\n"

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from texopt.errors import ImageError
-from texopt.images import load_image, png_bytes, to_image, to_tensor
+from texopt.system.images import load_image, png_bytes, to_image, to_tensor
 
 
 def noise(height: int, width: int, channels: int = 3) -> np.ndarray:

@@ -19,8 +19,8 @@ from conftest import MESHES, STYLES
 from PIL import Image
 
 import texopt
-from texopt.checkpoint import NAME, read
-from texopt.saved import from_yaml
+from texopt.cli.options.saved import from_yaml
+from texopt.optim.checkpoint import NAME, read
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, signals, files without a name")
 
@@ -198,7 +198,7 @@ def test_a_disk_that_is_full_loses_nothing(whole: tuple[Path, float], tmp_path: 
     for kilobytes in (4, 40, 300, 2000):
         limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({kilobytes << 10}, {kilobytes << 10}));"
         code = f"{limited} import signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        code += "from texopt.cli import main; sys.exit(main(sys.argv[1:]))"
+        code += "from texopt.cli.main import main; sys.exit(main(sys.argv[1:]))"
         arguments = resume_or_start(out)
         done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
         assert "Traceback" not in done.stderr

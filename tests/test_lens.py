@@ -14,11 +14,11 @@ from photographer import around, photograph, write_json
 from PIL import Image
 
 from texopt import OptionError
-from texopt.evaluation.photographs import photo_psnr
-from texopt.lens import Distortion, Lens, straightened, undistorted
-from texopt.photos import Photo
+from texopt.evaluation.held_out import photo_psnr
+from texopt.io.transforms_json import read_photos
 from texopt.raster.resampling import resample
-from texopt.transforms_json import read_photos
+from texopt.render.lens import Distortion, Lens, straightened, undistorted
+from texopt.render.photos import Photo
 
 WIDTH, HEIGHT = 96, 72
 POINTS = np.array([[0.3, -0.2], [-0.7, 0.5], [0.05, 0.9]])

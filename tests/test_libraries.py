@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from texopt import Mesh, load_mesh
-from texopt.decoding import alike, read_text
+from texopt.io.text import alike, read_text
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
 FACE = "f 1/1 2/2 3/3 4/4\n"

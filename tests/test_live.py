@@ -27,11 +27,11 @@ from PIL import Image
 
 import texopt
 from texopt import DependencyError, FeatureExtractor, Mesh, PixelTexture, Step, View
-from texopt.images import to_image
-from texopt.indexed import IndexedPart, indexed_part, unit_parts
-from texopt.live import LivePage
-from texopt.live_state import Controls, Curves, Speed, Throttle, status
-from texopt.unlit import jpeg, unlit_glb
+from texopt.io.gltf.unlit import jpeg, unlit_glb
+from texopt.mesh.vertex_buffers import IndexedPart, indexed_part, unit_parts
+from texopt.show.live import LivePage
+from texopt.show.live_state import Controls, Curves, Speed, Throttle, status
+from texopt.system.images import to_image
 
 
 class Clock:

@@ -25,14 +25,14 @@ from PIL import Image
 
 import texopt
 from texopt import DependencyError, FeatureExtractor, OptionError, PixelTexture, Step, View
-from texopt.images import to_image
-from texopt.indexed import indexed_part
-from texopt.live import LivePage
-from texopt.live_state import Throttle
+from texopt.mesh.vertex_buffers import indexed_part
+from texopt.show.live import LivePage
+from texopt.show.live_state import Throttle
+from texopt.system.images import to_image
 
 viser = pytest.importorskip("viser")
 msgspec = pytest.importorskip("msgspec")
-live_server = pytest.importorskip("texopt.live_server")
+live_server = pytest.importorskip("texopt.show.live_server")
 
 CONNECTIONS = live_server.CONNECTIONS
 EVIL = "https://evil.example"

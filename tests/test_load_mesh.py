@@ -20,7 +20,7 @@ MESHES = Path(__file__).parents[1] / "meshes"
 
 @pytest.fixture(autouse=True)
 def _small_atlas(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("texopt.original.SIZE", 256)
+    monkeypatch.setattr("texopt.io.original_textures.SIZE", 256)
     caplog.set_level(logging.INFO, logger="texopt")
 
 

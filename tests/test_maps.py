@@ -13,19 +13,19 @@ from PIL import Image
 
 import texopt
 from texopt import ImageError, Mesh, MeshError, OptionError, PixelTexture, load_mesh
-from texopt.maps import areas
-from texopt.readers.named import find
-from texopt.render import look_up, rasterize
-from texopt.result import Result
+from texopt.io.named_files import find
+from texopt.mesh.texture_map import areas
+from texopt.optim.result import Result
+from texopt.render.scene import look_up, rasterize
 
 SQUARE = "vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("texopt.original.SIZE", 128)
-    monkeypatch.setattr("texopt.result.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.result.COVERAGE_SIZE", 128)
+    monkeypatch.setattr("texopt.io.original_textures.SIZE", 128)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 12)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 128)
     caplog.set_level(logging.INFO, logger="texopt")
 
 
@@ -341,7 +341,9 @@ def test_masks_that_cannot_be(
     tmp_path: Path, options: dict[str, object], says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("texopt.unwrap.unwrap_faces", lambda *_: pytest.fail("said before minutes of unwrapping"))
+    monkeypatch.setattr(
+        "texopt.io.unwrapping.unwrap.unwrap_faces", lambda *_: pytest.fail("said before minutes of unwrapping")
+    )
     Image.new("L", (4, 4), 0).save("m.png")
     with pytest.raises(texopt.TexoptError, match=says) as caught:
         load_mesh(squares(Path(), "a", "b"), **options)  # type: ignore[arg-type]

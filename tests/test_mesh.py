@@ -17,8 +17,8 @@ from gltf_builder import Builder, encoded, picture, unpacked
 
 import texopt
 from texopt import Mesh, OptionError, TextureMap, load_mesh
-from texopt.export import export
-from texopt.normals import face_normals
+from texopt.io.export import export
+from texopt.mesh.normals import face_normals
 
 CORNERS = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
 FACES, UVS = [[0, 1, 2], [0, 2, 3]], [[0, 0], [1, 0], [1, 1], [0, 1]]

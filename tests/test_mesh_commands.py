@@ -14,8 +14,8 @@ from conftest import MESHES, STYLES, check_one_line
 from PIL import Image
 
 import texopt
-from texopt.cli import main
-from texopt.commands.meshes import _before
+from texopt.cli.commands.meshes import _before
+from texopt.cli.main import main
 
 KNOT, TEAPOT, WOODCUT = str(MESHES / "torus_knot.obj"), str(MESHES / "teapot.obj"), str(STYLES / "woodcut.jpg")
 SMALL = ["--steps", "2", "--view-size", "64", "--texture-size", "64"]
@@ -25,8 +25,8 @@ TWO = f"mtllib m.mtl\n{SQUARE}v 0 0 1\nusemtl red\nf 1/1 2/2 3/3\nusemtl blue\nf
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.original.SIZE", 128)
-    monkeypatch.setattr("texopt.commands.optimization.VIDEO", 48)
+    monkeypatch.setattr("texopt.io.original_textures.SIZE", 128)
+    monkeypatch.setattr("texopt.cli.commands.optimization.VIDEO", 48)
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_a_live_page_without_viser_is_one_line(
 
 def test_the_live_page_changes_no_byte(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("viser")
-    from texopt.live import LivePage
+    from texopt.show.live import LivePage
 
     monkeypatch.setattr(LivePage, "wait", lambda page: None)
     folders = [two.parent.parent / name for name in ("with", "without")]

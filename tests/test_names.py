@@ -13,11 +13,11 @@ from conftest import STYLES, check_one_line
 from PIL import Image
 
 from texopt import FeatureExtractor, load_mesh
-from texopt.cli import main
-from texopt.commands import running
-from texopt.export import export
-from texopt.saved import as_kind
-from texopt.yamlfile import read_yaml, yaml_text
+from texopt.cli.commands import running
+from texopt.cli.main import main
+from texopt.cli.options.saved import as_kind
+from texopt.io.export import export
+from texopt.system.yaml import read_yaml, yaml_text
 
 pytestmark = pytest.mark.usefixtures("small_network")
 
@@ -45,7 +45,7 @@ TEXTS = {
 @pytest.fixture(autouse=True)
 def _small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their names matter here."""
-    monkeypatch.setattr("texopt.result.COVERAGE_VIEWS", 8)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 8)
     for size in ("result.COVERAGE_SIZE", "preview.CELL", "commands.optimization.VIDEO"):
         monkeypatch.setattr(f"texopt.{size}", 32)
 
@@ -96,9 +96,9 @@ def nothing_is_computed(monkeypatch: pytest.MonkeyPatch, extractor: FeatureExtra
         raise AssertionError("it is too late to refuse")
 
     for step in ("running.optimize", "meshes.draw", "meshes.export", "diagnosis.find"):
-        monkeypatch.setattr(f"texopt.commands.{step}", computed)
-    monkeypatch.setattr("texopt.unwrap.unwrap_faces", computed)
-    monkeypatch.setattr("texopt.commands.diagnosis.load_backbone", lambda *_: extractor)
+        monkeypatch.setattr(f"texopt.cli.commands.{step}", computed)
+    monkeypatch.setattr("texopt.io.unwrapping.unwrap.unwrap_faces", computed)
+    monkeypatch.setattr("texopt.cli.commands.diagnosis.load_backbone", lambda *_: extractor)
 
 
 N = "n" * 256

@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from texopt import Mesh, load_mesh
-from texopt.cameras import fixed_views
-from texopt.export import export
-from texopt.maps import areas
-from texopt.render import look_up, rasterize
+from texopt.io.export import export
+from texopt.mesh.texture_map import areas
+from texopt.render.cameras import fixed_views
+from texopt.render.scene import look_up, rasterize
 
 VT = "vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n" + VT
@@ -49,7 +49,7 @@ CASES = {
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.original.SIZE", 64)
+    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
 
 
 def folder_of(folder: Path, obj: str, mtl: str, encoding: str = "utf-8") -> Path:

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from texopt import wavefront
 from texopt.errors import MeshError
-from texopt.obj import ObjFile, read_obj
+from texopt.io.obj import lines
+from texopt.io.obj.document import ObjFile, read_obj
 
 
 def outcome(read: Any, path: Path) -> dict[str, Any] | str:
@@ -32,7 +32,7 @@ def outcome(read: Any, path: Path) -> dict[str, Any] | str:
 def assert_same(text: str, block: int) -> dict[str, Any] | str:
     """Both readers make the same of a text; returns what."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wavefront, "BLOCK", block)
+        patch.setattr(lines, "BLOCK", block)
         path = Path(folder) / "a.obj"
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
         expected, actual = outcome(obj_oracle.read_obj, path), outcome(read_obj, path)
@@ -158,8 +158,8 @@ def test_usual_files_are_read_at_once(tmp_path: Path, corner: str, sign: int, mo
     faces = [" ".join(corner.format(*[sign * i] * 3) for i in some) for some in ((1, 2, 3), (1, 2, 3, 4), (5, 4, 3))]
     path = tmp_path / "a.obj"
     path.write_text(head + "".join(f"f {face} \n s off\n" for face in faces))
-    monkeypatch.setattr(wavefront, "_numbers", never)
-    monkeypatch.setattr(wavefront, "_corner", never)
+    monkeypatch.setattr(lines, "_numbers", never)
+    monkeypatch.setattr(lines, "_corner", never)
     actual, expected = read_obj(path), obj_oracle.read_obj(path)
     assert len(actual.corners) == 4
     np.testing.assert_array_equal(actual.corners, expected["corners"])

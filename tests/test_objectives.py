@@ -13,10 +13,10 @@ from torch import Tensor
 import texopt
 from texopt import FeatureExtractor, GramEMA, Objective, OptionError, View, gram_matrix, objective
 from texopt.features.extractor import Activations
-from texopt.images import to_image, to_tensor
 from texopt.objectives import colors
-from texopt.objectives.content import centered_cosine
-from texopt.objectives.style import cell_weights
+from texopt.objectives.content_loss import centered_cosine
+from texopt.objectives.gram_matrices import cell_weights
+from texopt.system.images import to_image, to_tensor
 
 
 def make_view(

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from texopt.export import objtext
-from texopt.export.objtext import face_lines, normal_lines, uv_lines, vertex_lines
-from texopt.obj import ObjFile, read_obj
+from texopt.io.obj import rows as row_lines
+from texopt.io.obj.document import ObjFile, read_obj
+from texopt.io.obj.rows import face_lines, normal_lines, uv_lines, vertex_lines
 
 
 def read(*lines: list[str]) -> ObjFile:
@@ -31,7 +31,7 @@ def rows(width: int, dtype: type) -> st.SearchStrategy[np.ndarray]:
 @pytest.fixture(autouse=True, scope="module")
 def _small_blocks() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(objtext, "_BLOCK", 4)
+        patch.setattr(row_lines, "_BLOCK", 4)
         yield
 
 

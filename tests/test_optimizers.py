@@ -16,13 +16,14 @@ from torch.optim import Optimizer
 
 import texopt
 import texopt.texture.pyramid
-from texopt import Checkpoint, FeatureExtractor, OptionError, PixelTexture, PyramidTexture, Step, View, distributed
-from texopt.clipping import clip_gradients
-from texopt.config import RunConfig
-from texopt.images import to_image
-from texopt.lbfgs import LBFGS
-from texopt.optimizers import KINDS, check, load_state, make, own_rate, state_of
-from texopt.schedules import SCHEDULES
+from texopt import Checkpoint, FeatureExtractor, OptionError, PixelTexture, PyramidTexture, Step, View
+from texopt.cli.options.runs import RunConfig
+from texopt.optim.clipping import clip_gradients
+from texopt.optim.lbfgs import LBFGS
+from texopt.optim.optimizers import KINDS, check, load_state, make, own_rate, state_of
+from texopt.optim.schedules import SCHEDULES
+from texopt.system import distributed
+from texopt.system.images import to_image
 
 STEPS = 4
 RATES = {"sgd": 1.6, "momentum": 0.6, "nesterov": 0.6}

@@ -17,10 +17,10 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from texopt import ImageError, Mesh, OptionError, canvas, style
-from texopt.images import to_image, to_tensor
+from texopt.mesh.surface_points import random_points
 from texopt.objectives import colors
-from texopt.painting import in_colors_of, loaded, painting_colors, palette, repainted, several, transport
-from texopt.points import random_points
+from texopt.system.images import to_image, to_tensor
+from texopt.texture.paintings import in_colors_of, loaded, painting_colors, palette, repainted, several, transport
 
 
 def seeded(seed: int = 0) -> Generator:

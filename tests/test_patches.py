@@ -13,9 +13,9 @@ import texopt
 from texopt import FeatureExtractor, OptionError
 from texopt.evaluation import bidirectional
 from texopt.evaluation.bidirectional import Elements, Gathered
-from texopt.images import to_image
 from texopt.objectives import patch_matching
 from texopt.objectives.patch_matching import Patches, Target, all_patches, most_similar, whole_patches
+from texopt.system.images import to_image
 
 
 def picture(height: int = 32, width: int = 32, seed: int = 0) -> Image.Image:
@@ -23,7 +23,7 @@ def picture(height: int = 32, width: int = 32, seed: int = 0) -> Image.Image:
 
 
 def shown(image: Image.Image) -> Tensor:
-    return texopt.images.to_tensor(image)[None]
+    return texopt.system.images.to_tensor(image)[None]
 
 
 @pytest.mark.parametrize("scores", [1, 64, 2**22])

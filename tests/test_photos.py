@@ -15,10 +15,10 @@ from PIL import Image
 from torch import Generator
 
 from texopt import ImageError, Mesh, MeshError, OptionError
-from texopt.objectives.photographs import cut
-from texopt.photo_cameras import PhotoCameras, camera, fineness, whole, windows
-from texopt.photos import Photos
-from texopt.transforms_json import photo_files, read_photos
+from texopt.io.transforms_json import photo_files, read_photos
+from texopt.objectives.photo_loss import cut
+from texopt.render.photo_cameras import PhotoCameras, camera, fineness, whole, windows
+from texopt.render.photos import Photos
 
 HEIGHT, WIDTH = 60, 80
 AT_3 = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 3], [0, 0, 0, 1]]  # on +Z, looking along -Z with +Y upwards

@@ -12,7 +12,7 @@ import yaml
 from conftest import MESHES, STYLES, check_one_line
 from PIL import Image
 
-from texopt.cli import main
+from texopt.cli.main import main
 
 QUICK = ["--steps", "3", "--threads", "1"]
 pytestmark = pytest.mark.usefixtures("small_network")
@@ -100,7 +100,7 @@ def test_the_same_again_from_its_config_and_after_a_stop(tmp_path: Path, photo: 
 
 @pytest.mark.parametrize("texture", ["auto", "cppn"])
 def test_a_run_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texture: str) -> None:
-    from texopt.commands import running
+    from texopt.cli.commands import running
 
     options = ["--target", "act2:1", "--size", 64, "--checkpoint-seconds", 0, "--texture", texture]
     whole = (make(tmp_path, *options) / "image.png").read_bytes()
@@ -204,8 +204,8 @@ def test_opacity_of_a_photo_lies_over_white(tmp_path: Path) -> None:
 
 
 def test_what_is_larger_than_a_view_is_seen_in_crops() -> None:
-    from texopt.canvas import canvas
-    from texopt.commands.pictures import look
+    from texopt.cli.commands.pictures import look
+    from texopt.mesh.image_canvas import canvas
 
     mesh = canvas(size=(600, 1000))
     for limit, size in ((1024, (608, 992)), (512, (512, 512)), (256, (256, 256))):

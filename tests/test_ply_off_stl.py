@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from texopt import MeshError, load_mesh
-from texopt.readers import RawMesh, read
+from texopt.io.read import RawMesh, read
 
 XYZ = ["float x", "float y", "float z"]
 FACE = ["list uchar int vertex_indices"]

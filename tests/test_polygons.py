@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from texopt import polygons
-from texopt.polygons import triangulated
+from texopt.mesh import polygons
+from texopt.mesh.polygons import triangulated
 
 U = [(0, 0), (4, 0), (4, 3), (3, 3), (3, 1), (1, 1), (1, 3), (0, 3)]
 ARROW = [(0, 0), (2, 1), (0, 2), (0.5, 1)]

@@ -13,8 +13,8 @@ from PIL import Image
 
 import texopt
 from texopt import Mesh, load_mesh
-from texopt.preview import BACKGROUND, CELL, VIEWS, _smooth, contact_sheet, loss_plot
-from texopt.result import Result
+from texopt.optim.result import Result
+from texopt.show.preview import BACKGROUND, CELL, VIEWS, _smooth, contact_sheet, loss_plot
 
 GREY = round(BACKGROUND * 255)
 
@@ -45,8 +45,8 @@ def test_every_view_shows_the_whole_mesh_with_its_texture(box: Mesh) -> None:
 
 
 def test_preview_is_before_over_after(box: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.result.COVERAGE_VIEWS", 4)
-    monkeypatch.setattr("texopt.result.COVERAGE_SIZE", 64)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 4)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 64)
     texture = texopt.PixelTexture(8, start=(0.9, 0.5, 0.1))
     sheet = np.asarray(Result(box, texture, []).preview()).astype(int)
     assert sheet.shape == (2 * CELL, len(VIEWS) * CELL, 3)

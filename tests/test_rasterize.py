@@ -13,9 +13,9 @@ from torch import Tensor
 
 import texopt.raster as dr
 from texopt import OptionError, orbit, perspective
-from texopt.maps import TextureMap
-from texopt.mesh import Mesh
-from texopt.render import rasterize as render_rasterize
+from texopt.mesh.mesh import Mesh
+from texopt.mesh.texture_map import TextureMap
+from texopt.render.scene import rasterize as render_rasterize
 
 Resolution = tuple[int, int]
 RESOLUTIONS = [(32, 32), (17, 40), (50, 11)]

@@ -16,9 +16,9 @@ from torch import Tensor
 
 import texopt
 from texopt import FeatureExtractor, ImageError, Mesh, OptionError, PixelTexture, View, fixed_views, rasterize
-from texopt.regions import Regions, absolute
-from texopt.render import Fragments
-from texopt.transforms import jitter
+from texopt.render.regions import Regions, absolute
+from texopt.render.scene import Fragments
+from texopt.render.transforms import jitter
 
 
 def seen(mesh: Mesh, size: int = 64) -> Fragments:

@@ -16,13 +16,13 @@ from torch.overrides import _len_torch_function_stack
 
 import texopt
 from texopt import FeatureExtractor, Mesh, OptionError, logit
-from texopt.canvas import GREY
-from texopt.cli import main
-from texopt.export import export
+from texopt.cli.main import main
+from texopt.evaluation.saliency_maps import METHODS, PLACES, heat, saliency
 from texopt.features.guided import guided
-from texopt.images import to_image, to_tensor
-from texopt.render import Scene, composite, look_up
-from texopt.saliency import METHODS, PLACES, heat, saliency
+from texopt.io.export import export
+from texopt.mesh.image_canvas import GREY
+from texopt.render.scene import Scene, composite, look_up
+from texopt.system.images import to_image, to_tensor
 
 NOISE = to_image(torch.rand(3, 64, 128, generator=Generator().manual_seed(0)))
 
@@ -188,7 +188,7 @@ def test_heat_has_one_scale_for_all_maps_and_leaves_what_is_cold() -> None:
 
 @pytest.fixture
 def _network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.commands.diagnosis.load_backbone", lambda *_: FeatureExtractor(make_network()))
+    monkeypatch.setattr("texopt.cli.commands.diagnosis.load_backbone", lambda *_: FeatureExtractor(make_network()))
 
 
 @pytest.mark.usefixtures("_network")

@@ -15,9 +15,9 @@ from torch import Generator, Tensor
 
 import texopt
 from texopt import FeatureExtractor, OptionError, fixed_views, look_at, orbit, orthographic, perspective, sample_sphere
-from texopt.cameras import Cameras, Sampler
-from texopt.render import Scene
-from texopt.samplers import Shuffled, as_sampler
+from texopt.render.cameras import Cameras, Sampler
+from texopt.render.samplers import Shuffled, as_sampler
+from texopt.render.scene import Scene
 
 EYE, ONES = torch.eye(4).expand(3, 4, 4), torch.ones(2)
 

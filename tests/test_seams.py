@@ -10,8 +10,8 @@ from torch import Generator
 
 import texopt
 from texopt import FeatureExtractor, PixelTexture
-from texopt.render import Scene
-from texopt.seams import Seams, seam_edges
+from texopt.render.scene import Scene
+from texopt.render.seam_points import Seams, seam_edges
 
 
 def test_every_edge_between_the_sides_of_the_cube_is_a_seam() -> None:

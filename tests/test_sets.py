@@ -13,11 +13,11 @@ from PIL import Image
 
 import texopt
 from texopt import FeatureExtractor, View
-from texopt.cli import main
-from texopt.common_scale import common_radii
-from texopt.config import StyleConfig
-from texopt.export import export
-from texopt.saved import from_yaml
+from texopt.cli.main import main
+from texopt.cli.options.runs import StyleConfig
+from texopt.cli.options.saved import from_yaml
+from texopt.io.export import export
+from texopt.mesh.common_scale import common_radii
 
 SMALL = ["--steps", "3", "--texture-size", "32", "--view-size", "64", "--style-scale", "0.5"]
 
@@ -64,7 +64,7 @@ def test_a_set_has_a_folder_for_each_mesh(files: list[str], tmp_path: Path, caps
 
 def test_options_may_stand_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[StyleConfig] = []
-    monkeypatch.setattr("texopt.commands.run", lambda _, config: seen.append(config) or 0)
+    monkeypatch.setattr("texopt.cli.commands.run", lambda _, config: seen.append(config) or 0)
     main(["style", "a.obj", "b.obj", "c.obj", "--steps", "7", "--style", "p.png", "q.png", "--blend", "1", "2"])
     main(["style", "a.obj", "--style", "p.png"])
     (several, alone) = seen
@@ -114,7 +114,7 @@ def test_a_set_that_was_stopped_goes_on(files: list[str], tmp_path: Path, monkey
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("texopt.commands.running._Bar.show", stop)
+        patch.setattr("texopt.cli.commands.running._Bar.show", stop)
         main(["style", one, two, "--style", painting, *SMALL, "--checkpoint-seconds", "0", "--out", str(stopped)])
     assert (stopped / "checkpoint.safetensors").exists()
     assert main(["resume", str(stopped)]) == 0
@@ -124,8 +124,8 @@ def test_a_set_that_was_stopped_goes_on(files: list[str], tmp_path: Path, monkey
 
 @pytest.mark.usefixtures("small_network")
 def test_a_row_of_a_table_is_a_set(files: list[str], tmp_path: Path) -> None:
-    from texopt.batch.table import read_rows
-    from texopt.saved import field_values
+    from texopt.cli.batch.table import read_rows
+    from texopt.cli.options.saved import field_values
 
     table = tmp_path / "jobs.csv"
     table.write_text(f"mesh,together,style\none.obj,two.obj three.obj,{files[2]}\n")

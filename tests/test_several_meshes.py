@@ -15,8 +15,8 @@ from torch import Generator, Tensor
 
 import texopt
 from texopt import Checkpoint, FeatureExtractor, Mesh, OptionError, PixelTexture, Step, View
-from texopt.images import to_image
-from texopt.objectives.style import gram_matrices
+from texopt.objectives.gram_matrices import gram_matrices
+from texopt.system.images import to_image
 
 PICTURE = to_image(torch.rand(3, 64, 64, generator=Generator().manual_seed(5)))
 
@@ -126,7 +126,7 @@ def test_the_rate_of_sgd_is_of_a_meshs_own_parameters(extractor: FeatureExtracto
         return view.image.square().mean()
 
     def once(meshes: list[Mesh], steps: int) -> Tensor:
-        options = {"optimizer": "sgd", "schedule": "constant", "background": texopt.backgrounds.plain(0.0)}
+        options = {"optimizer": "sgd", "schedule": "constant", "background": texopt.render.backgrounds.plain(0.0)}
         textures = [PixelTexture(32, generator=Generator().manual_seed(3)), PixelTexture(64)][: len(meshes)]
         result = run(extractor, meshes, flat, textures, steps=steps, **options)[0]
         return result.texture.bake().detach()  # type: ignore[no-any-return]

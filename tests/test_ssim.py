@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from texopt.ssim import ssim
+from texopt.objectives.structural_similarity import ssim
 
 
 def images(channels: int = 2, height: int = 14, width: int = 17) -> tuple[Tensor, Tensor]:

@@ -60,7 +60,7 @@ def test_a_network_that_nobody_trains_is_named(
 
 
 def picture() -> Any:
-    return texopt.images.to_image(torch.rand(3, 64, 64))
+    return texopt.system.images.to_image(torch.rand(3, 64, 64))
 
 
 def test_one_that_is_frozen_is_not(extractor: FeatureExtractor, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from test_names import QUICK, TETRAHEDRON, WOODCUT, tetrahedron
 
-from texopt.cli import main
-from texopt.process import open_streams
+from texopt.cli.main import main
+from texopt.system.process import open_streams
 
 
 class Streams:

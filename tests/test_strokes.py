@@ -19,16 +19,16 @@ from torch import Tensor
 
 import texopt
 from texopt import FeatureExtractor, Fragments, Mesh, OptionError, PyramidTexture, View, orbit
-from texopt.cameras import Cameras, zoomed
-from texopt.cli import main
-from texopt.curvature import least_curvature
-from texopt.directions import direction_field
-from texopt.export import export
+from texopt.cli.main import main
 from texopt.features.extractor import Activations
-from texopt.geometry import Geometry
-from texopt.images import to_image
-from texopt.objectives.strokes import projected
-from texopt.render import Scene
+from texopt.io.export import export
+from texopt.mesh.curvature import least_curvature
+from texopt.objectives.stroke_direction import projected
+from texopt.render.cameras import Cameras, zoomed
+from texopt.render.scene import Scene
+from texopt.render.surface import Geometry
+from texopt.render.surface_directions import direction_field
+from texopt.system.images import to_image
 
 FRONT, OBLIQUE = orbit(0, 0), orbit(50, 35)
 NEAR = zoomed(orbit(-40, 20, 2.0, fov_y=70.0), 3.0, torch.tensor([[0.1, 0.05]], dtype=torch.float64))
@@ -83,7 +83,7 @@ def stripes(*across: float) -> Paint:
     return lambda position: 0.5 + 0.4 * torch.sin(4 * np.pi * (position * unit[:, None, None]).sum(1, keepdim=True))
 
 
-def value(view: View, direction: str | texopt.objectives.strokes.Direction, where: str = "") -> float:  # type: ignore[name-defined]
+def value(view: View, direction: str | texopt.objectives.stroke_direction.Direction, where: str = "") -> float:  # type: ignore[name-defined]
     return float(texopt.strokes(direction, where)(view)[0])
 
 
@@ -374,12 +374,12 @@ def inputs(tmp_path: Path) -> list[str]:
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch, small_network: None) -> None:
     """Little of what is written beside the texture, and small starts."""
-    monkeypatch.setattr("texopt.result.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.result.COVERAGE_SIZE", 128)
-    monkeypatch.setattr("texopt.result.loss_plot", lambda history: b"")
-    monkeypatch.setattr("texopt.result.viewer_html", lambda *parts: b"")
-    monkeypatch.setattr("texopt.preview.CELL", 32)
-    starts = import_module("texopt.painting")
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 12)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 128)
+    monkeypatch.setattr("texopt.optim.result.loss_plot", lambda history: b"")
+    monkeypatch.setattr("texopt.optim.result.viewer_html", lambda *parts: b"")
+    monkeypatch.setattr("texopt.show.preview.CELL", 32)
+    starts = import_module("texopt.texture.paintings")
     monkeypatch.setattr(starts, "SIZE", 64)
     monkeypatch.setattr(starts, "SAMPLES", 2048)
 

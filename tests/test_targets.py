@@ -14,7 +14,7 @@ from torch import Generator
 import texopt
 from texopt import FeatureExtractor, Objective, OptionError
 from texopt.features.extractor import Activations
-from texopt.targets import parse_target
+from texopt.objectives.targets import parse_target
 
 PAINTING = Image.effect_mandelbrot((64, 64), (-2, -1.5, 1, 1.5), 20)
 

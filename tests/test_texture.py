@@ -8,12 +8,12 @@ from conftest import make_cube
 from torch import Generator, nn
 
 from texopt import FourierTexture, OptionError, PixelTexture, PyramidTexture, fixed_views, rasterize
-from texopt.cameras import orbit, zoomed
-from texopt.canvas import canvas, crops
-from texopt.color import COLOR_CORRELATION, from_rgb, to_valid_rgb
+from texopt.mesh.image_canvas import canvas, crops
 from texopt.raster import backends, portable
 from texopt.raster.details import ROW, details
-from texopt.render import Fragments, Mipmapped, Scene, look_up
+from texopt.render.cameras import orbit, zoomed
+from texopt.render.scene import Fragments, Mipmapped, Scene, look_up
+from texopt.texture.colorspace import COLOR_CORRELATION, from_rgb, to_valid_rgb
 from texopt.texture.image import periodic, resized
 
 TEXTURES = [PyramidTexture, FourierTexture, PixelTexture]

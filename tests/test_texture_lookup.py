@@ -21,10 +21,10 @@ from torch import Tensor
 
 import texopt.raster as dr
 from texopt import OptionError, orbit
-from texopt.maps import TextureMap
-from texopt.mesh import Mesh
+from texopt.mesh.mesh import Mesh
+from texopt.mesh.texture_map import TextureMap
 from texopt.raster import portable
-from texopt.render import look_up, rasterize
+from texopt.render.scene import look_up, rasterize
 
 TEXTURES = [dr.texture, portable.texture]
 

@@ -15,21 +15,21 @@ from torch import Generator, Tensor
 
 import texopt
 from texopt import FeatureExtractor, FourierTexture, Mesh, OptionError, PixelTexture, PyramidTexture, TextureMap, View
-from texopt.maps import areas
-from texopt.render import Fragments, Scene, look_up, rasterize, sample_maps
-from texopt.result import Result
-from texopt.seams import seam_edges
+from texopt.mesh.texture_map import areas
+from texopt.optim.result import Result
+from texopt.render.scene import Fragments, Scene, look_up, rasterize, sample_maps
+from texopt.render.seam_points import seam_edges
 from texopt.texture import TextureSet
-from texopt.texture.maps import with_kept
+from texopt.texture.texture_set import with_kept
 
 SIZES = ((8, 32), (64, 16), (1, 1), (32, 32))
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.original.SIZE", 64)
-    monkeypatch.setattr("texopt.result.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.result.COVERAGE_SIZE", 128)
+    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 12)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 128)
 
 
 def several(*kept: int, count: int = 3) -> Mesh:

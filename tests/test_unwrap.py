@@ -16,10 +16,10 @@ import trimesh
 from torch.nn.functional import max_pool2d
 
 from texopt import DependencyError, MeshError
-from texopt.original import transfer
-from texopt.readers import Material, RawMesh
-from texopt.unwrap import padding_for, report_uvs, unwrap_faces
-from texopt.uvspace import covered, rasterize_uvs
+from texopt.io.original_textures import transfer
+from texopt.io.read import Material, RawMesh
+from texopt.io.unwrapping.unwrap import padding_for, report_uvs, unwrap_faces
+from texopt.render.uv_raster import covered, rasterize_uvs
 
 SQUARE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
 HALVES = np.array([[0, 1, 2], [0, 2, 3]])
@@ -67,7 +67,7 @@ def test_a_worker_that_fails_is_an_error_of_one_line(monkeypatch: pytest.MonkeyP
 
 
 def test_unwrapping_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.unwrap.PATIENCE", 0.0)
+    monkeypatch.setattr("texopt.io.unwrapping.unwrap.PATIENCE", 0.0)
     box = trimesh.creation.box()
     with pytest.raises(MeshError, match=r"^12 triangles could not be unwrapped in 0 s, .*; simplify the mesh, or "):
         unwrap_faces(box.vertices, box.faces)
@@ -78,7 +78,7 @@ def test_the_worker_says_how_far_it_is(tmp_path: Path) -> None:
     for faces in (trimesh.creation.box().faces, np.arange(900).reshape(-1, 3)):
         vertices = np.random.default_rng(0).normal(size=(faces.max() + 1, 3))
         np.savez(tmp_path / "given.npz", vertices=vertices, faces=faces, size=64)
-        command = [sys.executable, "-m", "texopt.unwrap", tmp_path / "given.npz", tmp_path / "made.npz"]
+        command = [sys.executable, "-m", "texopt.io.unwrapping.unwrap", tmp_path / "given.npz", tmp_path / "made.npz"]
         lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         shares = [float(line) for line in lines]
         assert shares == sorted(shares)
@@ -180,7 +180,7 @@ def carried(raw: RawMesh, uvs: np.ndarray) -> np.ndarray:
 def test_transfer_to_the_same_layout_is_resampling(height: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ramp of colours, of any size (odd ones have no mip levels)."""
     for name in ("SIZE", "LARGEST"):
-        monkeypatch.setattr(f"texopt.original.{name}", 32)
+        monkeypatch.setattr(f"texopt.io.original_textures.{name}", 32)
     x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
     ramp = (np.stack([x, y, np.full_like(x, 0.5)], -1) * 255).round().astype(np.uint8)
     raw = plane(ramp)
@@ -196,7 +196,7 @@ def test_transfer_to_the_same_layout_is_resampling(height: int, width: int, monk
 
 def test_transfer_turns_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     """Into a layout that is turned by a quarter; the old one repeats its texture beyond 1."""
-    monkeypatch.setattr("texopt.original.SIZE", 64)
+    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
     colors = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
     image = colors.repeat(32, 0).repeat(32, 1)
     raw = plane(image, SQUARE + np.array([4, -2]))
@@ -243,8 +243,8 @@ def test_how_long_it_takes_is_said_where_it_is_long(
     box = trimesh.creation.box()
     unwrap_faces(box.vertices, box.faces)
     assert caplog.messages == []
-    monkeypatch.setattr("texopt.unwrap.LONG", 11)
-    monkeypatch.setattr("texopt.unwrap.SECONDS", 12.0)
+    monkeypatch.setattr("texopt.io.unwrapping.unwrap.LONG", 11)
+    monkeypatch.setattr("texopt.io.unwrapping.unwrap.SECONDS", 12.0)
     unwrap_faces(box.vertices, box.faces)
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("unwrapping 12 triangles takes about 2 minutes; ")

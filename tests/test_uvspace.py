@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from texopt.uvspace import covered, first_of_each, rasterize_uvs
+from texopt.render.uv_raster import covered, first_of_each, rasterize_uvs
 
 SQUARE = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 HALVES = np.array([[0, 1, 2], [0, 2, 3]])

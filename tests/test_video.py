@@ -16,10 +16,10 @@ from torch import Tensor
 
 import texopt
 from texopt import Cameras, DependencyError, FeatureExtractor, Mesh, OptionError, OutputError, Step
-from texopt.images import to_image
-from texopt.preview import draw, framed, still
-from texopt.render import Scene
-from texopt.video import PICTURES, Timelapse, check_video, turntable, write_video
+from texopt.render.scene import Scene
+from texopt.show.preview import draw, framed, still
+from texopt.show.video import PICTURES, Timelapse, check_video, turntable, write_video
+from texopt.system.images import to_image
 
 SIZE = 48
 
@@ -218,7 +218,7 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.parametrize(("program", "reason"), [(sys.executable, "ffmpeg failed"), ("no-such-program", "cannot make")])
 def test_an_ffmpeg_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, reason: str) -> None:
-    monkeypatch.setattr("texopt.video._ffmpeg", lambda: program)
+    monkeypatch.setattr("texopt.show.video._ffmpeg", lambda: program)
     with pytest.raises(OutputError, match=reason):
         write_video(tmp_path / "a.mp4", moving(2))
     assert not list(tmp_path.iterdir())

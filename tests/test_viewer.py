@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from texopt import viewer
-from texopt.indexed import IndexedPart, indexed_part
-from texopt.mesh import Mesh
-from texopt.viewer import viewer_html
+from texopt.mesh.mesh import Mesh
+from texopt.mesh.vertex_buffers import IndexedPart, indexed_part
+from texopt.show import viewer
+from texopt.show.viewer import viewer_html
 
 
 def plain(color: tuple[int, int, int], width: int = 1, height: int = 1) -> Image.Image:

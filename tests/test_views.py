@@ -17,11 +17,11 @@ from torch import Generator, Tensor, nn
 
 import texopt
 from texopt import FeatureExtractor, Fragments, Mesh, OptionError, PixelTexture, View
-from texopt.backgrounds import plain
-from texopt.cameras import Cameras, sample_sphere
-from texopt.fragments import texel_centers
-from texopt.run import Step
-from texopt.transforms import jitter, robust, rotate, scale
+from texopt.optim.run import Step
+from texopt.render.backgrounds import plain
+from texopt.render.cameras import Cameras, sample_sphere
+from texopt.render.fragments import texel_centers
+from texopt.render.transforms import jitter, robust, rotate, scale
 
 SIZE, CENTER, EXTENT = 96, np.array([30.0, -20.0, 7.0]), np.array([4.0, 3.0, 5.0])  # of boxes, away from the origin
 
@@ -326,9 +326,9 @@ def test_what_bake_must_not_return_is_named(image: Any) -> None:
 
 @pytest.mark.parametrize("size", [(100, 60), (2100, 8)])
 def test_bake_may_return_any_size(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.result.COVERAGE_VIEWS", 4)
-    monkeypatch.setattr("texopt.result.COVERAGE_SIZE", 32)
-    monkeypatch.setattr("texopt.result.COVERAGE_TEXELS", 1024)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 4)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 32)
+    monkeypatch.setattr("texopt.optim.result.COVERAGE_TEXELS", 1024)
     (image,) = texopt.Result(make_cube(), Returning(None, torch.rand(3, *size)), []).images
     assert image.shape == (3, *size)
 

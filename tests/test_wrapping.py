@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from texopt import CppnTexture, FourierTexture, Mesh, PixelTexture, PyramidTexture, TextureMap
-from texopt.export import export
-from texopt.fragments import Fragments, surface_points
-from texopt.points import Points
-from texopt.render import look_up, rasterize
-from texopt.result import Result, reached_texels
+from texopt.io.export import export
+from texopt.io.unwrapping.unwrap import uv_problems
+from texopt.mesh.surface_points import Points
+from texopt.mesh.wrapping import CLAMP, MIRROR, MODES, REPEAT, Wrap, first_period, folded
+from texopt.optim.result import Result, reached_texels
+from texopt.render.fragments import Fragments, surface_points
+from texopt.render.scene import look_up, rasterize
+from texopt.render.uv_raster import covered
 from texopt.texture.image import ImageTexture
-from texopt.unwrap import uv_problems
-from texopt.uvspace import covered
-from texopt.wrapping import CLAMP, MIRROR, MODES, REPEAT, Wrap, first_period, folded
 
 WRAPS = list(product(MODES, MODES))
 
@@ -109,7 +109,7 @@ def test_a_fine_pyramid_is_clamped_where_its_finest_level_is() -> None:
 @pytest.mark.parametrize("wrap", WRAPS)
 def test_renderings_go_on_beyond_edges(wrap: Wrap) -> None:
     mesh, side = quad(wrap), 24  # texels along it
-    from texopt.cameras import Cameras
+    from texopt.render.cameras import Cameras
 
     half = float(np.sqrt(0.5) ** -1 / 2)  # in the unit sphere
     screen = torch.diag(torch.tensor([1 / half, 1 / half, 1.0, 1.0], dtype=torch.float64))[None]

@@ -23,7 +23,7 @@ def command(arguments: list[str], until: str, said: int) -> int:
     os.dup2(said, 1)
     os.dup2(said, 2)
     os.setsid()
-    from texopt.cli import main
+    from texopt.cli.main import main
 
     if until:
         hold()
@@ -32,7 +32,7 @@ def command(arguments: list[str], until: str, said: int) -> int:
 
 def hold() -> None:
     """Have the command wait after its first checkpoint, for a signal to interrupt it."""
-    from texopt.checkpoint import Checkpoint
+    from texopt.optim.checkpoint import Checkpoint
 
     write, waited = Checkpoint.write, False
 
@@ -77,17 +77,17 @@ def run(arguments: list[str], until: str, after: float, signals: list[int], betw
 
 
 def main() -> None:
-    from texopt.process import tune_process
+    from texopt.system.process import tune_process
 
     tune_process()
     importlib.import_module("texopt.features.backbones")._torchvision()  # which timm needs, and may not load as it is
     for name in (
-        "texopt.commands.optimization",
-        "texopt.commands.running",
+        "texopt.cli.commands.optimization",
+        "texopt.cli.commands.running",
         "timm",
         "matplotlib.figure",
         "rich.progress",
-        "texopt.viewer",
+        "texopt.show.viewer",
         "yaml",
     ):
         importlib.import_module(name)

@@ -1,16 +1,16 @@
-from .cameras import Cameras as Cameras, fixed_views as fixed_views, look_at as look_at, orbit as orbit
-from .cameras import orthographic as orthographic, perspective as perspective, sample_sphere as sample_sphere
-from .canvas import canvas as canvas, canvas_size as canvas_size, crops as crops, whole as whole
-from .checkpoint import Checkpoint as Checkpoint
+from .render.cameras import Cameras as Cameras, fixed_views as fixed_views, look_at as look_at, orbit as orbit
+from .render.cameras import orthographic as orthographic, perspective as perspective, sample_sphere as sample_sphere
+from .mesh.image_canvas import canvas as canvas, canvas_size as canvas_size, crops as crops, whole as whole
+from .optim.checkpoint import Checkpoint as Checkpoint
 from .errors import DependencyError as DependencyError, ImageError as ImageError, MeshError as MeshError
 from .errors import OptionError as OptionError, OutputError as OutputError, TexoptError as TexoptError
 from .errors import WeightsError as WeightsError
 from .evaluation import classified_share as classified_share
 from .evaluation import Evaluation as Evaluation, evaluate as evaluate, evaluate_image as evaluate_image
 from .features import FeatureExtractor as FeatureExtractor, class_index as class_index, load_backbone as load_backbone
-from .loop import optimize as optimize
-from .maps import TextureMap as TextureMap
-from .mesh import Mesh as Mesh, load_mesh as load_mesh
+from .optim.loop import optimize as optimize
+from .mesh.texture_map import TextureMap as TextureMap
+from .mesh.mesh import Mesh as Mesh, load_mesh as load_mesh
 from .objectives import GramEMA as GramEMA, Objective as Objective, alignment as alignment, blur as blur
 from .objectives import by_frame as by_frame
 from .objectives import change as change, classified_as as classified_as
@@ -25,17 +25,17 @@ from .objectives import (
     total_variation as total_variation,
     transparent as transparent,
 )
-from .painting import palette as palette, repainted as repainted
-from .photo_cameras import PhotoCameras as PhotoCameras
-from .photos import Photo as Photo, Photos as Photos
-from .render import Fragments as Fragments, View as View, composite as composite, rasterize as rasterize
-from .result import Result as Result
-from .saliency import saliency as saliency
-from .run import Step as Step
+from .texture.paintings import palette as palette, repainted as repainted
+from .render.photo_cameras import PhotoCameras as PhotoCameras
+from .render.photos import Photo as Photo, Photos as Photos
+from .render.scene import Fragments as Fragments, View as View, composite as composite, rasterize as rasterize
+from .optim.result import Result as Result
+from .evaluation.saliency_maps import saliency as saliency
+from .optim.run import Step as Step
 from .texture import Cppn as Cppn, CppnTexture as CppnTexture, blend as blend
 from .texture import FourierTexture as FourierTexture, ImageTexture as ImageTexture, PixelTexture as PixelTexture
 from .texture import PyramidTexture as PyramidTexture, SharedTexture as SharedTexture, Texture as Texture
 from .texture import TransparentTexture as TransparentTexture
-from .transforms_json import read_photos as read_photos
+from .io.transforms_json import read_photos as read_photos
 
 __version__: str

@@ -1,5 +1,5 @@
 import sys
 
-from texopt.cli import main
+from texopt.cli.main import main
 
 sys.exit(main())

@@ -1,4 +1,4 @@
-"""Where the time of an optimisation step goes: timers around what texopt.loop calls, put there from outside."""
+"""Where the time of an optimisation step goes: timers around what texopt.optim.loop calls, put there from outside."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from unittest import mock
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from texopt import objectives, render, seams
+from texopt import objectives
 from texopt.features import FeatureExtractor
-from texopt.texture import maps
+from texopt.render import scene, seam_points
+from texopt.texture import texture_set
 
 CAMERAS, BACKGROUND = "cameras", "background"
 VIEW, BACKWARD = "network: forward", "network: backward"
@@ -22,11 +23,11 @@ ORIGINAL = "network: forward of the original"
 OBJECTIVE, GRADIENT = "objective: forward", "objective: backward"
 TEXTURE, ADAM, REST = "texture: backward", "Adam", "rest"
 CALLS = (  # (class or module, function, part)
-    (render.Scene, "rasterize", "rasterise"),
-    (seams.Seams, "extend", "seams: points, and colours taken apart"),
-    (seams.Seams, "split", "seams: points, and colours taken apart"),
-    (maps.TextureSet, "sample", "texture: decode and look-up"),
-    (maps.Surface, "sample", "original: look-up"),  # without the textures', which are within it
+    (scene.Scene, "rasterize", "rasterise"),
+    (seam_points.Seams, "extend", "seams: points, and colours taken apart"),
+    (seam_points.Seams, "split", "seams: points, and colours taken apart"),
+    (texture_set.TextureSet, "sample", "texture: decode and look-up"),
+    (texture_set.Surface, "sample", "original: look-up"),  # without the textures', which are within it
     (objectives.Objective, "__call__", OBJECTIVE),
     (torch.Tensor, "backward", GRADIENT),  # of the objective first, see _timed_network
 )
@@ -108,7 +109,7 @@ def _timed_network(clock: Clock, forward: Callable[..., Any]) -> Callable[..., A
 
 @contextmanager
 def timers(clock: Clock) -> Iterator[None]:
-    """What texopt.loop calls is timed. A function that this version of texopt has not got is a part of the rest."""
+    """What the loop calls is timed. A function that this version of texopt has not got is a part of the rest."""
     with ExitStack() as undo:
         for owner, name, part in CALLS:
             if hasattr(owner, name):

@@ -17,8 +17,8 @@ import torch
 
 import texopt
 import texopt.raster as dr
-from texopt.export import export
-from texopt.render import Scene, look_up
+from texopt.io.export import export
+from texopt.render.scene import Scene, look_up
 
 
 def median_ms(function: Callable[[], object], repeat: int) -> float:

@@ -17,11 +17,11 @@ from torch import Generator, Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 import texopt
-from texopt.cameras import Cameras
-from texopt.config import StyleConfig
+from texopt.cli.options.runs import StyleConfig
+from texopt.cli.recipe import BACKGROUNDS, check_style, make_cameras, make_textures, style_objective, toward
 from texopt.features import FeatureExtractor
-from texopt.loop import resolve_device
-from texopt.recipe import BACKGROUNDS, check_style, make_cameras, make_textures, style_objective, toward
+from texopt.optim.loop import resolve_device
+from texopt.render.cameras import Cameras
 
 WARM = 4  # steps that are not counted: the first compile, make targets, fault memory in
 LONGEST = 40.0  # seconds, after which a run ends with the steps that it has, at least two
@@ -101,7 +101,7 @@ def rank(repeat: int, **options: Any) -> dict[str, float]:
     """Steps a second, in a process alone or in each that torchrun starts."""
     joined: Any = nullcontext()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        from texopt import distributed
+        from texopt.system import distributed
 
         joined = distributed.joined(torch.device("cpu"))
     with joined:

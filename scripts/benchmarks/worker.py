@@ -84,7 +84,7 @@ def command(started: float, arguments: list[str]) -> dict[str, float]:
 
 def main() -> None:
     task, options = sys.argv[1], json.loads(sys.argv[2])
-    from texopt.process import tune_process
+    from texopt.system.process import tune_process
 
     tune_process()  # as `texopt style` does, before torch is there
     if task == "command":

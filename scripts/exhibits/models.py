@@ -14,12 +14,12 @@ from PIL import Image
 import texopt
 from texopt.evaluation.surface import seam_ratio
 from texopt.evaluation.views import Pictures
-from texopt.images import to_image
-from texopt.preview import draw, framed
-from texopt.render import Scene, look_up
+from texopt.render.scene import Scene, look_up
+from texopt.render.transforms import robust
+from texopt.show.preview import draw, framed
+from texopt.show.video import write_video
+from texopt.system.images import to_image
 from texopt.texture import blend
-from texopt.transforms import robust
-from texopt.video import write_video
 
 Numbers = dict[str, float]
 CREATURE = MESHES / "creature.obj"

@@ -16,11 +16,11 @@ from PIL import Image
 
 import texopt
 from texopt.evaluation import evaluate_image
-from texopt.images import to_image, to_tensor
-from texopt.render import Fragments, look_up
-from texopt.targets import parse_target
+from texopt.objectives.targets import parse_target
+from texopt.render.scene import Fragments, look_up
+from texopt.render.transforms import robust
+from texopt.system.images import to_image, to_tensor
 from texopt.texture.image import resized
-from texopt.transforms import robust
 
 Numbers = dict[str, float]
 

@@ -10,10 +10,10 @@ import torch
 from PIL import Image, ImageDraw
 
 import texopt
-from texopt.cli import main
-from texopt.images import to_image
-from texopt.preview import draw, framed
-from texopt.render import Scene
+from texopt.cli.main import main
+from texopt.render.scene import Scene
+from texopt.show.preview import draw, framed
+from texopt.system.images import to_image
 
 ROOT = Path(__file__).parent.parent.parent
 MESHES, STYLES = ROOT / "meshes", ROOT / "meshes" / "styles"

@@ -44,19 +44,19 @@ class Witness:
                 self.seen.append(f"opened {arguments[0]}")
         elif event in ("socket.connect", "socket.getaddrinfo", "urllib.Request", "os.system", "os.exec"):
             self.seen.append(f"{event} {arguments!r}"[:200])
-        elif event == "subprocess.Popen" and "texopt.unwrap" not in map(str, arguments[1]):
+        elif event == "subprocess.Popen" and "texopt.io.unwrapping.unwrap" not in map(str, arguments[1]):
             self.seen.append(f"started {arguments[1]}")
 
 
 def entries() -> dict[str, Callable[[Path], Any]]:
     """What loads a file."""
     import texopt
-    from texopt.batch.jobs import read_jobs
-    from texopt.cli import main
+    from texopt.cli.batch.jobs import read_jobs
+    from texopt.cli.main import main
+    from texopt.cli.options.saved import from_yaml
     from texopt.errors import TexoptError
     from texopt.features.backbones import load_backbone
-    from texopt.images import load_image
-    from texopt.saved import from_yaml
+    from texopt.system.images import load_image
 
     def mesh(path: Path) -> Any:
         loaded = texopt.load_mesh(path)

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import texopt.export
 import trimesh
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 import texopt
-import texopt.export
 from texopt import Mesh
-from texopt.images import to_tensor
-from texopt.result import Result
+from texopt.optim.result import Result
+from texopt.system.images import to_tensor
 
 MESHES = Path(__file__).parents[2] / "meshes"
 
@@ -96,7 +96,7 @@ def as_glb(source: Callable[[Path], Path]) -> Callable[[Path], Path]:
 
     def write(folder: Path) -> Path:
         mesh = texopt.load_mesh(source(folder))
-        texopt.export.export(mesh, mesh.originals([(8, 8)] * len(mesh.maps)), folder / "prism.glb")
+        texopt.io.export.export(mesh, mesh.originals([(8, 8)] * len(mesh.maps)), folder / "prism.glb")
         return folder / "prism.glb"
 
     return write

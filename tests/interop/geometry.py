@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from texopt.mesh import Mesh
+from texopt.mesh.mesh import Mesh
 
 WINDOW = 64  # rows to either side among which a row's match is looked for
 

@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from texopt.cameras import Cameras, orbit
-from texopt.mesh import Mesh
-from texopt.render import Scene, look_up
-from texopt.result import Result
+from texopt.mesh.mesh import Mesh
+from texopt.optim.result import Result
+from texopt.render.cameras import Cameras, orbit
+from texopt.render.scene import Scene, look_up
 
 SIZE, FOV_Y, DISTANCE = 384, 35.0, 3.2  # pixels a side, degrees, radii of the mesh
 SUPERSAMPLE = 4

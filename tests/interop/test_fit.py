@@ -14,12 +14,12 @@ import torch
 import texopt
 from interop.programs import ROOT
 from interop.test_blender import run_blender
-from texopt.cameras import look_at, sphere_points
-from texopt.evaluation.photographs import photo_psnr
+from texopt.evaluation.held_out import photo_psnr
+from texopt.io.transforms_json import read_photos
 from texopt.objectives import photographs
-from texopt.photo_cameras import PhotoCameras
-from texopt.transforms_json import read_photos
-from texopt.uvspace import covered
+from texopt.render.cameras import look_at, sphere_points
+from texopt.render.photo_cameras import PhotoCameras
+from texopt.render.uv_raster import covered
 
 SIZE, FOV, COUNT = 256, 35.0, 26
 LEAST = 28.0  # dB

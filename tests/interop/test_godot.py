@@ -16,7 +16,7 @@ from interop.cases import Export
 from interop.conftest import Exports
 from interop.geometry import check_triangles, triangles_of
 from interop.programs import need, run
-from texopt.images import to_image
+from texopt.system.images import to_image
 
 PROGRAM = "godot3-server"  # the editor and the engine, without a screen
 IMPORTED = (".obj", ".glb", ".png")

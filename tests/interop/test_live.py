@@ -15,12 +15,13 @@ from torch import Tensor
 import texopt
 from interop.browser import Browser, Page
 from interop.programs import need
-from texopt import FeatureExtractor, Mesh, PixelTexture, View, live
-from texopt.cameras import orbit
-from texopt.images import to_image, to_tensor
-from texopt.indexed import IndexedPart, indexed_part
-from texopt.live import LivePage
-from texopt.render import Scene, composite, look_up
+from texopt import FeatureExtractor, Mesh, PixelTexture, View
+from texopt.mesh.vertex_buffers import IndexedPart, indexed_part
+from texopt.render.cameras import orbit
+from texopt.render.scene import Scene, composite, look_up
+from texopt.show import live
+from texopt.show.live import LivePage
+from texopt.system.images import to_image, to_tensor
 
 MESHES = Path(__file__).parents[2] / "meshes"
 SIZE = 1000, 700

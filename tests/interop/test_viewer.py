@@ -14,13 +14,13 @@ from PIL import Image
 from interop.browser import Browser, Page
 from interop.programs import need
 from texopt import load_mesh
-from texopt.cameras import fit_distance, orbit
-from texopt.images import load_image, to_tensor
-from texopt.indexed import indexed_part
-from texopt.mesh import Mesh
-from texopt.preview import BACKGROUND
-from texopt.render import Scene, composite, look_up
-from texopt.viewer import viewer_html
+from texopt.mesh.mesh import Mesh
+from texopt.mesh.vertex_buffers import indexed_part
+from texopt.render.cameras import fit_distance, orbit
+from texopt.render.scene import Scene, composite, look_up
+from texopt.show.preview import BACKGROUND
+from texopt.show.viewer import viewer_html
+from texopt.system.images import load_image, to_tensor
 
 WIDTH, HEIGHT, TOOLBAR = 800, 596, 96
 FOV_Y = 25.0

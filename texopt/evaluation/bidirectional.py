@@ -15,10 +15,10 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from texopt.features.extractor import FeatureExtractor
-from texopt.images import to_tensor
+from texopt.features.view_sizes import resized
+from texopt.objectives.gram_matrices import scaled
 from texopt.objectives.patch_matching import SIDE, SIZES, Target, all_patches, most_similar, whole_patches
-from texopt.objectives.style import scaled
-from texopt.strides import resized
+from texopt.system.images import to_tensor
 
 COMPARED = 4096  # patches whose distance is looked for, at each size
 OFFERED = 1024  # patches that they may be near to: always as many, as the nearest of more is nearer

@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Generator
 
-from texopt.backgrounds import Background, smooth_noise
-from texopt.cameras import Sampler, sample_sphere
 from texopt.errors import OptionError
 from texopt.evaluation.views import BATCH
 from texopt.features.backbones import DEFAULT, as_extractor, class_number
 from texopt.features.extractor import FeatureExtractor
-from texopt.loop import Size, check_options, check_stride, sides
-from texopt.mesh import Mesh
-from texopt.render import Scene, composite, look_up
+from texopt.mesh.mesh import Mesh
+from texopt.optim.loop import Size, check_options, check_stride, sides
+from texopt.render.backgrounds import Background, smooth_noise
+from texopt.render.cameras import Sampler, sample_sphere
+from texopt.render.scene import Scene, composite, look_up
 
 SEED = 2**32 + 1  # that is no run's by chance
 

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from texopt.evaluation.views import CLOSE, PIXELS_PER_RADIUS, SIZE, Picture
-from texopt.images import to_tensor
-from texopt.objectives.content import FLAT
+from texopt.objectives.content_loss import FLAT
+from texopt.system.images import to_tensor
 
 PATCH = 48  # pixels a side: a tenth of the mesh's diameter
 FACING = 0.75  # mean cosine between surface and line of sight, from which on a patch counts

@@ -13,10 +13,10 @@ from torch import Tensor
 from texopt.evaluation.bidirectional import Elements, Gathered, patch_layer
 from texopt.evaluation.views import Picture
 from texopt.features.extractor import FeatureExtractor
-from texopt.images import to_tensor
-from texopt.objectives.content import centered_cosine, shows_something
-from texopt.objectives.objective import positioned
-from texopt.objectives.style import cell_weights, gram_matrix, scaled
+from texopt.objectives.content_loss import centered_cosine, shows_something
+from texopt.objectives.gram_matrices import cell_weights, gram_matrix, scaled
+from texopt.objectives.terms import positioned
+from texopt.system.images import to_tensor
 
 Grams = dict[str, Tensor]
 

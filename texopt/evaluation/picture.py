@@ -13,9 +13,9 @@ from texopt.evaluation.likeness import Likeness, compare, goal_of
 from texopt.evaluation.report import Evaluation, Number
 from texopt.evaluation.views import Picture
 from texopt.features import FeatureExtractor, as_extractor
-from texopt.images import to_image, to_tensor
-from texopt.objectives.style import scaled
-from texopt.painting import Painting, blend_shares, loaded, several
+from texopt.objectives.gram_matrices import scaled
+from texopt.system.images import to_image, to_tensor
+from texopt.texture.paintings import Painting, blend_shares, loaded, several
 
 LARGEST = 1024  # pixels of the shorter side that is looked at
 

@@ -18,10 +18,10 @@ from texopt.evaluation.likeness import compare, goal_of, mean
 from texopt.evaluation.surface import coverage, seam_ratio
 from texopt.evaluation.views import CLOSE, PIXELS_PER_RADIUS, SIZE, Pictures
 from texopt.features import FeatureExtractor, as_extractor
-from texopt.images import to_image
-from texopt.mesh import Mesh
-from texopt.objectives.style import check_scale
-from texopt.painting import Painting, blend_shares, loaded, several
+from texopt.mesh.mesh import Mesh
+from texopt.objectives.gram_matrices import check_scale
+from texopt.system.images import to_image
+from texopt.texture.paintings import Painting, blend_shares, loaded, several
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def evaluate(
         extractor: a network that took no part in the optimisation: a FeatureExtractor, or its name.
         style_scale: length of a painting's shorter side in diameters of the mesh, of what of it is optimised.
         blend: shares of several paintings, by default equal.
-        where: a part of the surface for each painting, as texopt.regions names them; then they are not blended.
+        where: a part of the surface for each painting, as texopt.render.regions names them; then they are not blended.
 
     Raises:
         MeshError: the two are not the same geometry. OptionError: a number of shares or parts that does not fit, a

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.evaluation.views import Pictures
-from texopt.fragments import surface_points
-from texopt.mesh import Mesh
-from texopt.render import look_up
-from texopt.result import reached_texels
-from texopt.seams import inner_edges
-from texopt.uvspace import covered
+from texopt.mesh.mesh import Mesh
+from texopt.optim.result import reached_texels
+from texopt.render.fragments import surface_points
+from texopt.render.scene import look_up
+from texopt.render.seam_points import inner_edges
+from texopt.render.uv_raster import covered
 
 POINTS = 65536
 LEAST = 1e-4  # mean step of colours; less is rounding

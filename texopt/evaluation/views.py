@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texopt.cameras import Cameras, fit_distance, fixed_views, zoomed
-from texopt.mesh import Mesh
-from texopt.preview import BACKGROUND
-from texopt.regions import Regions
-from texopt.render import Fragments, Scene, composite, look_up
+from texopt.mesh.mesh import Mesh
+from texopt.render.cameras import Cameras, fit_distance, fixed_views, zoomed
+from texopt.render.regions import Regions
+from texopt.render.scene import Fragments, Scene, composite, look_up
+from texopt.show.preview import BACKGROUND
 
 VIEWS = 32
 SIZE = 512  # pixels a side

@@ -1,14 +1,14 @@
 """Objectives: named losses of a View that add and scale."""
 
-from texopt.objectives.colors import colors
-from texopt.objectives.content import content
+from texopt.objectives.color_histogram import colors
+from texopt.objectives.content_loss import content
 from texopt.objectives.frames import alignment, by_frame, diversity, interpolate, transparent
-from texopt.objectives.objective import Objective, Term, as_objective, objective, on
+from texopt.objectives.gram_matrices import GramEMA, gram_matrix, style
 from texopt.objectives.patch_matching import patches
-from texopt.objectives.photographs import photographs
+from texopt.objectives.photo_loss import photographs
 from texopt.objectives.regularization import blur, change, l1, l2, seam, total_variation
-from texopt.objectives.strokes import strokes
-from texopt.objectives.style import GramEMA, gram_matrix, style
+from texopt.objectives.stroke_direction import strokes
+from texopt.objectives.terms import Objective, Term, as_objective, objective, on
 from texopt.objectives.visualization import channel, classified_as, deepdream, direction, inversion, logit, neuron
 
 __all__ = [

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from texopt.errors import OptionError
-from texopt.objectives.objective import Loss, Objective, as_objective, objective, positioned
-from texopt.render import View
+from texopt.objectives.terms import Loss, Objective, as_objective, objective, positioned
+from texopt.render.scene import View
 
 
 def interpolate(first: Objective | Loss, last: Objective | Loss) -> Objective:

@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor
 
-from texopt import distributed
 from texopt.errors import OptionError
-from texopt.objectives.objective import Objective, objective, positioned
-from texopt.objectives.style import check_scale, check_strength, on_mesh, solid_cells
-from texopt.painting import Painting, blend_shares, loaded, several
-from texopt.render import View, to_device
-from texopt.strides import resized
+from texopt.features.view_sizes import resized
+from texopt.objectives.gram_matrices import check_scale, check_strength, on_mesh, solid_cells
+from texopt.objectives.terms import Objective, objective, positioned
+from texopt.render.scene import View, to_device
+from texopt.system import distributed
+from texopt.texture.paintings import Painting, blend_shares, loaded, several
 
 SIDE = 3  # cells of a layer, of a patch
 SIZES = (1.0, 0.5, 0.25)  # of the view, at which it is looked at
@@ -218,7 +218,7 @@ def patches(
         rate: of prices: how much one rises in a step for each time its share that it is used. 0 is without prices.
         blend: shares of several paintings, by default equal: of the surface that each is on.
         strength: of 0 to 1: goals are this far from the original's own patches (0) towards the painting's (1).
-        where: the part of the surface that it is for, as texopt.regions names them; "" is all of it.
+        where: the part of the surface that it is for, as texopt.render.regions names them; "" is all of it.
 
     OptionError for numbers that cannot be, and, when it first sees a view, for a painting that is smaller on the object
     than a patch at every size.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from texopt.objectives.objective import Objective, objective
-from texopt.render import View
+from texopt.objectives.terms import Objective, objective
+from texopt.render.scene import View
 
 
 def total_variation() -> Objective:

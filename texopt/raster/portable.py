@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from texopt.constants import constant
 from texopt.raster import cube
 from texopt.raster.arguments import CPU, check_level
 from texopt.raster.mipmap import level_sizes
 from texopt.raster.sampling import check_boundary, check_levels, check_places, check_tex, resolve_filter
+from texopt.system.constants import constant
 
 
 def _halvings(tex: Tensor, max_mip_level: int | None) -> list[Tensor]:

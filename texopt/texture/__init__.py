@@ -3,11 +3,11 @@
 from texopt.texture.cppn import Cppn, CppnTexture, blend
 from texopt.texture.fourier import FourierTexture
 from texopt.texture.image import ImageTexture
-from texopt.texture.maps import Texture, TextureSet
+from texopt.texture.opacity import TransparentTexture
 from texopt.texture.pixel import PixelTexture
 from texopt.texture.pyramid import PyramidTexture
 from texopt.texture.shared import SharedTexture
-from texopt.texture.transparent import TransparentTexture
+from texopt.texture.texture_set import Texture, TextureSet
 
 __all__ = [
     "Cppn", "CppnTexture", "FourierTexture", "ImageTexture", "PixelTexture", "PyramidTexture", "SharedTexture",

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from texopt.errors import OptionError
-from texopt.fragments import Fragments, texel_centers
-from texopt.memory import bands
-from texopt.mesh import Mesh
-from texopt.points import random_points
+from texopt.io.unwrapping.unwrap import overlap
+from texopt.mesh.mesh import Mesh
+from texopt.mesh.surface_points import random_points
+from texopt.render.fragments import Fragments, texel_centers
+from texopt.render.uv_raster import surface_texels
+from texopt.system.pages import bands
 from texopt.texture.image import check_size
-from texopt.unwrap import overlap
-from texopt.uvspace import surface_texels
 
 SPAN = math.sqrt(3.0)  # coordinates spread evenly from -SPAN to SPAN have a standard deviation of 1
 WAVES, FREQUENCY = 32, 5.0  # that places are first turned into; radians a unit, their standard deviation

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from texopt.color import from_rgb, to_valid_rgb
 from texopt.errors import OptionError
-from texopt.render import Fragments, look_up
+from texopt.render.scene import Fragments, look_up
+from texopt.texture.colorspace import from_rgb, to_valid_rgb
 
 MAX_SIZE = 8192
 Start = Tensor | tuple[float, float, float] | None  # noise, a colour, or an image [3,H,W]

@@ -7,12 +7,12 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor, nn
 
-from texopt.color import to_valid_rgb
-from texopt.fragments import Fragments, texel_centers
-from texopt.memory import bands, empty_zeros
 from texopt.raster.details import ROW
 from texopt.raster.levels import add_levels
-from texopt.render import look_up, look_up_details, mip_level
+from texopt.render.fragments import Fragments, texel_centers
+from texopt.render.scene import look_up, look_up_details, mip_level
+from texopt.system.pages import bands, empty_zeros
+from texopt.texture.colorspace import to_valid_rgb
 from texopt.texture.image import ImageTexture, Start, noise, resized
 
 COARSEST = 8  # texels along the shorter side of the first level

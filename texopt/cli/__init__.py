@@ -1,0 +1,1 @@
+"""The command line: options, commands, the recipe of a style, batches."""

@@ -1,0 +1,290 @@
+"""texopt image, interpolate: what is optimised on an image, and what is written of it."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from texopt.cli.options.runs import ImageConfig, InterpolateConfig, PictureConfig
+from texopt.cli.options.saved import run_name
+from texopt.cli.recipe import FIRST, TEXTURES
+from texopt.errors import ImageError, OptionError
+from texopt.features.backbones import load_backbone
+from texopt.features.extractor import STRIDE, FeatureExtractor
+from texopt.mesh.image_canvas import canvas, canvas_size, crops, octaves, whole
+from texopt.mesh.mesh import Mesh
+from texopt.objectives import (
+    Objective,
+    by_frame,
+    content,
+    diversity,
+    interpolate,
+    inversion,
+    style,
+    total_variation,
+    transparent,
+)
+from texopt.objectives.gram_matrices import DECAY
+from texopt.objectives.targets import layers_of, parse_target, parse_targets
+from texopt.optim.loop import Size, check_options, check_stride
+from texopt.optim.result import Result
+from texopt.optim.run import Step
+from texopt.render.backgrounds import Background
+from texopt.render.cameras import Sampler
+from texopt.render.transforms import robust
+from texopt.show.preview import loss_plot
+from texopt.show.video import Timelapse, write_video
+from texopt.system.files import write_file
+from texopt.system.images import load_image, to_image
+from texopt.texture import Cppn, CppnTexture, SharedTexture, Texture, TransparentTexture
+from texopt.texture.image import MAX_SIZE, periodic
+from texopt.texture.paintings import repainted
+
+log = logging.getLogger("texopt")
+
+LARGE = 1024  # pixels a side, above which a pyramid computes what a crop sees
+SMALLEST = 32  # pixels a side: networks halve images up to five times
+CELLS = 2  # a side that a layer should have, to tell a part of the image from another
+STEP = 0.25  # seconds that a frame of an interpolation is shown
+
+
+def size_of(config: PictureConfig, image: Image.Image | None) -> tuple[int, int]:
+    """(height, width) of what is made. OptionError or ImageError where it cannot be."""
+    if image is not None and not config.size:
+        height, width = image.height, image.width
+    else:
+        if len(config.size) > 2:
+            raise OptionError(f"size has to be one number of pixels or height and width, not {config.size}")
+        height, width = (config.size * 2)[:2] if config.size else (256, 256)
+    if min(height, width) < SMALLEST:
+        raise ImageError(f"{width}x{height} pixels are too few for a network to see; take {SMALLEST} a side or more")
+    if max(height, width) > MAX_SIZE:
+        raise ImageError(f"{width}x{height} pixels are too many; take {MAX_SIZE} a side or less")
+    return height, width
+
+
+def look(mesh: Mesh, limit: int, tileable: bool, stride: int = STRIDE) -> tuple[Sampler, tuple[int, int]]:
+    """Cameras that see the whole of the pictures, or crops of those that are larger than the limit; and their size.
+
+    A picture that goes on beyond its borders is always seen in windows that lie across them. stride: of the network.
+    """
+    height, width = mesh.maps[0].original.shape[:2]
+    if max(height, width) <= limit:
+        rows, columns = (max(round(side / stride), 1) * stride for side in (height, width))
+        shorter = min(height, width)
+        sampler = crops(mesh, height / shorter, width / shorter) if tileable else whole(mesh)
+        return sampler, (rows, columns)
+    window = [min(limit, side // stride * stride) for side in (height, width)]
+    return crops(mesh, *(side / min(height, width) for side in window)), (window[0], window[1])
+
+
+def sees_whole(config: ImageConfig, mesh: Mesh) -> bool:
+    """Whether every view is the same: the whole image."""
+    side = max(mesh.maps[0].original.shape[:2])
+    return side <= config.view_size and not config.tileable and config.octaves == 1 and len(mesh.maps) == 1
+
+
+def image_objective(config: ImageConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
+    """What `texopt image` minimises. OptionError where that is nothing."""
+    parts: list[Objective] = []
+    if config.target:
+        goals = parse_targets(config.target)
+        goal = goals[0] if len(goals) == 1 else by_frame(goals)
+        parts.append(transparent(goal) if config.transparent else goal)
+    if paintings:
+        scale = config.style_scale / (2 * mesh.normalization()[1])  # of the canvas, whose images' shorter side is 1
+        # the moving average is for views that differ
+        parts.append(style(list(paintings), scale=scale, decay=0.0 if sees_whole(config, mesh) else DECAY))
+        if config.image and config.strength < 1:
+            parts.append(FIRST * content().below(max(config.strength, 0.02)))
+    if config.invert:
+        parts.append(inversion(config.invert))
+    if not parts:
+        raise OptionError("there is nothing to make: give --target, --style or --invert (with an image)")
+    if config.smooth:
+        parts.append(config.smooth * total_variation())
+    if config.diversity:
+        parts.append(config.diversity * diversity(config.target.partition(":")[0]))
+    return sum(parts[1:], parts[0])
+
+
+def check_image(config: ImageConfig) -> None:
+    """OptionError for options of `texopt image` that do not go together."""
+    if not 0 <= config.strength <= 1:
+        raise OptionError(f"strength has to be between 0 (the image) and 1 (style only), not {config.strength}")
+    if config.frames < 1:
+        raise OptionError(f"frames has to be 1 or more, not {config.frames}")
+    if (count := len(parse_targets(config.target)) if config.target else 1) > 1:
+        if config.frames not in (1, count):
+            raise OptionError(f"{count} targets are for {count} frames, not {config.frames}; leave --frames out")
+        config.frames = count
+    if config.diversity and (config.frames < 2 or ":" not in config.target):
+        raise OptionError("diversity is of several frames with a layer's target: --frames 4 --target blocks.4:17")
+    if not 1 <= config.octaves <= 8:
+        raise OptionError(f"octaves has to be between 1 and 8, not {config.octaves}")
+    if config.invert and not config.image:
+        raise OptionError("there is no image to invert; give one: texopt image PHOTO --invert LAYER")
+    if config.start == "original" and not config.image:
+        raise OptionError("there is no image to start from; give one: texopt image PHOTO")
+    if config.start == "repainted" and not config.style:
+        raise OptionError("there is no painting whose colours to start in; give --style IMAGE")
+    if config.transparent and not config.target:
+        raise OptionError("what is not needed is known with a target only; give --target")
+    if config.texture == "cppn" and first_start(config) != "noise":
+        raise OptionError("a CPPN starts from patterns of its own; add --start noise, or take --texture fourier")
+    if config.texture == "cppn" and config.tileable:
+        raise OptionError("a CPPN ends at its borders; take --texture fourier for one that goes on across them")
+
+
+def first_start(config: ImageConfig) -> str:
+    """What --start auto stands for."""
+    if config.start != "auto":
+        return config.start
+    if config.invert or (config.texture == "cppn" and not config.image):
+        return "noise"
+    return "repainted" if config.style else "original" if config.image else "noise"
+
+
+def warn_of_few_cells(extractor: FeatureExtractor, objective: Objective, size: tuple[int, int]) -> None:
+    """Say which layers that are to be excited see a view of a size as a single cell."""
+    layers = layers_of(objective)
+    with torch.no_grad():
+        seen = extractor(torch.zeros(1, 3, *size, device=extractor.mean.device), layers) if layers else {}
+    for layer, features in seen.items():
+        cells = features.shape[2:] if features.ndim == 4 else torch.Size(side // extractor.stride for side in size)
+        if min(cells) < CELLS:
+            log.warning(
+                "%s sees an image of %dx%d as %dx%d cells, too few for what it looks for; take a larger --size",
+                layer, size[1], size[0], cells[1], cells[0],
+            )  # fmt: skip
+
+
+class PictureTask:
+    """`texopt image` or `interpolate`: see texopt.cli.commands.running.Task. TexoptError for what cannot be."""
+
+    background: Background | None = None
+    view_size: Size
+
+    def __init__(self, config: PictureConfig, device: torch.device) -> None:
+        self.config = config
+        given, paintings = None, []
+        if isinstance(config, ImageConfig):
+            check_image(config)
+            given = load_image(config.image, min_size=SMALLEST) if config.image else None
+            paintings = [load_image(path, min_size=16) for path in config.style]
+        self.size = height, width = size_of(config, given)
+        self.frames = config.frames if isinstance(config, (ImageConfig, InterpolateConfig)) else 1
+        check_options(
+            config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed, config.optimizer,
+            config.clip, config.coarse,
+        )  # fmt: skip
+        tileable = isinstance(config, ImageConfig) and config.tileable
+        if given is not None:
+            images = [given.resize((width, height), Image.Resampling.LANCZOS)] * self.frames
+            self.mesh = canvas(images, tileable=tileable)
+        else:
+            self.mesh = canvas(None, (height, width), self.frames, tileable)
+        self.objective = self._objective(config, paintings)
+        self.extractor = load_backbone(config.backbone, config.weights, device)
+        check_stride(config.view_size, self.extractor.stride)
+        self.cameras, seen_size = look(self.mesh, config.view_size, tileable, self.extractor.stride)
+        self.view_size = seen_size
+        warn_of_few_cells(self.extractor, self.objective, seen_size)
+        if isinstance(config, ImageConfig) and config.octaves > 1:
+            self.cameras = octaves(self.mesh, self.cameras, config.octaves)
+        config.views_per_step = max(config.views_per_step, self.frames)
+        self.learning_rate, self.steps = config.learning_rate, config.steps
+        self.transform = None if paintings or (isinstance(config, ImageConfig) and config.invert) else robust()
+        self.kind = config.texture
+        if self.kind == "auto":
+            self.kind = "pyramid" if max(height, width) > LARGE else "fourier"
+        self.textures = self._textures(config, paintings)
+        config.out = self.folder = config.out or Path("outputs") / run_name(config)
+        seen = "x".join(map(str, reversed(seen_size)))
+        count = f"{self.frames} images" if self.frames > 1 else "an image"
+        self.described = f"{count} of {width}x{height}, seen at {seen}; {self.kind} texture"
+
+    def _objective(self, config: PictureConfig, paintings: Sequence[Image.Image]) -> Objective:
+        if isinstance(config, InterpolateConfig):
+            if config.frames < 2:
+                raise OptionError(f"frames has to be 2 or more to go from one to another, not {config.frames}")
+            if config.share and config.texture == "cppn":
+                raise OptionError("CPPNs have no part of lower resolution to share; add --no-share")
+            return interpolate(parse_target(config.first), parse_target(config.last))
+        assert isinstance(config, ImageConfig)
+        return image_objective(config, self.mesh, paintings)
+
+    def _textures(self, config: PictureConfig, paintings: Sequence[Image.Image]) -> list[Texture]:
+        generator, size = torch.Generator().manual_seed(config.seed), canvas_size(*self.size)
+        if self.kind == "cppn":
+            return self._networks(config, generator, size)
+        if isinstance(config, InterpolateConfig) and config.share:
+            return list(SharedTexture.several(self.frames, size, generator))
+        starts: list[Tensor | None] = [None] * self.frames
+        start = first_start(config) if isinstance(config, ImageConfig) else "noise"
+        if start == "repainted":
+            starts = list(repainted(self.mesh, paintings, generator=generator))
+        elif start == "original":
+            starts = list(self.mesh.originals([size] * self.frames))
+        if isinstance(config, ImageConfig) and config.tileable:
+            starts = [start if start is None else periodic(start).clamp(0, 1) for start in starts]
+        textures = [TEXTURES[self.kind](size, start, generator) for start in starts]
+        if isinstance(config, ImageConfig) and config.transparent:
+            return [TransparentTexture(texture, size) for texture in textures]
+        return list(textures)
+
+    def _networks(self, config: PictureConfig, generator: torch.Generator, size: tuple[int, int]) -> list[Texture]:
+        """CPPNs, whose patterns are as wide as high whatever the image's sides are."""
+        height, width = self.size
+        scale = (width / min(self.size), height / min(self.size))
+
+        def network() -> CppnTexture:
+            return CppnTexture(size, Cppn(generator=generator), scale=scale)
+
+        if isinstance(config, ImageConfig) and config.transparent:
+            return [TransparentTexture(network(), network()) for _ in range(self.frames)]
+        return [network() for _ in range(self.frames)]
+
+    def _image_files(self) -> list[Path]:
+        if self.frames == 1:
+            return [self.folder / "image.png"]
+        return [self.folder / f"image_{number}.png" for number in range(1, self.frames + 1)]
+
+    def files(self) -> list[Path]:
+        video = ["image.gif"] if isinstance(self.config, InterpolateConfig) else []
+        return [*self._image_files(), *(self.folder / name for name in (*video, "loss.png", "history.csv"))]
+
+    def watchers(self) -> list[Callable[[Step], None]]:
+        return []
+
+    def timelapse(self) -> Timelapse:
+        return Timelapse(lambda: self._images()[0], self.config.steps)
+
+    def own_error(self, error: Exception) -> OptionError | None:
+        return None
+
+    def finish(self, results: Sequence[Result]) -> None:
+        return None
+
+    def _images(self) -> list[Image.Image]:
+        return [to_image(texture.bake(*self.size).detach()) for texture in self.textures]
+
+    def write(self, results: Sequence[Result]) -> str:
+        (result,) = results
+        images, files = self._images(), self._image_files()
+        for file, image in zip(files, images, strict=True):
+            buffer = io.BytesIO()
+            image.save(buffer, "PNG")
+            write_file(file, buffer.getvalue())
+        if isinstance(self.config, InterpolateConfig):
+            files.append(self.folder / "image.gif")
+            write_video(files[-1], [*images, *images[-2:0:-1]], 1 / STEP)
+        write_file(self.folder / "loss.png", loss_plot(result.history))
+        write_file(self.folder / "history.csv", result.history_csv().encode())
+        return f"{files[0]}" + (f" to {files[-1].name}" if len(files) > 1 else "")

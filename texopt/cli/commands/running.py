@@ -1,0 +1,273 @@
+"""What all runs have in common: threads and ranks, the folder, checkpoints, the progress bar, and going on."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from texopt.cli.input_files import changed, named, states
+from texopt.cli.options.runs import LOOPS, LoopConfig, PictureConfig, RunConfig, StyleConfig, listed
+from texopt.cli.options.saved import CONFIG, field_values, plain_values, to_yaml
+from texopt.cli.options.tools import ResumeConfig
+from texopt.errors import OptionError, OutputError, TexoptError
+from texopt.features.backbones import NONE
+from texopt.features.extractor import FeatureExtractor
+from texopt.objectives import Objective
+from texopt.optim.checkpoint import NAME, Checkpoint, read
+from texopt.optim.loop import Size, optimize, resolve_device
+from texopt.optim.result import Result
+from texopt.optim.run import Step
+from texopt.raster import backends
+from texopt.render.backgrounds import Background
+from texopt.render.cameras import Sampler
+from texopt.render.transforms import Transform
+from texopt.show.video import Timelapse, check_videos
+from texopt.system import distributed
+from texopt.system.files import check_names, claimed, write_file
+from texopt.system.signals import stoppable
+
+log = logging.getLogger("texopt")
+
+
+class Task(Protocol):
+    """What a command optimises, and what it makes of the result. Its making says what cannot be."""
+
+    mesh: Any  # a Mesh, or a list of them
+    textures: Any  # of a mesh, one a map; of several meshes, such a list for each
+    objective: Objective
+    cameras: Sampler
+    background: Background | None
+    transform: Transform | None
+    extractor: FeatureExtractor
+    view_size: Size
+    steps: int
+    learning_rate: float
+    described: str  # the run, in a line
+
+    def files(self) -> list[Path]:
+        """All files that `write` writes, but for copies of those that the mesh's own materials name."""
+
+    def watchers(self) -> list[Callable[[Step], None]]:
+        """What looks at every step. Called when the folder is there."""
+
+    def timelapse(self) -> Timelapse:
+        """A video of the run."""
+
+    def own_error(self, error: Exception) -> OptionError | None:
+        """What an error within the run says to the user, if it is the user's."""
+
+    def write(self, results: Sequence[Result]) -> str:
+        """Write the results, one a mesh; what there is, in a few words."""
+
+    def finish(self, results: Sequence[Result]) -> None:
+        """After all of it."""
+
+
+class _Bar(Progress):
+    """A progress bar that shows speed, time left and every term."""
+
+    def __init__(self, steps: int, shown: bool) -> None:
+        columns = (
+            MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.fields[speed]}"), TimeRemainingColumn(),
+            TextColumn("left  {task.fields[terms]}"),
+        )  # fmt: skip
+        super().__init__(*columns, console=Console(stderr=True), refresh_per_second=4, disable=not shown)
+        self.row, self.known = self.add_task("", total=steps, speed="", terms="preparing"), dict[str, float]()
+
+    def show(self, step: Step) -> None:
+        if self.disable:
+            return
+        self.known |= {name: value for name, value in step.terms.items() if not math.isnan(value) and name != "loss"}
+        terms = "  ".join(f"{name} {value:.3f}" for name, value in self.known.items())
+        self.update(self.row, completed=step.number, speed=f"{step.number / step.seconds:.1f} steps/s", terms=terms)
+
+
+def _divided(config: LoopConfig) -> None:
+    """Have a step's views divide over the processes that torchrun has started."""
+    count = distributed.ranks()
+    if config.views_per_step % count:
+        config.views_per_step = -(-config.views_per_step // count) * count
+        log.info("views of a step: %d, as %d ranks divide them", config.views_per_step, count)
+
+
+def run(command: str, config: LoopConfig, resume: bool = False) -> None:
+    """Run a command of LOOPS and write DIR: results, history and configuration.
+
+    resume: go on from the checkpoint in DIR.
+    """
+    if config.threads is not None:
+        if not 1 <= config.threads <= 1024:
+            raise OptionError(f"threads has to be between 1 and 1024, not {config.threads}")
+        torch.set_num_threads(config.threads)
+    elif distributed.launched():
+        torch.set_num_threads(distributed.local_threads())
+    device = resolve_device(distributed.local_device(config.device))
+    with stoppable(), distributed.joined(device):
+        _divided(config)
+        _run(command, config, device, resume)
+
+
+def resume(config: ResumeConfig) -> None:
+    """Go on with the run in a folder. OptionError where there is none, or what it read has changed."""
+    path = config.dir / NAME
+    if not path.is_file():
+        what = "has no run that was stopped" if config.dir.is_dir() else "does not exist"
+        raise OptionError(f"{config.dir} {what}; there would be a {NAME} in it")
+    about = read(path, tensors=False)["about"]
+    if about.get("command") not in LOOPS:
+        raise OptionError(f"{path} is not of a run of texopt's command; go on with it as it was started")
+    if gone := changed(about["inputs"]):
+        raise OptionError(f"{gone[0]} has changed or gone since the run was started; put it back, or start anew")
+    run_config = LOOPS[about["command"]](**field_values(about["command"], about["config"], str(path)))
+    run_config.out = config.dir
+    run_config.threads = config.threads or run_config.threads
+    run_config.device = config.device or run_config.device
+    run(about["command"], run_config, resume=True)
+
+
+def _task(config: LoopConfig, device: torch.device) -> Task:
+    if isinstance(config, PictureConfig):
+        from texopt.cli.commands.pictures import PictureTask
+
+        return PictureTask(config, device)
+    from texopt.cli.commands.optimization import MeshTask
+    from texopt.cli.commands.sets import SetTask
+
+    assert isinstance(config, RunConfig)
+    if isinstance(config, StyleConfig) and config.together:
+        return SetTask(config, device)
+    return MeshTask(config, device)
+
+
+def _inputs(config: LoopConfig, task: Task) -> list[Path]:
+    """All files that a run reads."""
+    meshes = task.mesh if isinstance(task.mesh, list) else [task.mesh]
+    return [
+        *(file for mesh in meshes for file in mesh.files),
+        *(path for paths in named(config).values() for path in paths),
+    ]
+
+
+def _checkpoint(command: str, config: LoopConfig, task: Task, resume: bool) -> Checkpoint:
+    assert config.out
+    about = {"command": command, "config": plain_values(config), "inputs": states(_inputs(config, task))}
+    return Checkpoint(config.out / NAME, config.checkpoint_seconds, resume, about)
+
+
+def _check_files(config: LoopConfig, task: Task) -> None:
+    """OutputError where a file of the run cannot be written, or would replace one that it reads."""
+    assert config.out
+    videos = [f"timelapse.{ending}" for ending in listed(config.timelapse)]
+    written = [*task.files(), *(config.out / name for name in (NAME, CONFIG, *videos))]
+    check_names(written)
+    inputs = {path.resolve() for path in _inputs(config, task)}
+    for path in written:
+        if path.resolve() in inputs:
+            raise OutputError(f"{path} is a file that this run reads, and would be replaced; choose another --out")
+
+
+def _tell_of_earlier(folder: Path) -> None:
+    """A run that was stopped in this folder is replaced; the one who may have forgotten it hears of it in time."""
+    with suppress(OptionError):
+        state = read(folder / NAME, tensors=False)
+        log.warning(
+            "%s has a run that stopped at step %d of %d, which this one replaces; `texopt resume %s` goes on with it",
+            folder, state["step"], state["settings"]["steps"], folder,
+        )  # fmt: skip
+
+
+def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -> None:
+    started, writes = time.perf_counter(), distributed.rank() == 0
+    check_videos("timelapse", config.timelapse)
+    drawing = backends.select(config.raster, device).name
+    task = _task(config, device)
+    assert config.out
+    if writes:
+        _check_files(config, task)
+    with claimed(config.out) if writes else nullcontext():
+        watchers = task.watchers() if writes else []
+        precision = "bfloat16" if task.extractor.half_precision else "float32"
+        network = "no network" if config.backbone == NONE else f"{config.backbone} on {device.type}, {precision}"
+        log.info("%s; %s; drawing on %s", task.described, network, drawing)
+        checkpoint = _checkpoint(command, config, task, resume)
+        if writes and not resume:
+            _tell_of_earlier(config.out)
+        timelapse = task.timelapse() if config.timelapse and writes else None
+        if timelapse is not None:
+            timelapse.take()  # what the run starts from
+            watchers.insert(0, timelapse)
+        with _Bar(task.steps, writes) as bar:
+            watchers.insert(0, bar.show)
+
+            def on_step(step: Step) -> None:
+                for watch in watchers:
+                    watch(step)
+
+            try:
+                found: Result | list[Result] = optimize(
+                    task.mesh, task.textures, task.objective, steps=task.steps, view_size=task.view_size,
+                    views_per_step=config.views_per_step, learning_rate=task.learning_rate,
+                    optimizer=config.optimizer, schedule=config.schedule, clip=config.clip, coarse=config.coarse,
+                    cameras=task.cameras, background=task.background, transform=task.transform,
+                    backbone=task.extractor, seed=config.seed, device=str(device), raster=config.raster,
+                    on_step=on_step, checkpoint=checkpoint, common_scale=True,
+                )  # fmt: skip
+            except Exception as error:
+                if not isinstance(error, TexoptError) and (own := task.own_error(error)) is not None:
+                    raise own from None
+                raise
+        if not writes:
+            return
+        results = found if isinstance(found, list) else [found]
+        text = _write(command, config, task, results, timelapse, checkpoint)
+    print(f"{text}, in {time.perf_counter() - started:.0f} s")
+    task.finish(results)
+
+
+def _write(
+    command: str, config: LoopConfig, task: Task, results: Sequence[Result], timelapse: Timelapse | None,
+    checkpoint: Checkpoint,
+) -> str:  # fmt: skip
+    """Write the results of a run. Its checkpoint goes when all of them are there, if it came to its end."""
+    assert config.out
+    result = results[0]
+    goes_on = f"`texopt resume {config.out}` goes on with it" if checkpoint.path.exists() else ""
+    if result.skipped:
+        log.warning("%d steps were left out, as their loss or gradient was not finite", result.skipped)
+    if result.interrupted:
+        log.warning("stopped at step %d of %d; writing what there is", len(result.history), task.steps)
+    try:
+        text = task.write(results)
+        for ending in listed(config.timelapse):
+            if timelapse is not None and timelapse.pictures:
+                timelapse.write(config.out / f"timelapse.{ending}")
+        write_file(config.out / CONFIG, to_yaml(command, config).encode())  # the last: a batch takes it for the end
+    except (KeyboardInterrupt, OutputError):
+        if goes_on:
+            log.warning("the run is kept; %s", goes_on)
+        raise
+    if not result.interrupted:
+        _remove(checkpoint.path)
+    elif goes_on:
+        log.info(goes_on)
+    return text
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove the checkpoint of a run that is done. Windows removes no file that another program has open, and the
+    results are all there."""
+    try:
+        checkpoint.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning(
+            "%s cannot be removed (%s); the run is done and does not need it", checkpoint, error.strerror or error
+        )

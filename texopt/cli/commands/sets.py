@@ -1,0 +1,75 @@
+"""texopt style of several meshes: each has its folder, and all of them one painting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from texopt.cli.commands.optimization import MeshTask
+from texopt.cli.options.runs import StyleConfig
+from texopt.cli.options.saved import CONFIG, run_name, to_yaml
+from texopt.errors import OptionError
+from texopt.optim.result import Result
+from texopt.optim.run import Step
+from texopt.show.video import Timelapse
+from texopt.system.files import write_file
+
+
+class SetTask:
+    """See commands.running.Task. What cannot be is said of all meshes before any is begun."""
+
+    def __init__(self, config: StyleConfig, device: torch.device) -> None:
+        files = [config.mesh, *config.together]
+        names = [file.stem for file in files]
+        if doubles := sorted({name for name in names if names.count(name) > 1}):
+            raise OptionError(f"two meshes of the set are named {doubles[0]}, and would share a folder; rename one")
+        if missing := [file for file in files if not file.is_file()]:
+            raise OptionError(f"{missing[0]} does not exist; nothing was started")
+        for option, given in (
+            ("--live", config.live),
+            ("--timelapse", config.timelapse),
+            ("--mask", config.mask),
+            ("--close-ups (and --preset final)", config.close_ups),
+        ):
+            if given:
+                raise OptionError(f"{option} is for one mesh; leave it out, or style each mesh on its own")
+        if config.keep_colors:
+            raise OptionError("--keep-colors is of one mesh's colours; leave it out, or style each mesh on its own")
+        config.out = self.folder = config.out or Path("outputs") / f"{'_'.join(names[:3])}_{run_name(config)}"
+        self.config, self.tasks = config, list[MeshTask]()
+        for file, name in zip(files, names, strict=True):
+            own = replace(config, mesh=file, together=(), out=self.folder / name)
+            self.tasks.append(MeshTask(own, device, self.tasks[0].extractor if self.tasks else None))
+        first = self.tasks[0]
+        self.mesh, self.textures = [task.mesh for task in self.tasks], [task.textures for task in self.tasks]
+        self.objective, self.cameras, self.background = first.objective, first.cameras, first.background
+        self.transform, self.extractor, self.view_size = first.transform, first.extractor, first.view_size
+        self.learning_rate, self.steps = first.learning_rate, config.steps * len(self.tasks)
+        self.described = f"a set of {len(self.tasks)} meshes; " + "; ".join(task.described for task in self.tasks)
+
+    def _configs(self) -> list[Path]:
+        return [task.folder / CONFIG for task in self.tasks]
+
+    def files(self) -> list[Path]:
+        return [*(file for task in self.tasks for file in task.files()), *self._configs()]
+
+    def watchers(self) -> list[Callable[[Step], None]]:
+        return []
+
+    def timelapse(self) -> Timelapse:
+        return self.tasks[0].timelapse()
+
+    def own_error(self, error: Exception) -> OptionError | None:
+        return None
+
+    def write(self, results: Sequence[Result]) -> str:
+        for task, result, file in zip(self.tasks, results, self._configs(), strict=True):
+            task.write([result])
+            write_file(file, to_yaml("style", task.config).encode())  # for `texopt evaluate`
+        return f"a folder for each of the {len(self.tasks)} meshes in {self.folder}"
+
+    def finish(self, results: Sequence[Result]) -> None:
+        return None

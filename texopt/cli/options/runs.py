@@ -1,0 +1,314 @@
+"""The options of a run. A field's comment is its help on the command line; the values are saved as config.yaml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from texopt.cli.options.shown import option
+from texopt.cli.options.tools import (
+    BatchConfig,
+    DoctorConfig,
+    EvaluateConfig,
+    InfoConfig,
+    RenderConfig,
+    ResumeConfig,
+    SaliencyConfig,
+    UnwrapConfig,
+    ViewConfig,
+)
+
+
+@dataclass(kw_only=True)
+class LoopConfig:
+    """What everything that is optimised has."""
+
+    out: Annotated[Path | None, option("DIR")] = None
+    """Folder for the results. Default: outputs/ and the names of the inputs."""
+    steps: int = 300
+    """Steps of gradient descent."""
+    views_per_step: int = 1
+    """Renderings a step."""
+    learning_rate: float = 0.05
+    """About how far values move in a step, at its highest."""
+    optimizer: Literal["adam", "adamw", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", "lbfgs"] = "adam"
+    """What takes the steps. A learning rate means the same to all of them, about; lbfgs is for whole images."""
+    schedule: Literal["auto", "warmup-cosine", "constant", "linear", "exponential", "staircase"] = "auto"
+    """How the learning rate changes in the course of the run. auto: warmup-cosine, but constant for lbfgs."""
+    clip: Annotated[float | None, option("FLOAT")] = None
+    """The most that the norm of all gradients may be. Default: anything."""
+    coarse: float = 0.0
+    """Share of the steps, at the start, with views of half the size: quicker, and large things first."""
+    backbone: str = "efficientnet_lite0"
+    """The pretrained network; `texopt backbones` lists them."""
+    weights: Annotated[Path | None, option("FILE")] = None
+    """A file with weights for it (.safetensors or .pth), for machines that cannot download."""
+    timelapse: Annotated[str, option("NAMES")] = ""
+    """Write a video of the optimisation: gif, mp4, or both with a comma."""
+    seed: int = 0
+    """Of everything random; the same seed on the same machine gives the same texture."""
+    checkpoint_seconds: float = 30.0
+    """Seconds between checkpoints, from which `texopt resume DIR` goes on; 0: after every step."""
+    threads: Annotated[int | None, option("N")] = None
+    """Processor threads. Default: one a core. The result is the same."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, mps."""
+    raster: Literal["auto", "cpu", "nvdiffrast"] = "auto"
+    """What draws: cpu, nvdiffrast (on CUDA, where it is installed), auto."""
+
+
+@dataclass(kw_only=True)
+class RunConfig(LoopConfig):
+    """What every kind of run on a mesh has."""
+
+    mesh: Annotated[Path, tyro.conf.Positional, option("MESH")]
+    """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
+    texture_size: int = 1024
+    """Texels a side of the texture, a power of two."""
+    texture: Literal["pyramid", "fourier", "pixel", "cppn"] = "pyramid"
+    """Parameterisation of the texture. cppn: a small network of positions on the surface, which knows no seams."""
+    view_size: int = 384
+    """Pixels a side of a rendering, a multiple of the network's stride: 32 of most."""
+    distance: tuple[float, float] = (0.75, 1.0)
+    """Range of the camera's distance; 1 is where the bounding sphere fills the view."""
+    elevation: tuple[float, float] = (-90.0, 90.0)
+    """Range of the camera's elevation in degrees; 0 90 looks from above only."""
+    close_ups: float = 0.0
+    """Share of the views that look closer, for textures that are sharp from near."""
+    zoom: float = 4.0
+    """How many times closer."""
+    background: Literal["noise", "color", "black"] = "noise"
+    """Behind the object: clouds or one colour, new ones every step, or black."""
+    unwrap: bool = False
+    """Make new UVs even if the mesh has some."""
+    only: Annotated[str, option("NAMES")] = ""
+    """Materials to optimise, with commas; the others stay as they are. * and ? stand for any letters."""
+    skip: Annotated[str, option("NAMES")] = ""
+    """Materials to leave as they are."""
+    mask: Annotated[str, option("IMAGE")] = ""
+    """An image painted on the UVs: black keeps the original texture. Of several materials: NAME=IMAGE,NAME=IMAGE."""
+    format: Annotated[str, option("NAMES")] = "obj"
+    """What is written, with commas: obj, glb, png (the textures alone)."""
+    bits: Literal[8, 16] = 8
+    """Bits a channel of the textures that are written as PNG."""
+    unlit: bool = False
+    """Have engines show the colours of a glb as they are, without light."""
+    turntable: Annotated[str, option("NAMES")] = ""
+    """Write a video of one turn: gif, mp4, or both with a comma."""
+    live: bool = False
+    """Show the run on a page in the browser, with pause and stop (needs the extra viewer)."""
+    port: int = 8080
+    """Of the live page."""
+    host: str = "127.0.0.1"
+    """Address that the live page listens on; the default is for this machine only."""
+    max_memory: Annotated[str, option("SIZE")] = ""
+    """Refuse to start what would need more, and say which sizes would not: 6GB, 512MB. On the CPU.
+    Default: a warning where the machine has too little."""
+
+
+@dataclass(kw_only=True)
+class StyleConfig(RunConfig):
+    """Give a mesh the style of a painting, or of several."""
+
+    style: Annotated[tuple[Path, ...], tyro.conf.Positional, option("IMAGE [IMAGE ...]")]
+    """The painting: any image. Several are blended, or each has its part of the mesh (--where)."""
+    together: Annotated[tuple[Path, ...], option("MESH ...")] = ()
+    """Further meshes: a set, which together use the whole painting, with strokes of one size.
+    `texopt style A.obj B.obj --style IMAGE` says the same."""
+    preset: Literal["draft", "standard", "final", "gram", "distill-2018"] = "standard"
+    """draft: a quick look. final: 4096 texels, with close-ups. gram: strokes and colours only, as texopt made them
+    before. distill-2018: the published method."""
+    strength: float = 0.5
+    """How much of the original may be lost: from 0, it stays, to 1, nothing but style."""
+    style_scale: float = 1.1
+    """Length of the painting's shorter side on the object, in its diameters; less gives finer strokes."""
+    blend: Annotated[tuple[float, ...], option("N N ...")] = ()
+    """Shares of several paintings. Default: equal."""
+    where: Annotated[tuple[str, ...], option("PART PART ...")] = ()
+    """The part for each painting: a material, an image painted on the UVs (white), or "not PART"."""
+    keep_colors: bool = False
+    """The painting's strokes in the original's colours."""
+    keep_strokes: bool = False
+    """The painting's colours alone: the original's own strokes and shapes stay."""
+    direction: Annotated[str, option("DIRECTION")] = ""
+    """Where strokes run: curvature (along limbs), curvature:across, around:y, along:y (axes x, y, z),
+    or an image painted on the UVs whose hue is the angle. Of several materials: NAME=IMAGE,NAME=IMAGE."""
+    direction_weight: float = 5.0
+    """Weight of that direction."""
+    style_weight: float = 0.5
+    """Weight of the style: the painting's strokes and colours."""
+    patch_weight: float = 5.0
+    """Weight of the painting's pieces: its stars, shapes and swirls."""
+    steps: int = 270
+    """Steps of gradient descent."""
+    learning_rate: float = 0.045
+    """About how far values move in a step, at its highest."""
+    distance: tuple[float, float] = (0.6, 0.8)
+    """Range of the camera's distance; 1 is where the bounding sphere fills the view."""
+    content_weight: Annotated[float | None, option("FLOAT")] = None
+    """Fixed weight of what the original texture shows. Default: whatever keeps as much of it as --strength says."""
+    coarse: float = 0.3
+    """Share of the steps, at the start, with views of half the size: quicker, and large things first."""
+    seam_weight: float = 20.0
+    """Weight of equal colours on both sides of UV seams."""
+    start: Literal["repainted", "original", "noise"] = "repainted"
+    """What the texture starts from: the original in the painting's colours, the original, or noise."""
+    clouds: float = 0.3
+    """Clouds in the repainted start, in the contrast of the original: where it is of one colour, they vary it.
+    1 gives flat and hard-edged paintings more to begin with."""
+    content_loss: Literal["cosine", "l1"] = "cosine"
+    """How content is compared: cosine leaves colours free, l1 is the published method's."""
+    object_only: bool = True
+    """Compare the style of the object alone, or of the whole picture with its background."""
+
+
+@dataclass(kw_only=True)
+class FeatureConfig(RunConfig):
+    """Show on a mesh what excites a channel of a network, or looks like an ImageNet class."""
+
+    target: Annotated[str, tyro.conf.Positional, option("TARGET")]
+    """A layer and channel (blocks.4:17), a class by number or name (tiger), or a sum: see `texopt image --help`.
+    as:CLASS: to be taken for it from most views."""
+    start: Literal["noise", "original"] = "noise"
+    """What the texture starts from: noise, or the original, to dream on (LAYER:*) or to be taken for something else."""
+    change: float = 0.0
+    """Weight of the original's look: of the mean squared distance of pixels."""
+    seam_weight: float = 10.0
+    """Weight of equal colours on both sides of UV seams."""
+    transparent: bool = False
+    """Leave transparent what the target does not need: holes, for the engine, where less than half of it is there."""
+
+
+@dataclass(kw_only=True)
+class CustomConfig(RunConfig):
+    """Optimise a mesh's texture for an objective of your own. This runs the code in that file."""
+
+    function: Annotated[str, tyro.conf.Positional, option("FILE.py:FUNCTION")]
+    """FILE.py:FUNCTION, a function of a View that returns a scalar tensor to minimise, or an Objective."""
+
+
+@dataclass(kw_only=True)
+class FitConfig(RunConfig):
+    """Give a mesh its texture from photographs with known cameras. Colours are as photographed: light stays in them."""
+
+    cameras: Annotated[Path, tyro.conf.Positional, option("CAMERAS.json")]
+    """transforms.json, as NeRF programs, Blender's exporters and Metashape write it, in the mesh's coordinates."""
+    up: Literal["y", "z"] = "y"
+    """Axis that is up for the cameras: z turns their world to a mesh with +Y up, as Blender exports the two."""
+    undo_transform: bool = False
+    """Take back the file's applied_transform and applied_scale: the mesh is in the space before, as of COLMAP."""
+    hold_out: Annotated[int, option("N")] = 0
+    """Leave every Nth photograph out, and say how well it is predicted."""
+    loss: Literal["l1", "l2", "ssim"] = "l1"
+    """How photographs are compared: mean absolute or squared distance, or structural similarity."""
+    exposure: bool = True
+    """Find how photographs differ in exposure and white balance."""
+    start: Literal["grey", "original"] = "grey"
+    """What the texture starts from. What no photograph sees is filled from around it."""
+    steps: int = 400
+    """Steps of gradient descent."""
+    view_size: int = 512
+    """Pixels a side, at most, of the windows of photographs that are compared, a multiple of 32."""
+    backbone: Annotated[str, tyro.conf.Suppress] = "none"
+    weights: Annotated[Path | None, tyro.conf.Suppress] = None
+    coarse: Annotated[float, tyro.conf.Suppress] = 0.0
+    distance: Annotated[tuple[float, float], tyro.conf.Suppress] = (0.75, 1.0)
+    elevation: Annotated[tuple[float, float], tyro.conf.Suppress] = (-90.0, 90.0)
+    close_ups: Annotated[float, tyro.conf.Suppress] = 0.0
+    zoom: Annotated[float, tyro.conf.Suppress] = 4.0
+    background: Annotated[Literal["noise", "color", "black"], tyro.conf.Suppress] = "black"
+
+
+@dataclass(kw_only=True)
+class PictureConfig(LoopConfig):
+    """What every kind of run on an image has."""
+
+    size: Annotated[tuple[int, ...], option("N|HEIGHT WIDTH")] = ()
+    """Pixels of the image. Default: those of IMAGE, else 256."""
+    view_size: int = 512
+    """Pixels a side of what the network sees at once; larger images are seen in crops of it."""
+    texture: Literal["auto", "pyramid", "fourier", "pixel", "cppn"] = "auto"
+    """Parameterisation of the image. auto: fourier, and pyramid above 1024 pixels, of which a crop computes its own.
+    cppn: a small network of positions."""
+
+
+@dataclass(kw_only=True)
+class ImageConfig(PictureConfig):
+    """Make an image: of what excites a network, in a painting's style, or both.
+
+    `texopt image --target blocks.4:17` shows a channel, `texopt image PHOTO --target "blocks.4:*"` dreams,
+    `texopt image PHOTO --style PAINTING` transfers a style, `texopt image --style PAINTING --tileable` makes a texture
+    of it, `texopt image PHOTO --invert blocks.4` shows what a layer knows of the photo.
+    """
+
+    image: Annotated[Path | None, tyro.conf.Positional, option("[IMAGE]")] = None
+    """What it starts from, and keeps the content of."""
+    target: Annotated[str, option("TARGET")] = ""
+    """What to excite. blocks.4:17: a layer's channel. blocks.4:17@center: a neuron; also @X,Y.
+    blocks.4:*: all that a layer sees. tiger: an ImageNet class. A sum: "blocks.4:17 + 0.5*tiger - snow leopard".
+    Several with commas are for a frame each: "tabby, tiger"."""
+    style: Annotated[tuple[Path, ...], option("IMAGE ...")] = ()
+    """A painting, or several that are blended."""
+    invert: Annotated[str, option("LAYER")] = ""
+    """Show what this layer knows of IMAGE."""
+    start: Literal["auto", "repainted", "original", "noise"] = "auto"
+    """What it starts from: IMAGE in the painting's colours, IMAGE (original), or noise.
+    auto: the first of them that there is; noise with --invert."""
+    strength: float = 0.5
+    """With a style: how much of IMAGE may be lost, from 0 to 1, nothing but style."""
+    style_scale: float = 1.0
+    """Length of the painting's shorter side in the image, in its shorter sides; less gives finer strokes."""
+    smooth: float = 0.0
+    """Weight of total variation, against noise."""
+    octaves: int = 1
+    """How many sizes what is excited shall have: every other one 1.4 times smaller, seen in crops."""
+    frames: int = 1
+    """Images at once."""
+    diversity: float = 0.0
+    """With several: weight of their being different."""
+    transparent: bool = False
+    """Leave transparent what the target does not need."""
+    tileable: bool = False
+    """Have the image go on across its borders."""
+
+
+@dataclass(kw_only=True)
+class InterpolateConfig(PictureConfig):
+    """Images from one target to another, in which the same things stay in the same places, and a GIF of them."""
+
+    first: Annotated[str, tyro.conf.Positional, option("TARGET")]
+    """What the first image excites, as of `texopt image --target`."""
+    last: Annotated[str, tyro.conf.Positional, option("TARGET")]
+    """What the last one does."""
+    frames: int = 6
+    """How many images."""
+    share: bool = True
+    """Have the images share a part of lower resolution, which is what keeps things in their places."""
+
+
+RUNS: dict[str, type[RunConfig]] = {
+    "style": StyleConfig, "feature": FeatureConfig, "custom": CustomConfig, "fit": FitConfig,
+}  # fmt: skip
+LOOPS: dict[str, type[LoopConfig]] = {**RUNS, "image": ImageConfig, "interpolate": InterpolateConfig}
+CONFIGS: dict[str, type] = {
+    **LOOPS, "resume": ResumeConfig, "batch": BatchConfig, "evaluate": EvaluateConfig, "info": InfoConfig,
+    "unwrap": UnwrapConfig, "render": RenderConfig, "view": ViewConfig, "saliency": SaliencyConfig,
+    "doctor": DoctorConfig,
+}  # fmt: skip
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """What an option of several names says, with commas between."""
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
+
+
+def masks(text: str) -> Path | dict[str, Path] | None:
+    """What --mask says: nothing, an image, or NAME=IMAGE pairs with commas between."""
+    if not text:
+        return None
+    if "=" not in text or Path(text).exists():
+        return Path(text)
+    return {name: Path(image) for name, _, image in (part.partition("=") for part in listed(text))}

@@ -1,0 +1,1 @@
+"""Files to meshes and meshes to files; UV unwrapping."""

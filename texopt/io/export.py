@@ -1,0 +1,138 @@
+"""Export: which format an ending means, and what must not be overwritten."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from texopt.errors import OptionError, OutputError
+from texopt.io.export_names import kept_texture, library_file, texture_files
+from texopt.io.gltf.document import GltfFile
+from texopt.io.gltf.write import glb_bytes
+from texopt.io.obj.document import ObjFile
+from texopt.io.obj.write import obj_files
+from texopt.mesh.mesh import Mesh
+from texopt.system.files import check_names, write_file
+from texopt.system.images import png_bytes
+
+log = logging.getLogger("texopt")
+
+FORMATS = (".obj", ".glb", ".png")
+
+
+def check_path(path: Path, formats: Sequence[str] = FORMATS) -> None:
+    """OptionError for a file whose ending is none of a model, OutputError for a name that none can have."""
+    if path.suffix.lower() not in formats:
+        raise OptionError(f"cannot export to {path.name!r}: the ending has to be one of {', '.join(formats)}")
+    check_names([path])
+
+
+def check_target(mesh: Mesh, path: str | os.PathLike[str]) -> Path:
+    """The path, if exporting `mesh` there is possible and would not overwrite a file that the mesh came from."""
+    path = Path(path)
+    check_path(path)
+    written = model_files(mesh, path)
+    check_names(written)
+    _check_sources(mesh, path, written)
+    return path
+
+
+def model_files(mesh: Mesh, path: Path) -> list[Path]:
+    """The files that an export to `path` writes, but for copies of those that the mesh's own materials name."""
+    if path.suffix.lower() == ".glb":
+        return [path]
+    textures = list(_textures(mesh, path).values())
+    if path.suffix.lower() == ".png":
+        return textures
+    kept = [] if isinstance(mesh.source, ObjFile) else [kept_texture(texture, path) for texture in mesh.maps]
+    return [path, library_file(path), *textures, *(file for file in kept if file)]
+
+
+def _textures(mesh: Mesh, path: Path) -> dict[int, Path]:
+    """The files of the textures that an export to `path` writes, by map."""
+    files = texture_files(mesh, path)
+    if path.suffix.lower() == ".png" and len(files) == 1:
+        return dict.fromkeys(files, path)  # as it was written, .PNG too
+    return files
+
+
+def _check_sources(mesh: Mesh, path: Path, written: Iterable[Path]) -> None:
+    """OutputError where one of the files is one that the mesh came from."""
+    resolved = {target.resolve() for target in written}
+    for source in mesh.files:
+        if source.resolve() in resolved:
+            raise OutputError(
+                f"exporting to {path} would overwrite {source}, which the mesh came from; choose another folder"
+            )
+
+
+def cut_out(mesh: Mesh, images: Sequence[Tensor]) -> Mesh:
+    """The mesh, with the opacity of images [4,H,W] in its maps."""
+    maps = [
+        texture
+        if texture.kept or len(image) < 4
+        else replace(texture, alpha=(image[3].detach().cpu() * 255).round().byte().numpy(), cut_out=True)
+        for texture, image in zip(mesh.maps, images, strict=True)
+    ]
+    return replace(mesh, maps=tuple(maps))
+
+
+def _as_it_is(mesh: Mesh, path: Path) -> Mesh:
+    """The mesh, without its source where it is no longer what was read from that: it is written from its arrays then,
+    as a mesh of another format is."""
+    if mesh.source is None or mesh.as_read():
+        return mesh
+    lost = {(ObjFile, ".obj"): "groups, polygons", (GltfFile, ".glb"): "nodes, skins, animations"}
+    if what := lost.get((type(mesh.source), path.suffix.lower())):
+        log.warning(
+            "%s: the geometry is not that of %s any more, so it is written from the mesh's arrays, without the file's "
+            "%s and other channels of materials", path.name, mesh.source.path.name, what,
+        )  # fmt: skip
+    return replace(mesh, source=None)
+
+
+def export(
+    mesh: Mesh, images: Tensor | Sequence[Tensor], path: str | os.PathLike[str], bits: int = 8, unlit: bool = False
+) -> list[Path]:
+    """Write the mesh with its textures to PATH.obj (with .mtl and .png), PATH.glb, or only the textures to PATH.png.
+
+    An OBJ that came in goes out line by line, and a glTF as the same document, as long as the mesh is what was read
+    from it. One whose vertices, faces, UVs, normals or materials are others (Mesh.with_vertices, dataclasses.replace,
+    arrays changed in place) is written from its arrays, as a mesh of another format is: posed as it is seen, without
+    the file's groups and polygons, skins, animations and other channels of materials. That is logged in one line.
+
+    Args:
+        mesh: its materials that are kept go out as they came in.
+        images: [3,H,W] in [0,1], or [4,H,W] with opacity, one a map of the mesh (those of kept maps are not looked at);
+            or the only one. Materials with opacity are cut out: alphaMode MASK in a .glb, map_d in an .mtl.
+        path: its ending says what is written. Several textures are named PATH_MATERIAL.png.
+        bits: 8 or 16 a channel, of the textures beside an .obj and of .png.
+        unlit: mark the materials of a .glb as KHR_materials_unlit.
+
+    Returns:
+        the files written; each is written whole or not at all.
+
+    Raises:
+        OptionError, OutputError: where that is impossible.
+    """
+    path = check_target(mesh, path)
+    ending = path.suffix.lower()
+    if bits not in (8, 16) or (bits == 16 and ending == ".glb"):
+        raise OptionError(f"a texture has 8 or 16 bits a channel, and 8 in a .glb; not {bits} in {path.name}")
+    given = [images] * len(mesh.maps) if isinstance(images, Tensor) else images
+    targets, mesh = _textures(mesh, path), cut_out(_as_it_is(mesh, path), given)
+    pngs = {index: png_bytes(given[index][:3], mesh.maps[index].alpha, bits) for index in mesh.optimized}
+    files = {target: pngs[index] for index, target in targets.items()}
+    if ending == ".glb":
+        files = {path: glb_bytes(mesh, pngs, unlit)}
+    elif ending == ".obj":
+        files |= obj_files(mesh, path, targets)
+    _check_sources(mesh, path, files)
+    for target, data in files.items():
+        write_file(target, data)
+    return list(files)

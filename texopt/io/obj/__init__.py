@@ -1,0 +1,1 @@
+"""Wavefront OBJ and MTL, read and written line by line."""

@@ -1,0 +1,1 @@
+"""Meshes as values: geometry, UVs, textures, and what follows from them."""

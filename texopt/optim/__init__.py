@@ -1,0 +1,1 @@
+"""The optimisation: the loop, optimisers, schedules, checkpoints and the result."""

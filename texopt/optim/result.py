@@ -1,0 +1,206 @@
+"""Result: what optimize returns, and how it leaves the program."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from texopt.errors import OptionError
+from texopt.io.export import cut_out, export
+from texopt.mesh.mesh import Mesh
+from texopt.mesh.vertex_buffers import map_parts
+from texopt.render.cameras import fixed_views
+from texopt.render.padding import fill
+from texopt.render.scene import Fragments, Scene, look_up
+from texopt.render.uv_raster import covered
+from texopt.show.preview import contact_sheet, loss_plot
+from texopt.show.viewer import viewer_html
+from texopt.system.files import write_file
+from texopt.system.images import to_image
+from texopt.system.pages import give_back
+from texopt.texture.texture_set import TextureSet, with_kept
+
+if TYPE_CHECKING:
+    from texopt.optim.run import Step
+
+COVERAGE_VIEWS, COVERAGE_SIZE = 48, 512
+COVERAGE_TEXELS = 2048  # a side; views of that size see no finer ones
+DRAWN = 2048  # texels a side that pictures of the whole object can show
+
+
+def _level_by_area(fragments: Fragments) -> Fragments:
+    """The fragments with footprints shrunk to the level of a circle of their area.
+
+    The level is that of the longer axis, so that a surface seen at a grazing angle looks up blocks of texels that reach
+    far into other charts, whether anything sees those or not.
+    """
+    a, b, c, d = fragments.uv_da.unbind(-1)
+    squares, area = a.square() + b.square() + c.square() + d.square(), (a * d - b * c).abs()
+    longer = (squares + (squares.square() - 4 * area.square()).clamp(min=0).sqrt()) / 2  # the axis, squared
+    return replace(fragments, uv_da=fragments.uv_da * (area / longer.clamp(min=1e-30)).sqrt()[..., None])
+
+
+REPORTS = ("preview.png", "viewer.html", "loss.png", "history.csv")  # what save writes beside the model
+
+Looks = Callable[[Scene], Iterator[Fragments]]  # views that together see what of a mesh is to be seen
+
+
+def all_around(scene: Scene) -> Iterator[Fragments]:
+    """Views from all around."""
+    cameras = fixed_views(COVERAGE_VIEWS)
+    for start in range(0, COVERAGE_VIEWS, 8):  # eight at a time bound the memory
+        yield scene.rasterize(cameras[start : start + 8], COVERAGE_SIZE)
+
+
+def reached_texels(mesh: Mesh, sizes: Sequence[tuple[int, int]], looks: Looks = all_around) -> list[Tensor]:
+    """bool [H,W], one a map that is optimised: texels that views look at, at whatever mip level.
+
+    sizes: (height, width) of those maps. looks: the views.
+    """
+    reached: list[Tensor | None] = [None] * len(mesh.maps)
+    for index, (height, width) in zip(mesh.optimized, sizes, strict=True):
+        reached[index] = torch.zeros(1, min(height, COVERAGE_TEXELS), min(width, COVERAGE_TEXELS), requires_grad=True)
+    for fragments in map(_level_by_area, looks(Scene(mesh, optimized=True))):
+        seen = look_up(reached, fragments)[:, 0] * fragments.mask
+        if seen.requires_grad:
+            seen.sum().backward()  # type: ignore[no-untyped-call]
+    found = [image.detach() if image.grad is None else image.grad for image in reached if image is not None]
+    return [_enlarged(image[0] > 0, size) for image, size in zip(found, sizes, strict=True)]
+
+
+def _enlarged(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """[h,w] -> [H,W], every texel as many times as it takes, about."""
+    rows, columns = (torch.arange(large) * small // large for large, small in zip(size, image.shape, strict=True))
+    return image[rows][:, columns]
+
+
+def _widened(there: Tensor) -> Tensor:
+    """bool [H,W]: what is there, and what is beside it: a bilinear look-up at a chart's edge reaches a texel out."""
+    for axis in (0, 1):
+        before, after = there.narrow(axis, 1, there.shape[axis] - 1), there.narrow(axis, 0, there.shape[axis] - 1)
+        wider = there.clone()
+        wider.narrow(axis, 0, before.shape[axis]).logical_or_(before)
+        wider.narrow(axis, 1, after.shape[axis]).logical_or_(after)
+        there = wider
+    return there
+
+
+class Result:
+    """A textured mesh.
+
+    mesh: as it was given. texture: the optimised nn.Module, or a list of them, one a map. history: a Step for every
+    step. interrupted: whether the run ended early. skipped: steps that were left out, as
+    their loss or gradient was not finite. looks: views that see what the run saw; the rest is filled.
+    """
+
+    def __init__(
+        self, mesh: Mesh, texture: Any, history: list[Step], interrupted: bool = False, skipped: int = 0,
+        looks: Looks = all_around,
+    ) -> None:  # fmt: skip
+        self.mesh, self.texture, self.history, self.interrupted = mesh, texture, history, interrupted
+        self.skipped, self.looks = skipped, looks
+
+    @cached_property
+    def images(self) -> list[Tensor]:
+        """The textures to export, one a map: float32 [3,H,W] in [0,1] on the CPU, row 0 on top; [4,H,W] with opacity.
+
+        Texels that no face uses or no view sees are filled from those around them. What is kept is the original.
+        """
+        give_back()  # what the steps took
+        mesh, textures = self.mesh, TextureSet(self.mesh, self.texture)
+        baked = [image.cpu() for image in textures.bake()]
+        filled, sizes = [], [(image.shape[1], image.shape[2]) for image in baked]
+        for index, reached in zip(mesh.optimized, reached_texels(mesh, sizes, self.looks), strict=True):
+            faces, wrap = mesh.face_uvs[mesh.face_map == index], mesh.maps[index].wrap
+            height, width = reached.shape
+            used = _widened(covered(mesh.uvs, faces, height, width, wrap))
+            filled.append(fill(baked.pop(0), used & reached))
+        give_back()
+        return with_kept(mesh, filled)
+
+    @property
+    def image(self) -> Tensor:
+        """The texture of a mesh that has only one, as of `images`."""
+        if len(self.mesh.optimized) > 1:
+            raise OptionError(f"{self.mesh.name} has {len(self.mesh.optimized)} textures; use images")
+        return self.images[self.mesh.optimized[0]]
+
+    def textured(self) -> Mesh:
+        """The mesh with the new textures in the place of the originals, 8 bits a channel: to be evaluated or drawn."""
+        pictures = [np.array(to_image(image[:3])) for image in self.images]
+        mesh = cut_out(self.mesh, self.images)
+        maps = [replace(old, original=new) for old, new in zip(mesh.maps, pictures, strict=True)]
+        return replace(mesh, maps=tuple(maps))
+
+    def export(self, path: str | os.PathLike[str], bits: int = 8, unlit: bool = False) -> list[Path]:
+        """Write the textured mesh as .obj (with .mtl and .png beside it), .glb, or only its textures as .png.
+
+        Args:
+            path: of the file; its ending says what is written.
+            bits: 8 or 16 a channel, of the textures beside an .obj and of .png.
+            unlit: have engines show a .glb's colours without light (KHR_materials_unlit).
+
+        A mesh that is as it was read goes out as its file, with what else that holds; one whose vertices, faces, UVs or
+        normals have been changed is written from its arrays, see texopt.io.export.export.
+
+        Returns the files. OutputError where they cannot be written, or would overwrite what the mesh came from.
+        """
+        return export(self.mesh, self.images, path, bits=bits, unlit=unlit)
+
+    @cached_property
+    def drawn(self) -> list[Tensor]:
+        """The images, no finer than pictures of the whole object show them."""
+        steps = [tuple(max(side // DRAWN, 1) for side in image.shape[1:]) for image in self.images]
+        return [avg_pool2d(image, step) for image, step in zip(self.images, steps, strict=True)]
+
+    def preview(self) -> Image.Image:
+        """The contact sheet: eight views, before over after."""
+        return contact_sheet(self.mesh, self.mesh.originals(), self.drawn)
+
+    def history_csv(self) -> str:
+        """step, seconds since the start, then every named term before weighting and the weighted sum, `loss`."""
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        writer.writerow(["step", "seconds", *(self.history[0].terms if self.history else [])])
+        for step in self.history:
+            writer.writerow([step.number, f"{step.seconds:.3f}", *(f"{value:.6g}" for value in step.terms.values())])
+        return buffer.getvalue()
+
+    def viewer(self) -> bytes:
+        """viewer.html: a page that shows the model before and after, offline in any browser."""
+        mesh = self.mesh
+        before = mesh.pictures()
+        after = [
+            before[index] if texture.kept else to_image(self.images[index][:3])
+            for index, texture in enumerate(mesh.maps)
+        ]
+        return viewer_html(mesh.name, map_parts(mesh), before, after)
+
+    def save(
+        self, folder: str | os.PathLike[str], formats: Sequence[str] = ("obj",), bits: int = 8, unlit: bool = False
+    ) -> Path:
+        """Write the model, preview.png, viewer.html, loss.png and history.csv into a folder.
+
+        formats: of the model: obj, glb, png. bits: as of export; in a .glb there are always 8. unlit: as of export.
+        """
+        folder = Path(folder)
+        for ending in formats:
+            self.export(folder / f"{self.mesh.name}.{ending}", 8 if ending == "glb" else bits, unlit)
+        sheet = io.BytesIO()
+        self.preview().save(sheet, "PNG")
+        contents = sheet.getvalue(), self.viewer(), loss_plot(self.history), self.history_csv().encode()
+        for name, data in zip(REPORTS, contents, strict=True):
+            write_file(folder / name, data)
+        return folder

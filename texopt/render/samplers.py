@@ -1,0 +1,65 @@
+"""Where a run's cameras come from: of what `optimize` is given as its cameras, a sampler."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import torch
+from torch import Generator
+
+from texopt.errors import OptionError
+from texopt.render.cameras import Cameras, Sampler, sample_sphere
+from texopt.render.fragments import Fragments
+from texopt.render.scene import Scene
+
+COVERED = 512  # pixels a side, that it is found with what given cameras see
+
+
+class Shuffled:
+    """A sampler that draws from given cameras: all of them in a random order, then all of them in another.
+
+    cameras: for renderings, which see the mesh in the unit sphere.
+    """
+
+    def __init__(self, cameras: Cameras) -> None:
+        self.cameras = cameras
+
+    def __call__(self, generator: Generator, count: int, before: int = 0) -> Cameras:
+        seed, total = generator.initial_seed() % (1 << 62), len(self.cameras)
+        turns = {
+            turn: torch.randperm(total, generator=Generator().manual_seed(seed + turn)).tolist()
+            for turn in range(before // total, (before + count - 1) // total + 1)
+        }
+        return self.cameras[[turns[number // total][number % total] for number in range(before, before + count)]]
+
+    def looks(self, scene: Scene) -> Iterator[Fragments]:
+        """What the cameras see: as texopt.optim.result.Looks."""
+        for start in range(0, len(self.cameras), 8):  # eight at a time bound the memory
+            yield scene.rasterize(self.cameras[start : start + 8], COVERED)
+
+
+def as_sampler(cameras: Sampler | Cameras | None) -> Sampler:
+    """A sampler: by default sample_sphere(), of Cameras one that draws from them.
+
+    OptionError for what is none: it has other arguments, or does not return as many Cameras as it is asked for.
+    """
+    if cameras is None:
+        return sample_sphere()
+    if isinstance(cameras, Cameras):
+        return Shuffled(cameras)
+    wanted = "cameras has to be Cameras, or a function (generator, number of views, views before them) -> Cameras"
+    if not callable(cameras):
+        raise OptionError(f"{wanted}, not {repr(cameras)[:60]}")
+    generator, count = Generator().manual_seed(0), 2
+    try:
+        inspect.signature(cameras).bind(generator, count, 0)
+    except TypeError as error:
+        raise OptionError(f"{wanted}; this one does not take three arguments ({error})") from None
+    except ValueError:  # nothing is known of its arguments
+        pass
+    found = cameras(generator, count, 0)
+    if not isinstance(found, Cameras) or len(found) != count:
+        got = f"{len(found)} of {count}" if isinstance(found, Cameras) else type(found).__name__
+        raise OptionError(f"{wanted}; this one returned {got}")
+    return cameras

@@ -1,0 +1,103 @@
+"""Geometry: which place of the surface every pixel of a view shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texopt.render.cameras import Cameras
+from texopt.render.fragments import Fragments
+
+Move = Callable[[Tensor], Tensor]  # images [B,C,H,W] -> images of the same size, the same way every time
+SOME = 1e-4  # of a pixel; less of the object is none
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """What of a mesh the pixels of a view show, moved as its images were; each member is made when it is asked for.
+
+    drawn: what was rasterised. cameras: that it was drawn from. move: how the images were transformed since, if they
+    were.
+    """
+
+    drawn: Fragments
+    cameras: Cameras
+    move: Move | None = None
+
+    @cached_property
+    def fragments(self) -> Fragments:
+        """The fragments at the pixels; where images were transformed, those of the nearest pixel."""
+        if self.move is None:
+            return self.drawn
+        batch, height, width = self.drawn.mask.shape
+        column, row = self._places[:, :2].round().long().unbind(1)
+        image = torch.arange(batch, device=row.device)[:, None, None]
+        index = (image * height + row.clamp(0, height - 1)) * width + column.clamp(0, width - 1)
+        return self.drawn.at(index).only(self._places[:, 2] > 0.5)
+
+    def turned(self, steps: Tensor) -> Tensor:
+        """Steps in the rendering at the fragments' pixels, in pixels [B,2,H,W], as they are in the image that was made
+        of it; zeros where it was folded."""
+        if self.move is None:
+            return steps
+        (xx, yx), (xy, yy) = (torch.gradient(self._places[:, :2], dim=dim)[0].unbind(1) for dim in (3, 2))
+        x, y = steps.unbind(1)
+        area = xx * yy - xy * yx
+        found = torch.stack([yy * x - xy * y, xx * y - yx * x], 1) / area[:, None]
+        return torch.where(area.abs()[:, None] > SOME, found, 0.0)
+
+    @cached_property
+    def _places(self) -> Tensor:
+        """Where each pixel of the image has been in the rendering: (column, row, share of it that has been there),
+        [B,3,H,W]."""
+        assert self.move is not None
+        batch, height, width = self.drawn.mask.shape
+        row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        places = torch.stack([column, row, torch.ones_like(row)]).float().to(self.drawn.mask.device)
+        found = self.move(places.expand(batch, 3, height, width))  # in a picture of places
+        return torch.cat([found[:, :2] / found[:, 2:].clamp(min=0.5), found[:, 2:]], 1)
+
+    @cached_property
+    def position(self) -> Tensor:
+        """float32 [B,3,H,W], in the mesh's own coordinates; zeros where nothing is."""
+        return self.drawn.known_scene().own(self._unit) * self._there
+
+    @cached_property
+    def normal(self) -> Tensor:
+        """float32 [B,3,H,W], of length 1; zeros where nothing is."""
+        return F.normalize(self._mean(self.drawn.normal), dim=1)
+
+    @cached_property
+    def depth(self) -> Tensor:
+        """float32 [B,1,H,W], along the line of sight, in the mesh's own units; zeros where nothing is."""
+        sight = -self.cameras.view[:, 2].to(self._unit)[:, :, None, None]
+        along = (sight[:, :3] * self._unit).sum(1, keepdim=True) + sight[:, 3:]
+        return self.drawn.known_scene().radius * along * self._there
+
+    @cached_property
+    def _unit(self) -> Tensor:
+        """Positions in the unit sphere, where floats tell places apart wherever the mesh is: [B,3,H,W]."""
+        return self._mean(self.drawn.unit_position)
+
+    @cached_property
+    def _there(self) -> Tensor:
+        """bool [B,1,H,W]: where there is something."""
+        return self._share > SOME
+
+    @cached_property
+    def _share(self) -> Tensor:
+        there = self.drawn.mask[:, None].float()
+        return there if self.move is None else self.move(there)
+
+    def _mean(self, values: Tensor) -> Tensor:
+        """Values [B,H,W,C], zeros where nothing is, at the pixels [B,C,H,W]: of pixels that were interpolated, the mean
+        over those of the object."""
+        images = values.permute(0, 3, 1, 2)
+        if self.move is None:
+            return images
+        return torch.where(self._there, self.move(images) / self._share.clamp(min=SOME), 0.0)
