@@ -76,7 +76,7 @@ def workplace() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr("texopt.io.unwrapping.unwrap.unwrap_faces", one_cell_a_face)
         patch.setattr("texopt.io.original_textures.SIZE", 64)
-        patch.setattr("texopt.io.unwrapping.unwrap.OVERLAP", ((64, 0.01),))
+        patch.setattr("texopt.render.uv_raster.OVERLAP", ((64, 0.01),))
         yield Path(folder)
 
 

@@ -15,7 +15,8 @@ from torch.nn.functional import avg_pool2d
 
 from texopt import Mesh
 from texopt.render.cameras import Cameras, look_at, perspective, sphere_points
-from texopt.render.scene import Scene, look_up
+from texopt.render.look_up import look_up
+from texopt.render.scene import Scene
 
 SUPERSAMPLE = 4
 FOV_Y = 40.0

@@ -14,7 +14,8 @@ from torch import Tensor
 import texopt.raster as dr
 from texopt import OptionError, TexoptError, fixed_views
 from texopt.raster import backends
-from texopt.render.scene import Scene, look_up
+from texopt.render.look_up import look_up
+from texopt.render.scene import Scene
 
 SIZE = 48
 

@@ -39,8 +39,8 @@ FAKE = """
 import json, os, sys, time
 from pathlib import Path
 import yaml
-from texopt.batch.child import INPUTS, OPTIONS, _end_with_parent
-from texopt.inputs import states
+from texopt.cli.batch.child import INPUTS, OPTIONS, _end_with_parent
+from texopt.cli.input_files import states
 
 folder = Path(sys.argv[2])
 _end_with_parent(folder)

@@ -12,7 +12,8 @@ from torch import Generator
 import texopt
 from texopt import FeatureExtractor, OptionError
 from texopt.optim.loop import mean_scale
-from texopt.render.scene import Scene, look_up
+from texopt.render.look_up import look_up
+from texopt.render.scene import Scene
 from texopt.system.images import to_image
 
 

@@ -11,8 +11,9 @@ import trimesh
 from texopt.io.unwrapping import charts
 from texopt.io.unwrapping.charts import make_charts, neighbours, smooth
 from texopt.io.unwrapping.flatten import lay_flat, overlaps, stretch
-from texopt.io.unwrapping.unwrap import overlap, unwrap_faces
+from texopt.io.unwrapping.unwrap import unwrap_faces
 from texopt.mesh.topology import same_places
+from texopt.render.uv_raster import overlap
 
 Surface = tuple[np.ndarray, np.ndarray]
 

@@ -20,8 +20,9 @@ from texopt.cli.main import main
 from texopt.cli.options.runs import FeatureConfig
 from texopt.cli.recipe import make_textures
 from texopt.io.export import export
+from texopt.render.look_up import look_up
 from texopt.render.padding import fill
-from texopt.render.scene import Scene, look_up
+from texopt.render.scene import Scene
 from texopt.render.seam_points import Seams
 from texopt.render.uv_raster import covered
 from texopt.system.pages import bands

@@ -21,7 +21,7 @@ sys.path.insert(0, {tests!r})
 from conftest import make_cube, make_network
 import texopt
 import texopt.texture.pyramid
-from texopt import distributed
+from texopt.system import distributed
 
 def last_words(step):
     if {dies} and step.number == 3 and distributed.rank() == 1:

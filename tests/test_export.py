@@ -26,8 +26,9 @@ from texopt.io.export import export
 from texopt.io.obj.document import ObjFile
 from texopt.optim.result import Result
 from texopt.render.cameras import fixed_views
+from texopt.render.look_up import look_up
 from texopt.render.padding import fill
-from texopt.render.scene import look_up, rasterize
+from texopt.render.scene import rasterize
 from texopt.render.uv_raster import covered
 from texopt.system.images import load_image, to_tensor
 

@@ -106,7 +106,7 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_old_file_and_nothin
     (tmp_path / "a").write_bytes(b"old")
     code = f"""
 import os, pathlib
-from texopt.files import replacing
+from texopt.system.files import replacing
 with replacing(pathlib.Path({str(tmp_path / "a")!r})) as new:
     new.write_bytes(b"half")
     os.kill(os.getpid(), 9)
@@ -145,7 +145,7 @@ def test_names_that_files_can_have(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 CLAIM = """
 import pathlib, sys
-from texopt.files import claimed
+from texopt.system.files import claimed
 with claimed(pathlib.Path(sys.argv[1])):
     print("mine", flush=True)
     sys.stdin.read()

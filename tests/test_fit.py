@@ -25,10 +25,12 @@ from texopt.objectives import photographs
 from texopt.objectives.photo_loss import Photographs
 from texopt.optim.checkpoint import Checkpoint
 from texopt.optim.result import reached_texels
+from texopt.render.backgrounds import composite
 from texopt.render.cameras import Cameras
+from texopt.render.look_up import look_up
 from texopt.render.photo_cameras import PhotoCameras, camera, inner, whole
 from texopt.render.photos import Photos
-from texopt.render.scene import Scene, composite, look_up
+from texopt.render.scene import Scene
 from texopt.render.uv_raster import covered
 from texopt.system.images import load_image, to_image
 

@@ -36,9 +36,10 @@ from torch import Tensor
 
 from texopt import Mesh, MeshError, TexoptError, load_mesh
 from texopt.io.export import export
-from texopt.io.obj.document import read_mtl, read_obj
+from texopt.io.obj.document import read_obj
+from texopt.io.obj.mtl import read_mtl
 from texopt.io.text import legible
-from texopt.mesh.texture_map import areas
+from texopt.mesh.areas import areas
 
 BASE = settings(
     deadline=None, derandomize=True, database=None,

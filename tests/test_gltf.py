@@ -22,7 +22,8 @@ from texopt.errors import ImageError, MeshError, TexoptError
 from texopt.io.gltf.document import node_matrix, triangles
 from texopt.io.gltf.file import read_gltf
 from texopt.io.gltf.write import glb_bytes
-from texopt.io.read import RawMesh, read
+from texopt.io.raw import RawMesh
+from texopt.io.read import read
 from texopt.texture.colorspace import linear_to_srgb, srgb_to_linear
 
 

@@ -24,7 +24,8 @@ from texopt.io.export import export
 from texopt.io.gltf.document import GltfFile
 from texopt.io.gltf.links import links
 from texopt.render.cameras import fixed_views
-from texopt.render.scene import look_up, rasterize
+from texopt.render.look_up import look_up
+from texopt.render.scene import rasterize
 
 
 @pytest.fixture(autouse=True)

@@ -298,7 +298,7 @@ def test_vertex_colours_without_uvs_are_linear_too(tmp_path: Path) -> None:
     builder.node(builder.mesh({"attributes": triangle}))
     mesh = load_mesh(builder.glb(tmp_path / "a.glb"))
     from texopt.render.fragments import surface_points
-    from texopt.render.scene import look_up
+    from texopt.render.look_up import look_up
 
     middle = mesh.uvs[mesh.face_uvs[0]].mean(0, keepdims=True)
     seen = look_up(mesh.originals(), surface_points(mesh, middle, np.zeros(1, int)))

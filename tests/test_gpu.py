@@ -21,9 +21,10 @@ import texopt.texture.pyramid
 from texopt import FeatureExtractor, Objective, fixed_views
 from texopt.optim import optimizers
 from texopt.optim.checkpoint import Checkpoint
-from texopt.optim.run import Step
 from texopt.raster.details import ROW
-from texopt.render.scene import Scene, look_up, look_up_details
+from texopt.render.look_up import look_up, look_up_details
+from texopt.render.scene import Scene
+from texopt.show.history import Step
 
 pytestmark = pytest.mark.gpu
 SIZE = 48

@@ -14,9 +14,10 @@ from PIL import Image
 import texopt
 from texopt import ImageError, Mesh, MeshError, OptionError, PixelTexture, load_mesh
 from texopt.io.named_files import find
-from texopt.mesh.texture_map import areas
+from texopt.mesh.areas import areas
 from texopt.optim.result import Result
-from texopt.render.scene import look_up, rasterize
+from texopt.render.look_up import look_up
+from texopt.render.scene import rasterize
 
 SQUARE = "vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from texopt.errors import MeshError
-from texopt.io.obj.document import MtlMaterial, ObjFile, read_mtl, read_obj
+from texopt.io.obj.document import ObjFile, read_obj
+from texopt.io.obj.mtl import MtlMaterial, read_mtl
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nvn 0 0 1\n"
 

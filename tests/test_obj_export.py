@@ -12,9 +12,10 @@ from torch import Tensor
 
 from texopt import Mesh, load_mesh
 from texopt.io.export import export
-from texopt.mesh.texture_map import areas
+from texopt.mesh.areas import areas
 from texopt.render.cameras import fixed_views
-from texopt.render.scene import look_up, rasterize
+from texopt.render.look_up import look_up
+from texopt.render.scene import rasterize
 
 VT = "vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n" + VT

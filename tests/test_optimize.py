@@ -11,10 +11,10 @@ from torch import Generator, Tensor
 
 import texopt
 from texopt import DependencyError, FeatureExtractor, Mesh, OptionError, PixelTexture, Step, View
-from texopt.optim.loop import resolve_device
 from texopt.optim.schedules import warmup_cosine
 from texopt.render.backgrounds import Background, plain, random_color, smooth_noise
 from texopt.render.transforms import Transform, compose, jitter, robust, rotate, scale
+from texopt.system.devices import resolve_device
 from texopt.system.images import to_image
 
 

@@ -20,7 +20,8 @@ from texopt import ImageError, Mesh, OptionError, canvas, style
 from texopt.mesh.surface_points import random_points
 from texopt.objectives import colors
 from texopt.system.images import to_image, to_tensor
-from texopt.texture.paintings import in_colors_of, loaded, painting_colors, palette, repainted, several, transport
+from texopt.system.pictures import loaded, several
+from texopt.texture.paintings import in_colors_of, painting_colors, palette, repainted, transport
 
 
 def seeded(seed: int = 0) -> Generator:

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from texopt import MeshError, load_mesh
-from texopt.io.read import RawMesh, read
+from texopt.io.raw import RawMesh
+from texopt.io.read import read
 
 XYZ = ["float x", "float y", "float z"]
 FACE = ["list uchar int vertex_indices"]

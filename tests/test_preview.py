@@ -14,7 +14,8 @@ from PIL import Image
 import texopt
 from texopt import Mesh, load_mesh
 from texopt.optim.result import Result
-from texopt.show.preview import BACKGROUND, CELL, VIEWS, _smooth, contact_sheet, loss_plot
+from texopt.show.history import _smooth, loss_plot
+from texopt.show.preview import BACKGROUND, CELL, VIEWS, contact_sheet
 
 GREY = round(BACKGROUND * 255)
 

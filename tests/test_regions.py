@@ -16,8 +16,8 @@ from torch import Tensor
 
 import texopt
 from texopt import FeatureExtractor, ImageError, Mesh, OptionError, PixelTexture, View, fixed_views, rasterize
+from texopt.render.fragments import Fragments
 from texopt.render.regions import Regions, absolute
-from texopt.render.scene import Fragments
 from texopt.render.transforms import jitter
 
 

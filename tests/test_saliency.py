@@ -21,7 +21,9 @@ from texopt.evaluation.saliency_maps import METHODS, PLACES, heat, saliency
 from texopt.features.guided import guided
 from texopt.io.export import export
 from texopt.mesh.image_canvas import GREY
-from texopt.render.scene import Scene, composite, look_up
+from texopt.render.backgrounds import composite
+from texopt.render.look_up import look_up
+from texopt.render.scene import Scene
 from texopt.system.images import to_image, to_tensor
 
 NOISE = to_image(torch.rand(3, 64, 128, generator=Generator().manual_seed(0)))

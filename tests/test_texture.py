@@ -8,13 +8,17 @@ from conftest import make_cube
 from torch import Generator, nn
 
 from texopt import FourierTexture, OptionError, PixelTexture, PyramidTexture, fixed_views, rasterize
-from texopt.mesh.image_canvas import canvas, crops
+from texopt.mesh.image_canvas import canvas
 from texopt.raster import backends, portable
 from texopt.raster.details import ROW, details
 from texopt.render.cameras import orbit, zoomed
-from texopt.render.scene import Fragments, Mipmapped, Scene, look_up
+from texopt.render.canvas_cameras import crops
+from texopt.render.fragments import Fragments
+from texopt.render.look_up import Mipmapped, look_up
+from texopt.render.scene import Scene
+from texopt.system.images import resized
 from texopt.texture.colorspace import COLOR_CORRELATION, from_rgb, to_valid_rgb
-from texopt.texture.image import periodic, resized
+from texopt.texture.image import periodic
 
 TEXTURES = [PyramidTexture, FourierTexture, PixelTexture]
 

@@ -24,7 +24,8 @@ from texopt import OptionError, orbit
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.texture_map import TextureMap
 from texopt.raster import portable
-from texopt.render.scene import look_up, rasterize
+from texopt.render.look_up import look_up
+from texopt.render.scene import rasterize
 
 TEXTURES = [dr.texture, portable.texture]
 

@@ -15,9 +15,11 @@ from torch import Generator, Tensor
 
 import texopt
 from texopt import FeatureExtractor, FourierTexture, Mesh, OptionError, PixelTexture, PyramidTexture, TextureMap, View
-from texopt.mesh.texture_map import areas
+from texopt.mesh.areas import areas
 from texopt.optim.result import Result
-from texopt.render.scene import Fragments, Scene, look_up, rasterize, sample_maps
+from texopt.render.fragments import Fragments
+from texopt.render.look_up import look_up, sample_maps
+from texopt.render.scene import Scene, rasterize
 from texopt.render.seam_points import seam_edges
 from texopt.texture import TextureSet
 from texopt.texture.texture_set import with_kept

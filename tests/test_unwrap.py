@@ -17,7 +17,7 @@ from torch.nn.functional import max_pool2d
 
 from texopt import DependencyError, MeshError
 from texopt.io.original_textures import transfer
-from texopt.io.read import Material, RawMesh
+from texopt.io.raw import Material, RawMesh
 from texopt.io.unwrapping.unwrap import padding_for, report_uvs, unwrap_faces
 from texopt.render.uv_raster import covered, rasterize_uvs
 

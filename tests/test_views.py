@@ -17,11 +17,11 @@ from torch import Generator, Tensor, nn
 
 import texopt
 from texopt import FeatureExtractor, Fragments, Mesh, OptionError, PixelTexture, View
-from texopt.optim.run import Step
 from texopt.render.backgrounds import plain
 from texopt.render.cameras import Cameras, sample_sphere
 from texopt.render.fragments import texel_centers
 from texopt.render.transforms import jitter, robust, rotate, scale
+from texopt.show.history import Step
 
 SIZE, CENTER, EXTENT = 96, np.array([30.0, -20.0, 7.0]), np.array([4.0, 3.0, 5.0])  # of boxes, away from the origin
 

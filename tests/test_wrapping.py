@@ -19,7 +19,8 @@ from texopt.mesh.surface_points import Points
 from texopt.mesh.wrapping import CLAMP, MIRROR, MODES, REPEAT, Wrap, first_period, folded
 from texopt.optim.result import Result, reached_texels
 from texopt.render.fragments import Fragments, surface_points
-from texopt.render.scene import look_up, rasterize
+from texopt.render.look_up import look_up
+from texopt.render.scene import rasterize
 from texopt.render.uv_raster import covered
 from texopt.texture.image import ImageTexture
 

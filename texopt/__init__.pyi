@@ -1,6 +1,7 @@
 from .render.cameras import Cameras as Cameras, fixed_views as fixed_views, look_at as look_at, orbit as orbit
 from .render.cameras import orthographic as orthographic, perspective as perspective, sample_sphere as sample_sphere
-from .mesh.image_canvas import canvas as canvas, canvas_size as canvas_size, crops as crops, whole as whole
+from .mesh.image_canvas import canvas as canvas, canvas_size as canvas_size
+from .render.canvas_cameras import crops as crops, whole as whole
 from .optim.checkpoint import Checkpoint as Checkpoint
 from .errors import DependencyError as DependencyError, ImageError as ImageError, MeshError as MeshError
 from .errors import OptionError as OptionError, OutputError as OutputError, TexoptError as TexoptError
@@ -10,7 +11,8 @@ from .evaluation import Evaluation as Evaluation, evaluate as evaluate, evaluate
 from .features import FeatureExtractor as FeatureExtractor, class_index as class_index, load_backbone as load_backbone
 from .optim.loop import optimize as optimize
 from .mesh.texture_map import TextureMap as TextureMap
-from .mesh.mesh import Mesh as Mesh, load_mesh as load_mesh
+from .mesh.mesh import Mesh as Mesh
+from .io.load import load_mesh as load_mesh
 from .objectives import GramEMA as GramEMA, Objective as Objective, alignment as alignment, blur as blur
 from .objectives import by_frame as by_frame
 from .objectives import change as change, classified_as as classified_as
@@ -28,10 +30,13 @@ from .objectives import (
 from .texture.paintings import palette as palette, repainted as repainted
 from .render.photo_cameras import PhotoCameras as PhotoCameras
 from .render.photos import Photo as Photo, Photos as Photos
-from .render.scene import Fragments as Fragments, View as View, composite as composite, rasterize as rasterize
+from .render.fragments import Fragments as Fragments
+from .objectives.view import View as View
+from .render.backgrounds import composite as composite
+from .render.scene import rasterize as rasterize
 from .optim.result import Result as Result
 from .evaluation.saliency_maps import saliency as saliency
-from .optim.run import Step as Step
+from .show.history import Step as Step
 from .texture import Cppn as Cppn, CppnTexture as CppnTexture, blend as blend
 from .texture import FourierTexture as FourierTexture, ImageTexture as ImageTexture, PixelTexture as PixelTexture
 from .texture import PyramidTexture as PyramidTexture, SharedTexture as SharedTexture, Texture as Texture

@@ -18,7 +18,8 @@ import torch
 import texopt
 import texopt.raster as dr
 from texopt.io.export import export
-from texopt.render.scene import Scene, look_up
+from texopt.render.look_up import look_up
+from texopt.render.scene import Scene
 
 
 def median_ms(function: Callable[[], object], repeat: int) -> float:

@@ -20,8 +20,8 @@ import texopt
 from texopt.cli.options.runs import StyleConfig
 from texopt.cli.recipe import BACKGROUNDS, check_style, make_cameras, make_textures, style_objective, toward
 from texopt.features import FeatureExtractor
-from texopt.optim.loop import resolve_device
 from texopt.render.cameras import Cameras
+from texopt.system.devices import resolve_device
 
 WARM = 4  # steps that are not counted: the first compile, make targets, fault memory in
 LONGEST = 40.0  # seconds, after which a run ends with the steps that it has, at least two

@@ -14,7 +14,8 @@ from PIL import Image
 import texopt
 from texopt.evaluation.surface import seam_ratio
 from texopt.evaluation.views import Pictures
-from texopt.render.scene import Scene, look_up
+from texopt.render.look_up import look_up
+from texopt.render.scene import Scene
 from texopt.render.transforms import robust
 from texopt.show.preview import draw, framed
 from texopt.show.video import write_video

@@ -17,10 +17,10 @@ from PIL import Image
 import texopt
 from texopt.evaluation import evaluate_image
 from texopt.objectives.targets import parse_target
-from texopt.render.scene import Fragments, look_up
+from texopt.render.fragments import Fragments
+from texopt.render.look_up import look_up
 from texopt.render.transforms import robust
-from texopt.system.images import to_image, to_tensor
-from texopt.texture.image import resized
+from texopt.system.images import resized, to_image, to_tensor
 
 Numbers = dict[str, float]
 

@@ -15,7 +15,8 @@ from torch.nn.functional import avg_pool2d
 from texopt.mesh.mesh import Mesh
 from texopt.optim.result import Result
 from texopt.render.cameras import Cameras, orbit
-from texopt.render.scene import Scene, look_up
+from texopt.render.look_up import look_up
+from texopt.render.scene import Scene
 
 SIZE, FOV_Y, DISTANCE = 384, 35.0, 3.2  # pixels a side, degrees, radii of the mesh
 SUPERSAMPLE = 4

@@ -17,8 +17,10 @@ from interop.browser import Browser, Page
 from interop.programs import need
 from texopt import FeatureExtractor, Mesh, PixelTexture, View
 from texopt.mesh.vertex_buffers import IndexedPart, indexed_part
+from texopt.render.backgrounds import composite
 from texopt.render.cameras import orbit
-from texopt.render.scene import Scene, composite, look_up
+from texopt.render.look_up import look_up
+from texopt.render.scene import Scene
 from texopt.show import live
 from texopt.show.live import LivePage
 from texopt.system.images import to_image, to_tensor

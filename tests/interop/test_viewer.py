@@ -16,8 +16,10 @@ from interop.programs import need
 from texopt import load_mesh
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.vertex_buffers import indexed_part
+from texopt.render.backgrounds import composite
 from texopt.render.cameras import fit_distance, orbit
-from texopt.render.scene import Scene, composite, look_up
+from texopt.render.look_up import look_up
+from texopt.render.scene import Scene
 from texopt.show.preview import BACKGROUND
 from texopt.show.viewer import viewer_html
 from texopt.system.images import load_image, to_tensor

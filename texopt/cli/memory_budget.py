@@ -25,8 +25,8 @@ import torch
 from texopt.cli.options.runs import RunConfig, StyleConfig, listed
 from texopt.errors import OptionError
 from texopt.features.extractor import STRIDE, FeatureExtractor
+from texopt.mesh.areas import areas
 from texopt.mesh.mesh import Mesh, power_of_two
-from texopt.mesh.texture_map import areas
 from texopt.optim.optimizers import KINDS
 from texopt.render.seam_points import POINTS
 from texopt.system import memory

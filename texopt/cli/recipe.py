@@ -20,9 +20,9 @@ from texopt.render.backgrounds import Background, plain, random_color, smooth_no
 from texopt.render.cameras import Sampler, close_ups, sample_sphere, with_close_ups
 from texopt.render.regions import Regions
 from texopt.render.surface_directions import check_direction, direction_field
-from texopt.system.images import load_image
+from texopt.system.images import load_image, resized
 from texopt.texture import Cppn, CppnTexture, FourierTexture, PixelTexture, PyramidTexture, Texture, TransparentTexture
-from texopt.texture.image import Start, resized
+from texopt.texture.image import Start
 from texopt.texture.paintings import blend_shares, in_colors_of, repainted
 
 TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelTexture]] = {

@@ -11,9 +11,10 @@ from texopt.features.backbones import DEFAULT, as_extractor, class_number
 from texopt.features.extractor import FeatureExtractor
 from texopt.mesh.mesh import Mesh
 from texopt.optim.loop import Size, check_options, check_stride, sides
-from texopt.render.backgrounds import Background, smooth_noise
+from texopt.render.backgrounds import Background, composite, smooth_noise
 from texopt.render.cameras import Sampler, sample_sphere
-from texopt.render.scene import Scene, composite, look_up
+from texopt.render.look_up import look_up
+from texopt.render.scene import Scene
 
 SEED = 2**32 + 1  # that is no run's by chance
 

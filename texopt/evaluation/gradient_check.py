@@ -21,12 +21,15 @@ from texopt.features.extractor import FeatureExtractor
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.texture_map import TextureMap
 from texopt.objectives.terms import Loss, Objective, as_objective
+from texopt.objectives.view import View
 from texopt.optim.loop import optimize
-from texopt.optim.run import Step
 from texopt.raster import backends
 from texopt.raster.backends import PORTABLE, Backend
+from texopt.render.backgrounds import composite
 from texopt.render.cameras import fixed_views
-from texopt.render.scene import Fragments, Scene, View, composite
+from texopt.render.fragments import Fragments
+from texopt.render.scene import Scene
+from texopt.show.history import Step
 from texopt.system.constants import constant
 from texopt.texture import CppnTexture, FourierTexture, PixelTexture, PyramidTexture, SharedTexture, TransparentTexture
 

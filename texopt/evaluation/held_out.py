@@ -10,9 +10,10 @@ from torch import Tensor
 
 from texopt.mesh.mesh import Mesh
 from texopt.objectives.photo_loss import cut, moments
+from texopt.render.look_up import Mipmapped, look_up
 from texopt.render.photo_cameras import camera, inner, seen_box, shown, window_places, window_size
 from texopt.render.photos import Photos
-from texopt.render.scene import Mipmapped, Scene, look_up
+from texopt.render.scene import Scene
 
 LARGEST = 1024  # pixels a side of what is compared of a photograph
 

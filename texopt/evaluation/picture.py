@@ -15,7 +15,8 @@ from texopt.evaluation.views import Picture
 from texopt.features import FeatureExtractor, as_extractor
 from texopt.objectives.gram_matrices import scaled
 from texopt.system.images import to_image, to_tensor
-from texopt.texture.paintings import Painting, blend_shares, loaded, several
+from texopt.system.pictures import Painting, loaded, several
+from texopt.texture.paintings import blend_shares
 
 LARGEST = 1024  # pixels of the shorter side that is looked at
 

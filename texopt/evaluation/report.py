@@ -21,7 +21,8 @@ from texopt.features import FeatureExtractor, as_extractor
 from texopt.mesh.mesh import Mesh
 from texopt.objectives.gram_matrices import check_scale
 from texopt.system.images import to_image
-from texopt.texture.paintings import Painting, blend_shares, loaded, several
+from texopt.system.pictures import Painting, loaded, several
+from texopt.texture.paintings import blend_shares
 
 
 @dataclass(frozen=True)

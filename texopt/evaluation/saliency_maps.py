@@ -15,10 +15,14 @@ from texopt.features.guided import guided
 from texopt.mesh.image_canvas import GREY
 from texopt.mesh.mesh import Mesh
 from texopt.objectives.terms import Loss, Objective, as_objective
-from texopt.optim.loop import Size, check_options, check_stride, mean_scale, resolve_device, sides
+from texopt.objectives.view import View
+from texopt.optim.loop import Size, check_options, check_stride, mean_scale, sides
+from texopt.render.backgrounds import composite
 from texopt.render.cameras import Cameras, fixed_views
-from texopt.render.scene import Scene, View, composite, look_up
+from texopt.render.look_up import look_up
+from texopt.render.scene import Scene
 from texopt.render.surface import Geometry
+from texopt.system.devices import resolve_device
 
 VIEWS = 16
 PATCH = 3  # what hides a part of a view is as many times smaller a side
@@ -164,7 +168,7 @@ def heat(maps: Sequence[Tensor], pictures: Sequence[Tensor]) -> list[Tensor]:
     """
     import matplotlib
 
-    from texopt.texture.image import resized
+    from texopt.system.images import resized
 
     smooth = [
         resized(one[None].clamp(min=0), *picture.shape[1:])[0] for one, picture in zip(maps, pictures, strict=True)

@@ -10,9 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.mesh.mesh import Mesh
+from texopt.render.backgrounds import composite
 from texopt.render.cameras import Cameras, fit_distance, fixed_views, zoomed
+from texopt.render.fragments import Fragments
+from texopt.render.look_up import look_up
 from texopt.render.regions import Regions
-from texopt.render.scene import Fragments, Scene, composite, look_up
+from texopt.render.scene import Scene
 from texopt.show.preview import BACKGROUND
 
 VIEWS = 32

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from texopt.io.assign_maps import cannot_show
 from texopt.io.gltf.document import GltfFile
-from texopt.io.read import RawMesh, read
-from texopt.mesh.mesh import check_geometry
-from texopt.mesh.texture_map import areas, cannot_show
+from texopt.io.load import check_geometry
+from texopt.io.raw import RawMesh
+from texopt.io.read import read
+from texopt.mesh.areas import areas
 from texopt.mesh.topology import odd_edges, same_places, volume
 
 Rows = list[tuple[str, ...]]

@@ -15,7 +15,8 @@ import numpy as np
 
 from texopt.errors import MeshError
 from texopt.io.numbers import MOST, ends_early, indices, numbers, triangles
-from texopt.io.raw import GREY, Material, RawMesh
+from texopt.io.raw import Material, RawMesh
+from texopt.mesh.texture_map import GREY
 from texopt.texture.colorspace import unit_colors
 
 log = logging.getLogger("texopt")

@@ -12,8 +12,9 @@ from texopt import raster
 from texopt.io.raw import Material, RawMesh
 from texopt.mesh.mesh import power_of_two
 from texopt.mesh.wrapping import REPEATED, Wrap, wrap_table
+from texopt.render.fragments import Fragments
+from texopt.render.look_up import look_up, sample_maps
 from texopt.render.padding import fill
-from texopt.render.scene import Fragments, look_up, sample_maps
 from texopt.render.uv_raster import rasterize_uvs
 from texopt.texture.colorspace import linear_to_srgb, srgb_to_linear
 

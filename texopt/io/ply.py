@@ -15,7 +15,8 @@ from texopt.errors import MeshError
 from texopt.io.named_files import find
 from texopt.io.numbers import indices, triangles
 from texopt.io.ply_file import Element, read_ply
-from texopt.io.raw import GREY, Material, RawMesh, check_materials, textured
+from texopt.io.raw import Material, RawMesh, check_materials, textured
+from texopt.mesh.texture_map import GREY
 from texopt.texture.colorspace import unit_colors
 
 log = logging.getLogger("texopt")

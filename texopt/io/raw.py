@@ -32,7 +32,6 @@ class Material:
         return self.texture
 
 
-GREY = (0.8, 0.8, 0.8)
 MOST_MATERIALS = 1024  # each of which may have a texture to be optimised
 TURNED = [0, 2, 1]  # corners of a triangle the other way round
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from texopt.errors import MeshError
 from texopt.io.numbers import ends_early, numbers
-from texopt.io.raw import GREY, Material, RawMesh
+from texopt.io.raw import Material, RawMesh
+from texopt.mesh.texture_map import GREY
 from texopt.mesh.topology import same_places
 
 HEADER = 84  # bytes: 80 of anything, and the number of facets

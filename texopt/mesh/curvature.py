@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from texopt.mesh.areas import areas
 from texopt.mesh.normals import face_normals, smooth_normals
-from texopt.mesh.texture_map import areas
 
 # standard deviations in radii of the mesh: of what is taken for noise of the surface, and of what a direction is for
 NOISE, REACH = 0.04, 0.12

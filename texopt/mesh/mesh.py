@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from texopt.errors import MeshError, OptionError
-from texopt.io.gltf.document import GltfFile
-from texopt.io.obj.document import ObjFile
-from texopt.io.raw import GREY, RawMesh
+from texopt.errors import OptionError
+from texopt.mesh.areas import areas
 from texopt.mesh.arrays import ARRAYS, as_array, check_fit
 from texopt.mesh.normals import smooth_normals
-from texopt.mesh.texture_map import Mask, TextureMap, areas, assign_maps, excluded, load_masks, make_uvs
-from texopt.mesh.wrapping import REPEATED, Wrap
+from texopt.mesh.texture_map import GREY, TextureMap
+from texopt.mesh.wrapping import Wrap
 
 log = logging.getLogger("texopt")
 
-FLAT = 1e-7  # area of a triangle, in squares of its longest edge, that is none but rounding
 SMALLEST_SHARE = 4  # no map is made smaller than the largest by more than this
 
 
@@ -36,6 +32,12 @@ def power_of_two(side: int) -> int:
 
 
 PLAIN = TextureMap(np.full((1, 1, 3), round(255 * GREY[0]), np.uint8))
+
+
+class Source(Protocol):
+    """The document that a mesh was read from, as its export needs it."""
+
+    path: Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,8 @@ class Mesh:
         face_map: int32 [F], into maps. Default: all 0.
         materials, face_material: names, and int32 [F] into them. All faces of a material have the same map.
         objects, face_object: names, and int32 [F] into them.
-        source: the OBJ or glTF file that it was read from, for an export that keeps it.
+        source: the document that it was read from (texopt.io.obj.document.ObjFile, texopt.io.gltf.document.GltfFile),
+            for an export that keeps it.
         files: what it was read from: the mesh file, material libraries, textures, masks.
         digest: of the arrays and names as they were read; see `geometry`.
 
@@ -80,7 +83,7 @@ class Mesh:
     face_material: np.ndarray = None  # type: ignore[assignment]
     objects: tuple[str, ...] = ("",)
     face_object: np.ndarray = None  # type: ignore[assignment]
-    source: ObjFile | GltfFile | None = None
+    source: Source | None = None
     files: tuple[Path, ...] = ()
     digest: str = ""
 
@@ -239,78 +242,3 @@ class Mesh:
     def __repr__(self) -> str:
         sizes = ", ".join("{1}x{0}".format(*texture.original.shape) for texture in self.maps)
         return f"Mesh({self.name!r}, {len(self.faces)} triangles, original {sizes})"
-
-
-def load_mesh(
-    path: str | os.PathLike[str], unwrap: bool = False, *, only: Sequence[str] = (), skip: Sequence[str] = (),
-    mask: Mask | Mapping[str, Mask] | None = None, texture_size: int = 1024,
-) -> Mesh:  # fmt: skip
-    """Read a mesh: OBJ, glTF/GLB, PLY, STL or OFF.
-
-    UVs are kept, and every material keeps its own texture. Materials whose faces have none get new UVs, made with
-    xatlas, in one atlas, and their looks are carried over: textures, vertex colours, plain colours. Each such decision,
-    and what is unusual about UVs, is logged in one line (logger "texopt").
-
-    Args:
-        path: the mesh file; its materials and textures are looked for beside it and below.
-        unwrap: make new UVs even if the mesh has some.
-        only, skip: names of materials (with * and ?) to optimise alone, or to leave as they are.
-        mask: an image painted on the mesh's UVs: where it is black the original texture stays exactly, where it is
-            white it is optimised. Several textures: {name of the material: image}.
-        texture_size: texels a side that the space between new charts is meant for.
-
-    Raises:
-        MeshError: the file is missing, cannot be parsed, has no faces, no area, or values that are not finite.
-        ImageError: a texture of the mesh or a mask cannot be read.
-        OptionError: `only`, `skip` or `mask` names a material that is not there, or nothing is left to optimise.
-    """
-    from texopt.io.original_textures import original_texture
-    from texopt.io.read import read
-    from texopt.io.unwrapping.unwrap import report_uvs
-
-    path = Path(path)
-    raw = read(path)
-    check_geometry(raw, path)
-    kept = excluded(raw, path.name, only, skip)
-    layout = assign_maps(raw, path.name, unwrap, kept)
-    masks = load_masks(mask, raw, layout, path.name)
-    make_uvs(raw, layout, path.name, unwrap, texture_size)
-    painted_on = mask.values() if isinstance(mask, Mapping) else [mask] if mask is not None else []
-    maps = []
-    for index, name in enumerate(layout.names):
-        faces = np.flatnonzero(layout.face_map == index)
-        own, material = layout.own_uvs[index], raw.materials[raw.face_material[faces[0]]]
-        wrap = material.wrap if own else REPEATED
-        if layout.own_uvs[index] and not layout.kept[index]:
-            label = f"{path.name}, {name or 'no material'}" if len(layout.names) > 1 else path.name
-            report_uvs(label, layout.uvs, layout.face_uvs[raw.first_shown(faces)], wrap)
-        original, alpha = original_texture(raw, layout.uvs, layout.face_uvs, faces, own)
-        tile = material.tile if own else None
-        maps.append(TextureMap(original, name, own, layout.kept[index], masks.get(index), alpha, tile, wrap=wrap))
-    normals = raw.normals if len(raw.normals) else None
-    return Mesh(
-        path.stem, raw.vertices, raw.faces.astype(np.int32), layout.uvs, layout.face_uvs, normals,
-        None if normals is None else raw.face_normals.astype(np.int32), tuple(maps), layout.face_map,
-        tuple(raw.names), raw.face_material.astype(np.int32), tuple(raw.objects),
-        raw.face_object.astype(np.int32), raw.source, (*raw.files, *map(Path, painted_on)),
-    )  # fmt: skip
-
-
-def check_geometry(raw: RawMesh, path: Path) -> None:
-    """MeshError where the faces of a file are none that can be textured."""
-    if not len(raw.faces):
-        raise MeshError(f"{path} has no faces; texopt needs a surface, not points or lines")
-    used = np.zeros(len(raw.vertices), bool)
-    used[raw.faces] = True
-    if not np.isfinite(raw.vertices[used]).all():
-        raise MeshError(f"{path} has vertices that are not finite (NaN or infinity); mend it in a mesh editor")
-    if np.abs(raw.vertices[used]).max() > 1e30:
-        raise MeshError(f"{path} is too large: its coordinates go beyond 1e30; scale it down in a mesh editor")
-    corners = raw.vertices[raw.faces]
-    longest = np.linalg.norm(corners - corners[:, [1, 2, 0]], axis=2).max(1)
-    if not (areas(raw.vertices, raw.faces) > FLAT * longest**2).any():
-        where = f" (the first in line {raw.source.triangle_line[0] + 1})" if isinstance(raw.source, ObjFile) else ""
-        raise MeshError(
-            f"{path} has no area: the corners of each of its {len(raw.faces):,} triangles lie "
-            f"{'on one line' if longest.any() else 'in one point'}{where}; check its scale and how it was exported"
-        )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from texopt.mesh.areas import areas
 from texopt.mesh.mesh import Mesh
-from texopt.mesh.texture_map import areas
 from texopt.mesh.wrapping import folded
 
 

@@ -9,9 +9,10 @@ import torch
 from torch import Generator, Tensor
 
 from texopt.objectives.terms import Objective, objective
-from texopt.render.scene import View
+from texopt.objectives.view import View
+from texopt.system.pictures import Painting, several
 from texopt.texture.colorspace import mix
-from texopt.texture.paintings import Painting, painting_colors, several
+from texopt.texture.paintings import painting_colors
 
 AXES = 16
 PIXELS = 2048  # of a view

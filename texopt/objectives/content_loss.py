@@ -7,7 +7,7 @@ from torch import Tensor
 from texopt.errors import OptionError
 from texopt.objectives.gram_matrices import cell_weights
 from texopt.objectives.terms import Objective, objective, positioned
-from texopt.render.scene import View
+from texopt.objectives.view import View
 
 FLAT = 1e-5  # variance of a channel in [0,1]; that of neighbouring 8-bit values is 1.5e-5
 

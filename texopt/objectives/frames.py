@@ -9,7 +9,7 @@ from torch import Tensor
 
 from texopt.errors import OptionError
 from texopt.objectives.terms import Loss, Objective, as_objective, objective, positioned
-from texopt.render.scene import View
+from texopt.objectives.view import View
 
 
 def interpolate(first: Objective | Loss, last: Objective | Loss) -> Objective:

@@ -15,10 +15,11 @@ from torch.autograd.function import once_differentiable
 from texopt.errors import OptionError
 from texopt.features.view_sizes import whole_strides
 from texopt.objectives.terms import Objective, objective, positioned
-from texopt.render.scene import View
+from texopt.objectives.view import View
 from texopt.system import distributed
 from texopt.system.images import to_tensor
-from texopt.texture.paintings import Painting, blend_shares, loaded, several
+from texopt.system.pictures import Painting, loaded, several
+from texopt.texture.paintings import blend_shares
 
 PARTS = 16  # of a sum over positions
 DECAY = 0.95  # of a moving average, a step
@@ -249,7 +250,7 @@ def style(
 
     Args:
         image: the painting, at least 16 pixels a side; or several. A file, a Pillow image, or what else
-            texopt.texture.paintings.loaded takes: float [3,H,W] in [0,1], uint8 [H,W,3].
+            texopt.system.pictures.loaded takes: float [3,H,W] in [0,1], uint8 [H,W,3].
         layers: of the backbone; its own style layers by default.
         scale: length of the painting's shorter side on the object, in diameters of its bounding sphere, whatever the
             cameras and the size of the views. Smaller values give finer strokes.

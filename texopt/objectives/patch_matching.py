@@ -15,9 +15,11 @@ from texopt.errors import OptionError
 from texopt.features.view_sizes import resized
 from texopt.objectives.gram_matrices import check_scale, check_strength, on_mesh, solid_cells
 from texopt.objectives.terms import Objective, objective, positioned
-from texopt.render.scene import View, to_device
+from texopt.objectives.view import View
 from texopt.system import distributed
-from texopt.texture.paintings import Painting, blend_shares, loaded, several
+from texopt.system.devices import to_device
+from texopt.system.pictures import Painting, loaded, several
+from texopt.texture.paintings import blend_shares
 
 SIDE = 3  # cells of a layer, of a patch
 SIZES = (1.0, 0.5, 0.25)  # of the view, at which it is looked at

@@ -11,9 +11,9 @@ from torch import Tensor
 from texopt.errors import OptionError
 from texopt.objectives.structural_similarity import ssim
 from texopt.objectives.terms import Objective, objective
+from texopt.objectives.view import View
 from texopt.render.photo_cameras import Window, inner, windows
 from texopt.render.photos import Photos, smaller
-from texopt.render.scene import View
 from texopt.system import distributed
 
 Distance = Literal["l1", "l2", "ssim"]

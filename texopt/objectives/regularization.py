@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.objectives.terms import Objective, objective
-from texopt.render.scene import View
+from texopt.objectives.view import View
 
 
 def total_variation() -> Objective:

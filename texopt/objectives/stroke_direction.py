@@ -12,8 +12,8 @@ from torch import Tensor
 from texopt.errors import OptionError
 from texopt.mesh.mesh import Mesh
 from texopt.objectives.terms import Objective, objective
+from texopt.objectives.view import View
 from texopt.render.fragments import Fragments
-from texopt.render.scene import View
 from texopt.render.surface_directions import Field, check_direction, direction_field
 
 LEVELS = 3  # of the image pyramid: derivatives over 1, 2 and 4 pixels

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from texopt.errors import OptionError
-from texopt.render.scene import View
+from texopt.objectives.view import View
 from texopt.system import distributed
 
 Loss = Callable[[View], Tensor]

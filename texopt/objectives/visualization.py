@@ -15,7 +15,7 @@ from torch import Tensor
 from texopt.errors import OptionError
 from texopt.features.backbones import class_number
 from texopt.objectives.terms import Objective, objective, positioned
-from texopt.render.scene import View
+from texopt.objectives.view import View
 
 
 def _channel(features: Tensor, layer: str, index: int) -> Tensor:

@@ -13,50 +13,37 @@ from typing import Any, overload
 import torch
 from torch import Generator, Tensor, nn
 
-from texopt.errors import DependencyError, OptionError, RankError
+from texopt.errors import OptionError, RankError
 from texopt.features.backbones import DEFAULT, as_extractor
 from texopt.features.extractor import Activations, FeatureExtractor
 from texopt.features.view_sizes import whole_strides
 from texopt.mesh.common_scale import common_radii
 from texopt.mesh.mesh import Mesh
 from texopt.objectives.terms import Loss, Objective, as_objective
+from texopt.objectives.view import View
 from texopt.optim import optimizers, schedules
 from texopt.optim.checkpoint import Checkpoint
 from texopt.optim.clipping import check_clip, clip_gradients
 from texopt.optim.result import Result, all_around
-from texopt.optim.run import Run, Step, Terms
+from texopt.optim.run import Run, Terms
 from texopt.optim.schedules import Schedule
 from texopt.optim.unoptimized import Strays
-from texopt.render.backgrounds import Background, smooth_noise
+from texopt.render.backgrounds import Background, composite, smooth_noise
 from texopt.render.cameras import Cameras, Sampler
+from texopt.render.fragments import Fragments
 from texopt.render.regions import Regions
 from texopt.render.samplers import as_sampler
-from texopt.render.scene import Fragments, Scene, View, composite, to_device
+from texopt.render.scene import Scene
 from texopt.render.seam_points import Seams
 from texopt.render.surface import Geometry
 from texopt.render.transforms import Transform
+from texopt.show.history import Step
 from texopt.system import distributed
+from texopt.system.devices import resolve_device, to_device
 from texopt.system.pages import give_back
 from texopt.texture.texture_set import Surface, Texture
 
 log = logging.getLogger("texopt")
-
-
-def resolve_device(name: str) -> torch.device:
-    """A device by name; "auto" takes an accelerator that torch can use, else the CPU."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().split("\n")[0][:100]
-        raise DependencyError(
-            f"device {name!r} cannot be used here ({reason}); --device auto takes what is there"
-        ) from None
-    return device
 
 
 Size = int | tuple[int, int]  # pixels a side, or (height, width)

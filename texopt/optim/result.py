@@ -22,10 +22,13 @@ from texopt.io.export import cut_out, export
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.vertex_buffers import map_parts
 from texopt.render.cameras import fixed_views
+from texopt.render.fragments import Fragments
+from texopt.render.look_up import look_up
 from texopt.render.padding import fill
-from texopt.render.scene import Fragments, Scene, look_up
+from texopt.render.scene import Scene
 from texopt.render.uv_raster import covered
-from texopt.show.preview import contact_sheet, loss_plot
+from texopt.show.history import loss_plot
+from texopt.show.preview import contact_sheet
 from texopt.show.viewer import viewer_html
 from texopt.system.files import write_file
 from texopt.system.images import to_image
@@ -33,7 +36,7 @@ from texopt.system.pages import give_back
 from texopt.texture.texture_set import TextureSet, with_kept
 
 if TYPE_CHECKING:
-    from texopt.optim.run import Step
+    from texopt.show.history import Step
 
 COVERAGE_VIEWS, COVERAGE_SIZE = 48, 512
 COVERAGE_TEXELS = 2048  # a side; views of that size see no finer ones

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
@@ -19,7 +18,7 @@ from texopt.optim import optimizers
 from texopt.optim.checkpoint import Checkpoint
 from texopt.optim.lbfgs import LBFGS
 from texopt.optim.nan_guard import Guard
-from texopt.render.scene import View
+from texopt.show.history import Step
 from texopt.system import distributed
 from texopt.system.readback import Late
 
@@ -42,19 +41,6 @@ class Terms(Mapping[str, float]):
 
     def __len__(self) -> int:
         return len(self._names)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What the loop reports after a step. terms: every named term before weighting, NaN where it does not judge the
-    step's views, and their weighted sum `loss`. view: what the objective saw, before the step was taken and without
-    gradients; only in what `on_step` is given, so that a history holds no images."""
-
-    number: int  # 1 is the first
-    steps: int
-    seconds: float  # since the start
-    terms: Mapping[str, float] = field(default_factory=dict)
-    view: View | None = field(default=None, repr=False, compare=False)
 
 
 class Run:

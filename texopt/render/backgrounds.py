@@ -50,3 +50,12 @@ def random_color() -> Background:
 def plain(color: float = 0.0) -> Background:
     """The same grey always; 0, black, is the published method's."""
     return lambda generator, count, height, width: torch.full((count, 3, height, width), float(color))
+
+
+def composite(color: Tensor, mask: Tensor, background: Tensor | float) -> Tensor:
+    """The object over a background: color [B,3,H,W], or [B,4,H,W] with opacity, mask [B,1,H,W] of bool, background
+    broadcast to them. Returns [B,3,H,W]."""
+    behind = torch.as_tensor(background, dtype=color.dtype, device=color.device)
+    if color.shape[1] == 4:
+        color = behind + (color[:, :3] - behind) * color[:, 3:]
+    return torch.where(mask, color, behind)

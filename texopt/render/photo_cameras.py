@@ -15,8 +15,9 @@ from torch import Generator, Tensor
 from texopt.errors import MeshError, OptionError
 from texopt.mesh.mesh import Mesh
 from texopt.render.cameras import R2, Cameras
+from texopt.render.fragments import Fragments
 from texopt.render.photos import Photo, Photos
-from texopt.render.scene import Fragments, Scene
+from texopt.render.scene import Scene
 
 log = logging.getLogger("texopt")
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from texopt.errors import OptionError
 from texopt.mesh.mesh import Mesh
-from texopt.render.scene import Fragments, look_up
+from texopt.render.fragments import Fragments
+from texopt.render.look_up import look_up
 from texopt.system.images import load_image
 
 PAINTED = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"}

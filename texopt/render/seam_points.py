@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from texopt.mesh.areas import areas
 from texopt.mesh.mesh import Mesh
-from texopt.mesh.texture_map import areas
 from texopt.mesh.topology import same_places
-from texopt.render.scene import Fragments, to_device
+from texopt.render.fragments import Fragments
+from texopt.system.devices import to_device
 
 POINTS = 4096  # on seams, every step
 

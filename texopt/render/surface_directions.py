@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.errors import OptionError
+from texopt.mesh.areas import NO_AREA
 from texopt.mesh.curvature import least_curvature
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.normals import face_normals
-from texopt.mesh.texture_map import NO_AREA
 from texopt.mesh.wrapping import MIRROR, MODES
 from texopt.render.fragments import Fragments
+from texopt.render.look_up import look_up
 from texopt.render.regions import PAINTED
-from texopt.render.scene import look_up
 from texopt.system.constants import constant
 from texopt.system.images import load_rgba
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from texopt.render.scene import to_device
+from texopt.system.devices import to_device
 
 Transform = Callable[[Generator, Tensor], Tensor]
 

@@ -117,3 +117,24 @@ def _continued(rast: Tensor, slopes: Tensor) -> Tensor:
         bary = (bary + slope[:, 0::2] * x + slope[:, 1::2] * y).clamp(-1, 2)
         out[free] = torch.cat([bary, rest], 1)
     return out
+
+
+MANY_LAYERS = 100  # textures that UVs may cover before only their areas are looked at
+
+
+OVERLAP = ((512, 0.01), (2048, 0.02))  # texels a side, and the share of the UV area that may be their rounding
+
+
+def overlap(uvs: np.ndarray, face_uvs: np.ndarray) -> float:
+    """The share of the UV area that is there more than once; 0 where it may be the rounding of texels."""
+    corners = uvs[face_uvs]
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = float(np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / 2)
+    if area <= 1e-12 * len(corners):
+        return 0.0
+    for size, tolerance in OVERLAP:
+        # many layers would take long to draw
+        share = 1.0 if area > MANY_LAYERS else float(covered(uvs, face_uvs, size, size).float().mean())
+        if 1 - share / area <= tolerance:
+            return 0.0
+    return 1 - share / area

@@ -22,7 +22,7 @@ from texopt.mesh.vertex_buffers import IndexedPart, unit_parts
 from texopt.show.live_state import Controls, Curves, Speed, Throttle, status
 
 if TYPE_CHECKING:
-    from texopt.optim.run import Step
+    from texopt.show.history import Step
 
 log = logging.getLogger("texopt")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from texopt.optim.run import Step
+    from texopt.show.history import Step
 
 Clock = Callable[[], float]  # seconds
 

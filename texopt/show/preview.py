@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from texopt.mesh.mesh import Mesh
+from texopt.render.backgrounds import composite
 from texopt.render.cameras import Cameras, fit_distance, orbit, sphere_points
-from texopt.render.scene import Fragments, Mipmapped, Picture, Scene, composite, look_up
+from texopt.render.fragments import Fragments
+from texopt.render.look_up import Mipmapped, Picture, look_up
+from texopt.render.scene import Scene
 from texopt.system.images import to_image
 
 if TYPE_CHECKING:
-    from texopt.optim.run import Step
+    pass
 
 Render = Callable[[Cameras], Tensor]  # cameras -> pictures [B,3,H,W] in [0,1]
 
@@ -92,52 +93,3 @@ def contact_sheet(mesh: Mesh, *looks: Tensor | Sequence[Tensor]) -> Image.Image:
 def still(render: Render, mesh: Mesh, azimuth: float = 30.0, elevation: float = 15.0) -> Image.Image:
     """One picture of a mesh from azimuth and elevation in degrees, as large as it fits."""
     return to_image(render(framed(mesh, [azimuth], [elevation]))[0])
-
-
-def _smooth(values: np.ndarray) -> np.ndarray:
-    """A moving average [N] with a Hann window a tenth as long, over what there is of it: at the ends, beside NaN."""
-    half, there = len(values) // 20, np.isfinite(values)
-    window = np.hanning(2 * half + 3)[1:-1]
-    with np.errstate(invalid="ignore"):
-        return np.convolve(np.where(there, values, 0), window, "same") / np.convolve(there, window, "same")
-
-
-def loss_plot(history: list[Step]) -> bytes:
-    """A PNG with a panel for every named term over the steps, before weighting, and one for their weighted sum.
-
-    As it was, and smoothed. A single term is shown without its sum.
-    """
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    names = list(history[0].terms) if history else []
-    if len(names) == 2:
-        names.remove("loss")
-    columns = 3 if names and len(names) % 3 == 0 else min(max(len(names), 1), 2)
-    rows = max(-(-len(names) // columns), 1)
-    steps = [step.number for step in history]
-    with matplotlib.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(7, 0.4 + 1.9 * rows), layout="constrained")
-        grid = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
-        for axes, name in zip(grid, names, strict=False):
-            values = np.array([step.terms[name] for step in history])
-            smooth, color = _smooth(values), "0.25" if name == "loss" else "C0"
-            known = np.isfinite(values)
-            axes.plot(np.array(steps)[known], values[known], color=color, alpha=0.3, linewidth=0.8)
-            axes.plot(steps, smooth, color=color, linewidth=1.6, marker="o" if len(steps) == 1 else "")
-            axes.set_title("weighted sum" if name == "loss" else name, loc="left", fontsize=10)
-            axes.set_title(f"{smooth[-1]:.3g}", loc="right", fontsize=10, color=color)
-            if np.nanmin(values, initial=np.inf) > 0:
-                axes.set_ylim(bottom=0)
-        for axes in grid:
-            axes.grid(alpha=0.25)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=14 // columns, steps=[1, 2, 5, 10]))
-        for axes in grid[max(len(names) - columns, 0) : len(names)]:  # nothing is below these
-            axes.tick_params(labelbottom=True)
-        for axes in grid[len(names) :]:
-            axes.set_visible(False)
-        figure.supxlabel("step", fontsize=9)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=130)
-    return buffer.getvalue()

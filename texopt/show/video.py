@@ -7,7 +7,7 @@ import io
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from texopt.cli.options.runs import listed
 from texopt.errors import DependencyError, OptionError, OutputError
 from texopt.mesh.mesh import Mesh
 from texopt.show.preview import Render, framed
@@ -23,7 +22,7 @@ from texopt.system.files import write_file
 from texopt.system.images import to_image
 
 if TYPE_CHECKING:
-    from texopt.optim.run import Step
+    from texopt.show.history import Step
 
 PICTURES = 100  # of a timelapse
 PALETTE_PIXELS = 1 << 16  # that a GIF's colours are chosen from
@@ -107,9 +106,9 @@ def check_video(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def check_videos(option: str, names: str) -> None:
-    """OptionError or DependencyError where an option names an ending (with commas between) that cannot be written."""
-    for name in listed(names):
+def check_videos(option: str, names: Sequence[str]) -> None:
+    """OptionError or DependencyError where an option names an ending that cannot be written."""
+    for name in names:
         if f".{name}" not in ENCODERS:
             raise OptionError(f"{option} has to be gif or mp4 or both with a comma, not {name!r}")
         check_video(f"{option}.{name}")

@@ -12,11 +12,10 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from texopt.errors import OptionError
-from texopt.io.unwrapping.unwrap import overlap
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.surface_points import random_points
 from texopt.render.fragments import Fragments, texel_centers
-from texopt.render.uv_raster import surface_texels
+from texopt.render.uv_raster import overlap, surface_texels
 from texopt.system.pages import bands
 from texopt.texture.image import check_size
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from texopt.errors import OptionError
-from texopt.render.scene import Fragments, look_up
+from texopt.render.fragments import Fragments
+from texopt.render.look_up import look_up
+from texopt.system.images import resized
 from texopt.texture.colorspace import from_rgb, to_valid_rgb
 
 MAX_SIZE = 8192
@@ -68,13 +69,6 @@ class ImageTexture(nn.Module):
 def noise(*shape: int, generator: Generator | None) -> Tensor:
     """Standard normal values; the same ones every time unless a generator is given."""
     return torch.randn(*shape, generator=generator or Generator().manual_seed(0))
-
-
-def resized(image: Tensor, height: int, width: int) -> Tensor:
-    """[C,h,w] -> [C,height,width], antialiased."""
-    if image.shape[1:] == (height, width):
-        return image
-    return F.interpolate(image[None], (height, width), mode="bilinear", antialias=True)[0]
 
 
 def periodic(image: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from texopt.render.scene import Fragments
+from texopt.render.fragments import Fragments
 from texopt.texture.fourier import FourierTexture
 from texopt.texture.texture_set import Texture
 

@@ -10,10 +10,11 @@ from torch import Generator, Tensor, nn
 from texopt.raster.details import ROW
 from texopt.raster.levels import add_levels
 from texopt.render.fragments import Fragments, texel_centers
-from texopt.render.scene import look_up, look_up_details, mip_level
+from texopt.render.look_up import look_up, look_up_details, mip_level
+from texopt.system.images import resized
 from texopt.system.pages import bands, empty_zeros
 from texopt.texture.colorspace import to_valid_rgb
-from texopt.texture.image import ImageTexture, Start, noise, resized
+from texopt.texture.image import ImageTexture, Start, noise
 
 COARSEST = 8  # texels along the shorter side of the first level
 BASE = 1024  # texels along the longer side of the last level that is decoded whole: far views see no finer ones

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from texopt.errors import OptionError
 from texopt.mesh.mesh import Mesh
 from texopt.raster import backends
-from texopt.render.scene import Fragments, Mipmapped, look_up, sample_maps
+from texopt.render.fragments import Fragments
+from texopt.render.look_up import Mipmapped, look_up, sample_maps
 
 
 class Texture(Protocol):

@@ -14,10 +14,9 @@ import sys
 import threading
 from pathlib import Path
 
+from texopt.cli.batch.names import INPUTS, OPTIONS
 from texopt.cli.input_files import states
 from texopt.system.files import write_file
-
-OPTIONS, INPUTS = "options.yaml", "inputs.json"
 
 
 def _end_with_parent(folder: Path) -> None:

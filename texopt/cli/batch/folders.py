@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from texopt.cli.batch.child import INPUTS, OPTIONS
 from texopt.cli.batch.jobs import Job
+from texopt.cli.batch.names import INPUTS, OPTIONS
 from texopt.cli.input_files import changed
 from texopt.cli.options.saved import CONFIG, saved
 from texopt.errors import OutputError, TexoptError

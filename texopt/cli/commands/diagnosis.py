@@ -25,18 +25,19 @@ from texopt.evaluation.saliency_maps import saliency as find
 from texopt.features.backbones import load_backbone
 from texopt.features.extractor import FeatureExtractor
 from texopt.io.export import check_path, check_target, export
+from texopt.io.load import load_mesh
 from texopt.io.read import ENDINGS
-from texopt.mesh.image_canvas import canvas, whole
-from texopt.mesh.mesh import load_mesh
+from texopt.mesh.image_canvas import canvas
 from texopt.objectives import Objective, classified_as, deepdream, style
 from texopt.objectives.targets import parse_target
-from texopt.optim.loop import LARGEST, SMALLEST, check_options, check_stride, resolve_device
+from texopt.optim.loop import LARGEST, SMALLEST, check_options, check_stride
 from texopt.raster import backends
 from texopt.render.cameras import fixed_views
+from texopt.render.canvas_cameras import whole
 from texopt.show.preview import contact_sheet
+from texopt.system.devices import resolve_device
 from texopt.system.files import check_names, write_file
-from texopt.system.images import load_image, png_bytes, to_tensor
-from texopt.texture.image import resized
+from texopt.system.images import load_image, png_bytes, resized, to_tensor
 
 log = logging.getLogger("texopt")
 

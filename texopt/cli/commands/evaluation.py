@@ -23,7 +23,7 @@ from texopt.cli.options.tools import EvaluateConfig
 from texopt.errors import OptionError
 from texopt.evaluation import Evaluation, evaluate, evaluate_image
 from texopt.features.backbones import load_backbone
-from texopt.mesh.mesh import load_mesh
+from texopt.io.load import load_mesh
 from texopt.show.preview import contact_sheet
 from texopt.system.files import write_file
 from texopt.system.images import load_image, to_image, to_tensor

@@ -16,8 +16,9 @@ from texopt.cli.options.runs import RunConfig, listed, masks
 from texopt.cli.options.tools import InfoConfig, RenderConfig, UnwrapConfig, ViewConfig
 from texopt.errors import OptionError, OutputError, printable
 from texopt.io.export import check_path, check_target, export
+from texopt.io.load import load_mesh
 from texopt.io.read import read
-from texopt.mesh.mesh import Mesh, load_mesh, power_of_two
+from texopt.mesh.mesh import Mesh, power_of_two
 from texopt.mesh.vertex_buffers import map_parts
 from texopt.render.cameras import zoomed
 from texopt.render.scene import Scene

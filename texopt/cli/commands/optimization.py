@@ -39,11 +39,11 @@ from texopt.objectives import Objective, as_objective, change, transparent
 from texopt.objectives.targets import TAKEN, parse_target
 from texopt.optim.loop import Size, check_options, check_stride
 from texopt.optim.result import REPORTS, Result
-from texopt.optim.run import Step
 from texopt.render.backgrounds import Background
 from texopt.render.cameras import sample_sphere
 from texopt.render.scene import Scene
 from texopt.render.transforms import Transform, robust
+from texopt.show.history import Step
 from texopt.show.preview import SUPERSAMPLE, developed, draw, framed
 from texopt.show.video import Timelapse, check_videos, turntable, write_video
 from texopt.system.images import to_image
@@ -116,7 +116,7 @@ def check_outputs(config: RunConfig) -> None:
             raise OptionError(f"format has to be of obj, glb, png, with commas between, not {name!r}")
     if not listed(config.format):
         raise OptionError("format is empty; take obj, glb, png, or several with commas between")
-    check_videos("turntable", config.turntable)
+    check_videos("turntable", listed(config.turntable))
 
 
 class MeshTask:

@@ -17,7 +17,7 @@ from texopt.cli.recipe import FIRST, TEXTURES
 from texopt.errors import ImageError, OptionError
 from texopt.features.backbones import load_backbone
 from texopt.features.extractor import STRIDE, FeatureExtractor
-from texopt.mesh.image_canvas import canvas, canvas_size, crops, octaves, whole
+from texopt.mesh.image_canvas import canvas, canvas_size
 from texopt.mesh.mesh import Mesh
 from texopt.objectives import (
     Objective,
@@ -34,11 +34,11 @@ from texopt.objectives.gram_matrices import DECAY
 from texopt.objectives.targets import layers_of, parse_target, parse_targets
 from texopt.optim.loop import Size, check_options, check_stride
 from texopt.optim.result import Result
-from texopt.optim.run import Step
 from texopt.render.backgrounds import Background
 from texopt.render.cameras import Sampler
+from texopt.render.canvas_cameras import crops, octaves, whole
 from texopt.render.transforms import robust
-from texopt.show.preview import loss_plot
+from texopt.show.history import Step, loss_plot
 from texopt.show.video import Timelapse, write_video
 from texopt.system.files import write_file
 from texopt.system.images import load_image, to_image

@@ -23,15 +23,16 @@ from texopt.features.backbones import NONE
 from texopt.features.extractor import FeatureExtractor
 from texopt.objectives import Objective
 from texopt.optim.checkpoint import NAME, Checkpoint, read
-from texopt.optim.loop import Size, optimize, resolve_device
+from texopt.optim.loop import Size, optimize
 from texopt.optim.result import Result
-from texopt.optim.run import Step
 from texopt.raster import backends
 from texopt.render.backgrounds import Background
 from texopt.render.cameras import Sampler
 from texopt.render.transforms import Transform
+from texopt.show.history import Step
 from texopt.show.video import Timelapse, check_videos
 from texopt.system import distributed
+from texopt.system.devices import resolve_device
 from texopt.system.files import check_names, claimed, write_file
 from texopt.system.signals import stoppable
 
@@ -187,7 +188,7 @@ def _tell_of_earlier(folder: Path) -> None:
 
 def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -> None:
     started, writes = time.perf_counter(), distributed.rank() == 0
-    check_videos("timelapse", config.timelapse)
+    check_videos("timelapse", listed(config.timelapse))
     drawing = backends.select(config.raster, device).name
     task = _task(config, device)
     assert config.out

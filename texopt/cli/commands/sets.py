@@ -13,7 +13,7 @@ from texopt.cli.options.runs import StyleConfig
 from texopt.cli.options.saved import CONFIG, run_name, to_yaml
 from texopt.errors import OptionError
 from texopt.optim.result import Result
-from texopt.optim.run import Step
+from texopt.show.history import Step
 from texopt.show.video import Timelapse
 from texopt.system.files import write_file
 

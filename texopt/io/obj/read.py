@@ -13,8 +13,9 @@ from texopt.io.named_files import UDIM, find_first, udim_tiles
 from texopt.io.obj.document import read_obj
 from texopt.io.obj.libraries import read_libraries, resolved
 from texopt.io.obj.mtl import MtlMaterial
-from texopt.io.raw import GREY, Material, RawMesh, check_materials, textured
+from texopt.io.raw import Material, RawMesh, check_materials, textured
 from texopt.io.text import legible
+from texopt.mesh.texture_map import GREY
 from texopt.mesh.wrapping import CLAMP, REPEATED, Wrap
 
 log = logging.getLogger("texopt")

@@ -21,12 +21,12 @@ import numpy as np
 from texopt.errors import DependencyError, MeshError
 from texopt.mesh.topology import same_places
 from texopt.mesh.wrapping import CLAMP, MIRROR, REPEAT, REPEATED, Wrap
+from texopt.render.uv_raster import overlap
 
 log = logging.getLogger("texopt")
 
 LONG = 1_000_000  # triangles from which on it takes minutes
 SECONDS = 0.00006  # a triangle; the Stanford bunny takes 0.0001, and 0.00005 with each of its triangles in four
-MANY_LAYERS = 100  # textures that UVs may cover before only their areas are looked at
 PATIENCE = 120  # seconds, and 0.01 a triangle, after which unwrapping is given up
 THIN = 1e-6  # of a triangle's longest edge squared; one of less area shows a single colour
 CHARTS = 0.7  # of the time that unwrapping takes; the rest is packing
@@ -35,7 +35,6 @@ PACKINGS = 4  # with a scale each; the largest that fits is taken
 FEW = 200  # charts that are tried everywhere, which takes time and fills the texture a twentieth better
 STRETCHED = 1.5  # at most, of all charts along u or v, for which more texels are used
 FULL = 0.25  # of the texture; where charts fill less, the space between them is halved
-OVERLAP = ((512, 0.01), (2048, 0.02))  # texels a side, and the share of the UV area that may be their rounding
 
 
 def padding_for(size: int) -> int:
@@ -179,23 +178,6 @@ def uv_problems(uvs: np.ndarray, face_uvs: np.ndarray, wrap: Wrap = REPEATED) ->
             "(--unwrap gives each its own)"
         )
     return found
-
-
-def overlap(uvs: np.ndarray, face_uvs: np.ndarray) -> float:
-    """The share of the UV area that is there more than once; 0 where it may be the rounding of texels."""
-    from texopt.render.uv_raster import covered
-
-    corners = uvs[face_uvs]
-    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    area = float(np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / 2)
-    if area <= 1e-12 * len(corners):
-        return 0.0
-    for size, tolerance in OVERLAP:
-        # many layers would take long to draw
-        share = 1.0 if area > MANY_LAYERS else float(covered(uvs, face_uvs, size, size).float().mean())
-        if 1 - share / area <= tolerance:
-            return 0.0
-    return 1 - share / area
 
 
 def report_uvs(name: str, uvs: np.ndarray, face_uvs: np.ndarray, wrap: Wrap = REPEATED) -> None:
