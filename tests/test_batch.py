@@ -39,7 +39,7 @@ FAKE = """
 import json, os, sys, time
 from pathlib import Path
 import yaml
-from texopt.cli.batch.child import INPUTS, OPTIONS, _end_with_parent
+from texopt.cli.batch_job import INPUTS, OPTIONS, _end_with_parent
 from texopt.cli.input_files import states
 
 folder = Path(sys.argv[2])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import texopt.export
+import texopt.io.export
 import trimesh
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from texopt.errors import MeshError
-from texopt.io.gltf.document import GltfFile
-from texopt.io.obj.document import ObjFile
+from texopt.mesh.mesh import Source
 from texopt.mesh.wrapping import REPEATED, Wrap
 from texopt.system.images import load_rgba
 
@@ -71,7 +70,7 @@ class RawMesh:
     face_object: np.ndarray = None  # type: ignore[assignment]  # int64 [F], by default 0
     copy_of: np.ndarray = None  # type: ignore[assignment]  # int64 [F], by default the faces themselves
     turned: np.ndarray = None  # type: ignore[assignment]  # bool [F], by default False
-    source: ObjFile | GltfFile | None = None
+    source: Source | None = None
     linear_colors: bool = False  # whether colors are linear and interpolate so, or else sRGB
     face_colors: np.ndarray = None  # type: ignore[assignment]  # int64 [F,3] into colors, by default faces
 

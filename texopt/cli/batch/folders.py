@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from texopt.cli.batch.jobs import Job
-from texopt.cli.batch.names import INPUTS, OPTIONS
 from texopt.cli.input_files import changed
+from texopt.cli.job_files import INPUTS, OPTIONS
 from texopt.cli.options.saved import CONFIG, saved
 from texopt.errors import OutputError, TexoptError
 from texopt.system.files import write_file

@@ -21,7 +21,7 @@ POLL = 0.1  # seconds
 
 def command_line(command: str, folder: Path, options: Sequence[str]) -> list[str]:
     """What runs one job."""
-    return [sys.executable, "-m", "texopt.cli.batch.child", command, str(folder), *options]
+    return [sys.executable, "-m", "texopt.cli.batch_job", command, str(folder), *options]
 
 
 def launch(job: Job, folder: Path, threads: int | None, device: str = "auto") -> subprocess.Popen[bytes]:

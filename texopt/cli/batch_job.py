@@ -1,4 +1,4 @@
-"""The process of one job: `python -m texopt.cli.batch.child COMMAND FOLDER [OPTION ...]`.
+"""The process of one job: `python -m texopt.cli.batch_job COMMAND FOLDER [OPTION ...]`.
 
 It runs FOLDER/options.yaml and writes into FOLDER, config.yaml last of all; where an attempt that crashed has left a
 checkpoint there, it goes on from that. Its standard input is a pipe that nothing is written to: when that ends, the
@@ -14,8 +14,8 @@ import sys
 import threading
 from pathlib import Path
 
-from texopt.cli.batch.names import INPUTS, OPTIONS
 from texopt.cli.input_files import states
+from texopt.cli.job_files import INPUTS, OPTIONS
 from texopt.system.files import write_file
 
 
