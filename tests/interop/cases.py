@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import texopt.io.export
 import trimesh
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 import texopt
+import texopt.io.export
 from texopt import Mesh
 from texopt.optim.result import Result
 from texopt.system.images import to_tensor
