@@ -32,7 +32,13 @@ def main() -> None:
     objective = objective + 2 * texopt.content().below(0.475) + 20 * texopt.seam()
     cameras = texopt.sample_sphere(distance=(0.6, 0.8))
     result = texopt.optimize(
-        mesh, textures, objective, steps=options.steps, learning_rate=0.045, coarse=0.3, cameras=cameras, on_step=show
+        mesh,
+        textures,
+        objective,
+        steps=options.steps,
+        descent=texopt.Descent(learning_rate=0.045),
+        views=texopt.Views(coarse=0.3, cameras=cameras),
+        on_step=show,
     )
     folder = result.save(options.out or Path("outputs") / f"{mesh.name}_{options.style.stem}")
     print(f"{folder / mesh.name}.obj with its texture, and preview.png and viewer.html beside it")

@@ -65,6 +65,13 @@ def test_a_texture_is_classified_as_something_else_from_new_views(extractor: Fea
     texture = texopt.PixelTexture(32, start=mesh.originals([(32, 32)])[0])
     objective = change() + classified_as(TARGET).below(0.5)
     made = texopt.optimize(
-        mesh, texture, objective, steps=60, view_size=32, learning_rate=0.2, backbone=extractor, device="cpu"
+        mesh,
+        texture,
+        objective,
+        steps=60,
+        views=texopt.Views(size=32),
+        descent=texopt.Descent(learning_rate=0.2),
+        backbone=extractor,
+        device="cpu",
     ).textured()
     assert classified_share(made, TARGET, 40, backbone=extractor, view_size=32) > 0.6  # half of a view is background

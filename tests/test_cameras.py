@@ -10,8 +10,8 @@ from conftest import make_cube
 from torch import Tensor
 
 from texopt import OptionError, fixed_views, look_at, orbit, perspective, rasterize, sample_sphere
-from texopt.optim.loop import mean_scales
 from texopt.render.cameras import Cameras, aimed, close_ups, fit_distance, sphere_points, with_close_ups, zoomed
+from texopt.render.samplers import mean_scales
 
 AXES = torch.cat([torch.eye(3), -torch.eye(3)]).double()
 DIAGONAL = torch.full((1, 3), 3**-0.5).double()

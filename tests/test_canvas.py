@@ -11,8 +11,8 @@ from torch import Generator
 
 import texopt
 from texopt import FeatureExtractor, OptionError
-from texopt.optim.loop import mean_scale
 from texopt.render.look_up import look_up
+from texopt.render.samplers import mean_scale
 from texopt.render.scene import Scene
 from texopt.system.images import to_image
 
@@ -103,9 +103,14 @@ def frames(share: bool, steps: int = 30) -> torch.Tensor:
     )
     goal = texopt.interpolate(texopt.channel("act2", 1), texopt.channel("act2", 5))
     result = texopt.optimize(
-        mesh, textures, goal, steps=steps, views_per_step=4, view_size=64, cameras=texopt.whole(mesh),
-        backbone=network(), device="cpu",
-    )  # fmt: skip
+        mesh,
+        textures,
+        goal,
+        steps=steps,
+        views=texopt.Views(per_step=4, size=64, cameras=texopt.whole(mesh)),
+        backbone=network(),
+        device="cpu",
+    )
     assert result.history[-1].terms["loss"] < result.history[0].terms["loss"]
     return torch.stack([texture.bake().detach() for texture in textures])
 
@@ -138,9 +143,15 @@ def test_what_an_objective_does_not_need_becomes_transparent() -> None:
     def opaque(goal: texopt.Objective) -> torch.Tensor:
         texture = texopt.TransparentTexture(texopt.FourierTexture(64), 64)
         texopt.optimize(
-            mesh, texture, goal, steps=60, view_size=64, cameras=texopt.whole(mesh), backbone=network(),
-            device="cpu", learning_rate=0.1,
-        )  # fmt: skip
+            mesh,
+            texture,
+            goal,
+            steps=60,
+            views=texopt.Views(size=64, cameras=texopt.whole(mesh)),
+            backbone=network(),
+            device="cpu",
+            descent=texopt.Descent(learning_rate=0.1),
+        )
         return texture.bake().detach()[3]
 
     corner = texopt.objective(lambda view: -1 - 10 * view.image[:, 0, :32, :32].mean((1, 2)), "corner")
@@ -158,7 +169,12 @@ def test_views_may_be_wider_than_high() -> None:
         return view.image.mean()
 
     texopt.optimize(
-        mesh, texopt.PixelTexture((64, 128)), keep, steps=1, view_size=(64, 128), cameras=texopt.whole(mesh),
-        backbone=network(), device="cpu",
-    )  # fmt: skip
+        mesh,
+        texopt.PixelTexture((64, 128)),
+        keep,
+        steps=1,
+        views=texopt.Views(size=(64, 128), cameras=texopt.whole(mesh)),
+        backbone=network(),
+        device="cpu",
+    )
     assert seen == [(1, 3, 64, 128)]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import make_cube
 from PIL import Image
+from settings import grouped
 from torch import Generator, Tensor, nn
 
 import texopt
@@ -250,9 +251,11 @@ def run(extractor: FeatureExtractor, goal: Any, steps: int = 6, stop: int = 0, *
 
     original = (torch.rand(32, 32, 3, generator=Generator().manual_seed(1)) * 255).byte().numpy()
     return texopt.optimize(
-        make_cube(original), PixelTexture(32), goal, steps=steps, view_size=64, backbone=extractor, device="cpu",
-        on_step=on_step, **options,
-    )  # fmt: skip
+        make_cube(original),
+        PixelTexture(32),
+        goal,
+        **grouped(steps=steps, view_size=64, backbone=extractor, device="cpu", on_step=on_step, **options),
+    )
 
 
 def test_two_runs_with_one_objective_are_the_same(extractor: FeatureExtractor) -> None:

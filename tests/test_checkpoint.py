@@ -67,10 +67,17 @@ def optimized(
         return replace(near(*arguments), zoom=2.0)
 
     return texopt.optimize(
-        make_cube(original()), texture, objective(), steps=STEPS, view_size=64, learning_rate=0.05,  # type: ignore[arg-type]
-        backbone=extractor, device="cpu", on_step=stop, checkpoint=checkpoint,
-        cameras=with_close_ups(far, closer, 0.4),
-    )  # fmt: skip
+        make_cube(original()),
+        texture,
+        objective(),
+        steps=STEPS,
+        views=texopt.Views(size=64, cameras=with_close_ups(far, closer, 0.4)),
+        descent=texopt.Descent(learning_rate=0.05),
+        backbone=extractor,
+        device="cpu",
+        on_step=stop,
+        checkpoint=checkpoint,
+    )
 
 
 def stop_after(number: int, error: type[BaseException] = Stopped) -> Callable[[Step], None]:
@@ -128,7 +135,13 @@ def test_within_a_step_only_that_step_is_lost(extractor: FeatureExtractor, tmp_p
 
     def go(checkpoint: Path | None) -> texopt.Result:
         return texopt.optimize(
-            make_cube(), PixelTexture(32), once, steps=5, view_size=32, backbone=extractor, checkpoint=checkpoint
+            make_cube(),
+            PixelTexture(32),
+            once,
+            steps=5,
+            views=texopt.Views(size=32),
+            backbone=extractor,
+            checkpoint=checkpoint,
         )
 
     path = tmp_path / "run.safetensors"
@@ -156,12 +169,26 @@ def test_what_no_run_can_go_on_from(extractor: FeatureExtractor, tmp_path: Path)
         optimized(extractor, PixelTexture(64), path)
     with pytest.raises(OptionError, match=r"the run had the terms style, .*, not red; start it again"):
         texopt.optimize(
-            make_cube(), PixelTexture(32), texopt.objective(lambda view: view.image.mean(), "red"), steps=STEPS,
-            view_size=64, learning_rate=0.05, backbone=extractor, checkpoint=path,
-        )  # fmt: skip
+            make_cube(),
+            PixelTexture(32),
+            texopt.objective(lambda view: view.image.mean(), "red"),
+            steps=STEPS,
+            views=texopt.Views(size=64),
+            descent=texopt.Descent(learning_rate=0.05),
+            backbone=extractor,
+            checkpoint=path,
+        )
     with pytest.raises(OptionError, match="is of a run with view_size 64, not 32; delete it to start anew"):
-        texopt.optimize(make_cube(), PixelTexture(32), view_mean, steps=STEPS, view_size=32, backbone=extractor,
-                        learning_rate=0.05, checkpoint=path)  # fmt: skip
+        texopt.optimize(
+            make_cube(),
+            PixelTexture(32),
+            view_mean,
+            steps=STEPS,
+            views=texopt.Views(size=32),
+            backbone=extractor,
+            descent=texopt.Descent(learning_rate=0.05),
+            checkpoint=path,
+        )
     with pytest.raises(OptionError, match="seconds between checkpoints have to be 0 or more"):
         Checkpoint(path, seconds=-1)
 

@@ -278,7 +278,7 @@ def test_no_painting(mesh: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_odd_part_is_found_before_anything_is_computed(two: str, paintings: list[str]) -> None:
-    from texopt.cli.recipe import check_style, style_objective
+    from texopt.cli.style_recipe import check_style, style_objective
     from texopt.io.load import load_mesh
 
     config = StyleConfig(mesh=Path(two), style=tuple(map(Path, paintings)), where=("left", "nose"))

@@ -12,13 +12,14 @@ import pytest
 import torch
 from conftest import MESHES, STYLES, check_one_line, make_cube
 from PIL import Image
+from settings import grouped
 from torch import Generator, Tensor, nn
 
 import texopt
 from texopt import FeatureExtractor, Mesh, OptionError, SharedTexture, TextureMap
 from texopt.cli.main import main
 from texopt.cli.options.runs import FeatureConfig
-from texopt.cli.recipe import make_textures
+from texopt.cli.tasks.feature_task import FeatureTask
 from texopt.io.export import export
 from texopt.render.look_up import look_up
 from texopt.render.padding import fill
@@ -197,9 +198,11 @@ def optimized(
     extractor: FeatureExtractor, texture: CppnTexture | list[CppnTexture], mesh: Mesh, steps: int = 12, **more: object
 ) -> texopt.Result:
     return texopt.optimize(
-        mesh, texture, texopt.channel("act2", 1), steps=steps, view_size=32, backbone=extractor,
-        device="cpu", **more,  # type: ignore[arg-type]
-    )  # fmt: skip
+        mesh,
+        texture,
+        texopt.channel("act2", 1),
+        **grouped(steps=steps, view_size=32, backbone=extractor, device="cpu", **more),
+    )
 
 
 def test_descends_on_a_canvas_and_the_same_way_every_time(extractor: FeatureExtractor) -> None:
@@ -213,10 +216,16 @@ def test_descends_on_a_canvas_and_the_same_way_every_time(extractor: FeatureExtr
 
 
 @pytest.mark.parametrize("transparent", [False, True])
-def test_a_network_of_opacity_is_made_only_where_something_is_transparent(transparent: bool) -> None:
-    config = FeatureConfig(mesh=Path("cube.obj"), target="blocks.4:17", texture="cppn", transparent=transparent)
+def test_a_network_of_opacity_is_made_only_where_something_is_transparent(
+    extractor: FeatureExtractor, tmp_path: Path, transparent: bool
+) -> None:
+    (mesh,) = [
+        file for file in export(make_cube(), torch.zeros(3, 8, 8), tmp_path / "cube.obj") if file.suffix == ".obj"
+    ]
+    config = FeatureConfig(mesh=mesh, target="act2:1", texture="cppn", transparent=transparent, texture_size=16)
     generator, alone = Generator().manual_seed(0), Generator().manual_seed(0)
-    textures = make_textures(config, make_cube(), [], generator)
+    task = FeatureTask(config, torch.device("cpu"), extractor)
+    textures = task.make_textures(generator)
     for _ in range(1 + transparent):
         Cppn(3, generator=alone)
     assert torch.equal(generator.get_state(), alone.get_state())

@@ -55,10 +55,10 @@ SMALLER = {
     "FourierTexture(512)": "FourierTexture(64)",
     "size=(224, 224), frames=6": "size=(64, 64), frames=6",
     "SharedTexture.several(6, 256)": "SharedTexture.several(6, 64)",
-    "view_size=224": "view_size=64",
+    "size=224, per_step=6": "size=64, per_step=6",
     "steps=300)": "steps=2)",
 }
-DEFAULTS = {"steps": 2, "view_size": 64, "device": "cpu"}  # of optimize, where a block does not say
+DEFAULTS = {"steps": 2, "views": texopt.Views(size=64), "device": "cpu"}  # of optimize, where a block does not say
 
 
 def test_examples_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,9 +153,15 @@ def test_the_texture_comes_back_in_spite_of_exposures(tmp_path: Path) -> None:
     def found(exposure: bool) -> tuple[float, float]:
         texture = PyramidTexture(64, start=GREY)
         result = texopt.optimize(
-            bare(mesh), texture, photographs(used, exposure=exposure), cameras=cameras, view_size=cameras.size,
-            steps=60, learning_rate=0.2, backbone="none", device="cpu",
-        )  # fmt: skip
+            bare(mesh),
+            texture,
+            photographs(used, exposure=exposure),
+            views=texopt.Views(cameras=cameras, size=cameras.size),
+            steps=60,
+            descent=texopt.Descent(learning_rate=0.2),
+            backbone="none",
+            device="cpu",
+        )
         return texture_psnr(result.image, mesh), float(np.mean(photo_psnr(mesh, result.images, held_out)))
 
     with_it, without = found(True), found(False)
@@ -172,9 +178,15 @@ def test_what_no_photograph_sees_is_filled_from_around_it(tmp_path: Path) -> Non
     photos = read_photos(photograph(mesh, tmp_path, above, SIZE))
     cameras, texture = PhotoCameras(photos, mesh), PyramidTexture(64, start=painted)
     result = texopt.optimize(
-        mesh, texture, photographs(photos), cameras=cameras, view_size=cameras.size, steps=1, learning_rate=1e-6,
-        backbone="none", device="cpu",
-    )  # fmt: skip
+        mesh,
+        texture,
+        photographs(photos),
+        views=texopt.Views(cameras=cameras, size=cameras.size),
+        steps=1,
+        descent=texopt.Descent(learning_rate=1e-6),
+        backbone="none",
+        device="cpu",
+    )
     assert result.image[2, 36:60, 47:60].max() < 0.3
     assert texopt.Result(mesh, texture, []).image[2].max() > 0.7
 
@@ -204,9 +216,16 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not(studio: Path, tmp_path:
 
         cameras = PhotoCameras(photos, mesh, (64, 64))
         return texopt.optimize(
-            mesh, PyramidTexture(32, start=GREY), photographs(photos), cameras=cameras, view_size=64, steps=24,
-            backbone="none", device="cpu", on_step=on_step, checkpoint=Checkpoint(tmp_path / "c.safetensors"),
-        )  # fmt: skip
+            mesh,
+            PyramidTexture(32, start=GREY),
+            photographs(photos),
+            views=texopt.Views(cameras=cameras, size=64),
+            steps=24,
+            backbone="none",
+            device="cpu",
+            on_step=on_step,
+            checkpoint=Checkpoint(tmp_path / "c.safetensors"),
+        )
 
     whole_run = stop_at(0)
     (tmp_path / "c.safetensors").unlink()
@@ -226,7 +245,13 @@ def test_views_of_something_else_are_refused(studio: Path) -> None:
     mesh, photos = texopt.load_mesh(studio / "cube.obj"), read_photos(studio / "photos" / "transforms.json")
     with pytest.raises(OptionError, match="PhotoCameras"):
         texopt.optimize(
-            mesh, PyramidTexture(8), photographs(photos), steps=1, view_size=32, backbone="none", device="cpu"
+            mesh,
+            PyramidTexture(8),
+            photographs(photos),
+            steps=1,
+            views=texopt.Views(size=32),
+            backbone="none",
+            device="cpu",
         )
     with pytest.raises(OptionError, match="l1, l2, ssim"):
         photographs(photos, "l3")  # type: ignore[arg-type]

@@ -139,10 +139,18 @@ def run(
 ) -> tuple[nn.Module, texopt.Result]:  # fmt: skip
     texture = texture or texopt.PyramidTexture(512, start=picture(seed=1))
     result = texopt.optimize(
-        make_cube(), texture, objective or goal(), steps=steps, view_size=view, views_per_step=views,
-        learning_rate=0.01, optimizer=optimizer, backbone=network(device), device=device, raster=raster,
-        on_step=on_step, checkpoint=checkpoint,
-    )  # fmt: skip
+        make_cube(),
+        texture,
+        objective or goal(),
+        steps=steps,
+        views=texopt.Views(size=view, per_step=views),
+        descent=texopt.Descent(learning_rate=0.01, optimizer=optimizer),
+        backbone=network(device),
+        device=device,
+        raster=raster,
+        on_step=on_step,
+        checkpoint=checkpoint,
+    )
     return texture, result
 
 

@@ -31,10 +31,14 @@ def run(
     extractor: FeatureExtractor, objective: object, texture: nn.Module | None = None, steps: int = 8
 ) -> texopt.Result:
     return texopt.optimize(
-        make_cube(), texture or PixelTexture(32), objective,  # type: ignore[arg-type]
-        steps=steps, view_size=32, backbone=extractor,
+        make_cube(),
+        texture or PixelTexture(32),
+        objective,
+        steps=steps,
+        views=texopt.Views(size=32),
+        backbone=extractor,
         device="cpu",
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("by", [float("nan"), float("inf"), -float("inf")])

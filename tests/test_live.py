@@ -301,9 +301,16 @@ class Run:
 
     def __call__(self, on_step: Callable[[Step], None] | None = None) -> texopt.Result:
         return texopt.optimize(
-            make_cube(), self.texture, red, steps=self.steps, view_size=32, learning_rate=0.5,
-            backbone=self.extractor, device="cpu", on_step=on_step,
-        )  # fmt: skip
+            make_cube(),
+            self.texture,
+            red,
+            steps=self.steps,
+            views=texopt.Views(size=32),
+            descent=texopt.Descent(learning_rate=0.5),
+            backbone=self.extractor,
+            device="cpu",
+            on_step=on_step,
+        )
 
 
 def watched(page: LivePage, monkeypatch: pytest.MonkeyPatch) -> LivePage:

@@ -155,9 +155,16 @@ def optimize(extractor: FeatureExtractor) -> Optimize:
     def run(on_step: Callable[[Step], None] | None = None) -> tuple[torch.Tensor, bool]:
         texture = PixelTexture(32)
         result = texopt.optimize(
-            make_cube(), texture, red, steps=3, view_size=32, learning_rate=0.5, backbone=extractor, device="cpu",
+            make_cube(),
+            texture,
+            red,
+            steps=3,
+            views=texopt.Views(size=32),
+            descent=texopt.Descent(learning_rate=0.5),
+            backbone=extractor,
+            device="cpu",
             on_step=on_step,
-        )  # fmt: skip
+        )
         return texture.bake(), result.interrupted
 
     return run

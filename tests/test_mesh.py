@@ -142,9 +142,14 @@ def test_normals_of_vertices_are_those_of_corners() -> None:
 def test_a_mesh_in_memory_is_optimised_and_exported(tmp_path: Path, extractor: texopt.FeatureExtractor) -> None:
     mesh = Mesh("quad", np.array(CORNERS), np.array(FACES), np.array(UVS))
     result = texopt.optimize(
-        mesh, texopt.PixelTexture(16), lambda view: view.image.mean(), steps=2, view_size=32, backbone=extractor,
+        mesh,
+        texopt.PixelTexture(16),
+        lambda view: view.image.mean(),
+        steps=2,
+        views=texopt.Views(size=32),
+        backbone=extractor,
         device="cpu",
-    )  # fmt: skip
+    )
     assert {path.name for path in result.export(tmp_path / "quad.obj")} == {"quad.obj", "quad.mtl", "quad.png"}
 
 
@@ -296,9 +301,14 @@ def test_a_result_writes_the_vertices_that_were_optimised(tmp_path: Path, extrac
     mesh = load_mesh(tent_obj(tmp_path))
     mesh = mesh.with_vertices(mesh.vertices + (0, 0, 1) * np.sin(mesh.vertices[:, :1]))
     result = texopt.optimize(
-        mesh, texopt.PixelTexture(16), lambda view: view.image.mean(), steps=1, view_size=32, backbone=extractor,
+        mesh,
+        texopt.PixelTexture(16),
+        lambda view: view.image.mean(),
+        steps=1,
+        views=texopt.Views(size=32),
+        backbone=extractor,
         device="cpu",
-    )  # fmt: skip
+    )
     for ending in ("obj", "glb"):
         again = load_mesh(result.save(tmp_path / ending, [ending]) / f"tent.{ending}")
         assert np.allclose(corners(again)[0], corners(mesh)[0], atol=1e-6)  # type: ignore[arg-type]

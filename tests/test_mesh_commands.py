@@ -26,7 +26,7 @@ TWO = f"mtllib m.mtl\n{SQUARE}v 0 0 1\nusemtl red\nf 1/1 2/2 3/3\nusemtl blue\nf
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("texopt.io.original_textures.SIZE", 128)
-    monkeypatch.setattr("texopt.cli.commands.optimization.VIDEO", 48)
+    monkeypatch.setattr("texopt.cli.tasks.mesh_task.VIDEO", 48)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ TEXTS = {
 def _small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their names matter here."""
     monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 8)
-    for size in ("result.COVERAGE_SIZE", "preview.CELL", "commands.optimization.VIDEO"):
+    for size in ("optim.result.COVERAGE_SIZE", "show.preview.CELL", "cli.tasks.mesh_task.VIDEO"):
         monkeypatch.setattr(f"texopt.{size}", 32)
 
 

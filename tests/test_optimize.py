@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_cube, make_network
+from settings import grouped
 from torch import Generator, Tensor
 
 import texopt
@@ -25,7 +26,7 @@ def red(view: View) -> Tensor:
 def run(mesh: Mesh, extractor: FeatureExtractor, objective: object = red, **options: object) -> texopt.Result:
     settings = {"steps": 12, "view_size": 32, "learning_rate": 0.5, "backbone": extractor, "device": "cpu"} | options
     texture = settings.pop("texture", None) or PixelTexture(32)
-    return texopt.optimize(mesh, texture, objective, **settings)  # type: ignore[arg-type]
+    return texopt.optimize(mesh, texture, objective, **grouped(**settings))  # type: ignore[arg-type]
 
 
 def test_a_function_is_an_objective(cube: Mesh, extractor: FeatureExtractor) -> None:
@@ -252,7 +253,9 @@ def test_views_are_multiples_of_the_networks_stride(cube: Mesh) -> None:
                 run(cube, extractor, view_size=size)
         else:
             run(cube, extractor, view_size=size, steps=1)
-    result = texopt.optimize(cube, PixelTexture(32), red, backbone="none", view_size=(33, 50), steps=1, device="cpu")
+    result = texopt.optimize(
+        cube, PixelTexture(32), red, backbone="none", views=texopt.Views(size=(33, 50)), steps=1, device="cpu"
+    )
     assert len(result.history) == 1
 
 

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import torch
 from conftest import check_one_line, make_cube, make_network
+from settings import grouped
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
 
@@ -136,9 +137,11 @@ def run(
     mesh = texopt.canvas(picture())
     settings: dict[str, Any] = {"steps": STEPS, "view_size": 64, "cameras": texopt.whole(mesh)} | options
     return texopt.optimize(
-        mesh, texture or PixelTexture(64), objective, backbone=extractor, device="cpu", optimizer=name,  # type: ignore[arg-type]
-        **settings,
-    )  # fmt: skip
+        mesh,
+        texture or PixelTexture(64),
+        objective,
+        **grouped(backbone=extractor, device="cpu", optimizer=name, **settings),
+    )
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -239,9 +242,15 @@ class Counting(nn.Module):
 def test_lbfgs_looks_at_the_same_views_again_and_averages_know_one_look_a_step(extractor: FeatureExtractor) -> None:
     loss = Counting()
     result = texopt.optimize(
-        make_cube(), PixelTexture(32), loss, steps=4, view_size=32, backbone=extractor, device="cpu", optimizer="lbfgs",
-        learning_rate=0.05,
-    )  # fmt: skip
+        make_cube(),
+        PixelTexture(32),
+        loss,
+        steps=4,
+        views=texopt.Views(size=32),
+        backbone=extractor,
+        device="cpu",
+        descent=texopt.Descent(optimizer="lbfgs", learning_rate=0.05),
+    )
     looks = [sum(step == number for step, _, _ in loss.seen) for number in range(4)]
     assert all(2 <= count <= 8 for count in looks)
     assert all(count == step + 1 for step, count, _ in loss.seen)

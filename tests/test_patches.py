@@ -281,10 +281,17 @@ def test_coarse_steps_look_at_half_the_size(extractor: FeatureExtractor) -> None
         return view.image.mean()
 
     texopt.optimize(
-        make_cube(), texopt.PixelTexture(16), look, steps=5, view_size=(64, 128), coarse=0.4, backbone=extractor
+        make_cube(),
+        texopt.PixelTexture(16),
+        look,
+        steps=5,
+        views=texopt.Views(size=(64, 128), coarse=0.4),
+        backbone=extractor,
     )
     assert [size for size, _ in seen] == [(32, 64)] * 2 + [(64, 128)] * 3
     assert seen[0][1] == pytest.approx(seen[4][1] / 2)
     for wrong in (-0.1, 1.5):
         with pytest.raises(OptionError, match="coarse"):
-            texopt.optimize(make_cube(), texopt.PixelTexture(16), look, coarse=wrong, backbone=extractor)
+            texopt.optimize(
+                make_cube(), texopt.PixelTexture(16), look, views=texopt.Views(coarse=wrong), backbone=extractor
+            )

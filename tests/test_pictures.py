@@ -204,7 +204,7 @@ def test_opacity_of_a_photo_lies_over_white(tmp_path: Path) -> None:
 
 
 def test_what_is_larger_than_a_view_is_seen_in_crops() -> None:
-    from texopt.cli.commands.pictures import look
+    from texopt.cli.tasks.picture_task import look
     from texopt.mesh.image_canvas import canvas
 
     mesh = canvas(size=(600, 1000))

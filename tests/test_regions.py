@@ -199,8 +199,14 @@ def test_views_of_a_run_know_regions(extractor: FeatureExtractor) -> None:
 
     textures = [PixelTexture(16), PixelTexture(16)]
     texopt.optimize(
-        mesh, textures, look, steps=4, view_size=64, backbone=extractor, device="cpu", transform=jitter(9)
-    )  # fmt: skip
+        mesh,
+        textures,
+        look,
+        steps=4,
+        views=texopt.Views(size=64, transform=jitter(9)),
+        backbone=extractor,
+        device="cpu",
+    )
     for mask, left, rest in parts:
         assert torch.equal(left + rest, mask)
         assert set(left.unique().tolist()) <= {0.0, 1.0}
@@ -218,4 +224,6 @@ def test_the_kept_part_belongs_to_no_region(extractor: FeatureExtractor) -> None
         assert torch.equal(view.where("right"), view.mask)
         return view.image.mean()
 
-    texopt.optimize(mesh, [PixelTexture(16)], look, steps=2, view_size=32, backbone=extractor, device="cpu")
+    texopt.optimize(
+        mesh, [PixelTexture(16)], look, steps=2, views=texopt.Views(size=32), backbone=extractor, device="cpu"
+    )

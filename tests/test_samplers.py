@@ -51,9 +51,14 @@ def test_a_run_draws_from_given_cameras(extractor: FeatureExtractor) -> None:
 
     def run(cameras: Cameras | Sampler) -> texopt.Result:
         return texopt.optimize(
-            make_cube(), texopt.PixelTexture(32), lambda view: -view.image.mean(), cameras=cameras, steps=4,
-            view_size=32, backbone=extractor, device="cpu",
-        )  # fmt: skip
+            make_cube(),
+            texopt.PixelTexture(32),
+            lambda view: -view.image.mean(),
+            views=texopt.Views(cameras=cameras, size=32),
+            steps=4,
+            backbone=extractor,
+            device="cpu",
+        )
 
     result = run(front)
     assert torch.equal(result.image, run(front).image)
@@ -80,9 +85,14 @@ def test_a_run_draws_from_given_cameras(extractor: FeatureExtractor) -> None:
 def test_what_is_no_sampler_is_named(cameras: Any, message: str, extractor: FeatureExtractor) -> None:
     with pytest.raises(OptionError, match=rf"^cameras has to be Cameras, or a function .*{message}"):
         texopt.optimize(
-            make_cube(), texopt.PixelTexture(8), lambda view: view.image.mean(), cameras=cameras, steps=1, view_size=32,
-            backbone=extractor, device="cpu",
-        )  # fmt: skip
+            make_cube(),
+            texopt.PixelTexture(8),
+            lambda view: view.image.mean(),
+            views=texopt.Views(cameras=cameras, size=32),
+            steps=1,
+            backbone=extractor,
+            device="cpu",
+        )
 
 
 def test_samplers_of_any_kind_are_taken() -> None:

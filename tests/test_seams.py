@@ -57,7 +57,14 @@ def test_the_seam_objective_closes_seams(extractor: FeatureExtractor) -> None:
     mesh = make_cube()
     noise = PixelTexture(64, start=torch.rand(3, 8, 8))
     result = texopt.optimize(
-        mesh, noise, texopt.seam(), steps=40, view_size=32, learning_rate=0.3, backbone=extractor, device="cpu"
+        mesh,
+        noise,
+        texopt.seam(),
+        steps=40,
+        views=texopt.Views(size=32),
+        descent=texopt.Descent(learning_rate=0.3),
+        backbone=extractor,
+        device="cpu",
     )
     values = [step.terms["seam"] for step in result.history]
     assert values[-1] < 0.3 * values[0]
@@ -68,7 +75,9 @@ def test_a_mesh_without_seams(extractor: FeatureExtractor) -> None:
     one_chart = texopt.Mesh("one", mesh.vertices, mesh.faces[:2], mesh.uvs, mesh.face_uvs[:2], None, None, mesh.maps)
     assert len(seam_edges(one_chart)) == 0
     goal = texopt.objective(lambda view: view.image.mean(), "bright") + texopt.seam()
-    result = texopt.optimize(one_chart, PixelTexture(16), goal, steps=2, view_size=32, backbone=extractor, device="cpu")
+    result = texopt.optimize(
+        one_chart, PixelTexture(16), goal, steps=2, views=texopt.Views(size=32), backbone=extractor, device="cpu"
+    )
     assert result.history[-1].terms["seam"] == 0.0
 
 
@@ -86,4 +95,6 @@ def test_points_of_textures_with_opacity(width: int, extractor: FeatureExtractor
         assert view.seams.shape == (2, 4096, 4)
         return (view.seams[0] - view.seams[1]).abs().mean()
 
-    texopt.optimize(make_cube(), texture, check, steps=1, view_size=width, backbone=extractor, device="cpu")
+    texopt.optimize(
+        make_cube(), texture, check, steps=1, views=texopt.Views(size=width), backbone=extractor, device="cpu"
+    )

@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import make_cube
 from PIL import Image
+from settings import grouped
 
 import texopt
 from texopt import FeatureExtractor, View
@@ -152,7 +153,7 @@ def test_common_scale_draws_meshes_in_their_sizes(extractor: FeatureExtractor) -
         "backbone": extractor,
         "cameras": texopt.orbit(torch.tensor([30.0]), torch.tensor([20.0])),
     }
-    texopt.optimize([cube, half], textures, look, common_scale=True, **options)  # type: ignore[call-overload]
-    texopt.optimize([cube, half], textures, look, **options)  # type: ignore[call-overload]
+    texopt.optimize([cube, half], textures, look, **grouped(common_scale=True, **options))  # type: ignore[call-overload]
+    texopt.optimize([cube, half], textures, look, **grouped(**options))  # type: ignore[call-overload]
     assert areas[1] / areas[0] == pytest.approx(0.25, rel=0.03)
     assert areas[3] == pytest.approx(areas[2], rel=0.01)

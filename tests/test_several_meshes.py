@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_cube
+from settings import grouped
 from torch import Generator, Tensor
 
 import texopt
@@ -29,7 +30,7 @@ def block(height: float) -> Mesh:
 def run(extractor: FeatureExtractor, meshes: Any, goal: Any, textures: Any = None, **options: Any) -> Any:
     settings = {"steps": 6, "view_size": 64, "backbone": extractor, "device": "cpu"} | options
     textures = textures or [PixelTexture(32) for _ in meshes]
-    return texopt.optimize(meshes, textures, goal, **settings)
+    return texopt.optimize(meshes, textures, goal, **grouped(**settings))
 
 
 def red(view: View) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import make_cube
+from settings import grouped
 from torch import Tensor, nn
 
 import texopt
@@ -33,7 +34,7 @@ class Judge(nn.Module):
 
 def run(extractor: FeatureExtractor, goal: Any, **options: Any) -> texopt.Result:
     settings: dict[str, Any] = {"steps": 4, "view_size": 32, "backbone": extractor, "device": "cpu"}
-    return texopt.optimize(make_cube(), PixelTexture(32), goal, **settings | options)
+    return texopt.optimize(make_cube(), PixelTexture(32), goal, **grouped(**settings | options))
 
 
 @pytest.mark.parametrize(

@@ -351,9 +351,15 @@ def test_each_texture_has_its_image(tmp_path: Path) -> None:
 def test_a_run_turns_the_strokes(direction: str, extractor: FeatureExtractor) -> None:
     texture = PyramidTexture(64, start=torch.rand(3, 64, 64))
     result = texopt.optimize(
-        cylinder(), texture, texopt.strokes(direction), steps=30, view_size=64, learning_rate=0.3, backbone=extractor,
-        device="cpu", cameras=texopt.sample_sphere(elevation=(-10, 10)),
-    )  # fmt: skip
+        cylinder(),
+        texture,
+        texopt.strokes(direction),
+        steps=30,
+        views=texopt.Views(size=64, cameras=texopt.sample_sphere(elevation=(-10, 10))),
+        descent=texopt.Descent(learning_rate=0.3),
+        backbone=extractor,
+        device="cpu",
+    )
     values = [step.terms["strokes"] for step in result.history]
     assert values[0] == pytest.approx(0.5, abs=0.1)
     assert np.mean(values[-5:]) < 0.5 * values[0]

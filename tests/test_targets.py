@@ -142,8 +142,13 @@ def test_a_weight_changes_with_the_steps() -> None:
     seen: list[float] = []
     goal = texopt.objective(lambda view: view.image.mean(), "mean") * (lambda view: float(view.step))
     texopt.optimize(
-        make_cube(), texopt.PixelTexture(16), goal, steps=3, view_size=32, device="cpu",
+        make_cube(),
+        texopt.PixelTexture(16),
+        goal,
+        steps=3,
+        views=texopt.Views(size=32),
+        device="cpu",
         backbone=FeatureExtractor(make_network()),
         on_step=lambda step: seen.append(step.terms["loss"] / step.terms["mean"]),
-    )  # fmt: skip
+    )
     assert seen == pytest.approx([0, 1, 2], abs=1e-5)

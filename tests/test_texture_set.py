@@ -11,6 +11,7 @@ import pytest
 import torch
 from conftest import make_cube
 from PIL import Image
+from settings import grouped
 from torch import Generator, Tensor
 
 import texopt
@@ -183,7 +184,7 @@ def run(
     mesh: Mesh, textures: object, extractor: FeatureExtractor, objective: object = red, **options: object
 ) -> Result:
     settings = {"steps": 8, "view_size": 32, "learning_rate": 0.5, "backbone": extractor, "device": "cpu"} | options
-    return texopt.optimize(mesh, textures, objective, **settings)  # type: ignore[arg-type]
+    return texopt.optimize(mesh, textures, objective, **grouped(**settings))  # type: ignore[arg-type]
 
 
 def test_all_maps_are_optimised(extractor: FeatureExtractor) -> None:

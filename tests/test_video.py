@@ -263,9 +263,15 @@ def test_a_timelapse_does_not_change_the_run(cube: Mesh, extractor: FeatureExtra
         texture = texopt.PyramidTexture(32, generator=torch.Generator().manual_seed(2))
         timelapse = Timelapse(lambda: to_image(draw(scene, camera, SIZE, texture.bake())[0][0]), 6)
         texopt.optimize(
-            cube, texture, texopt.channel("act1", 3), steps=6, view_size=32, backbone=extractor, device="cpu",
+            cube,
+            texture,
+            texopt.channel("act1", 3),
+            steps=6,
+            views=texopt.Views(size=32),
+            backbone=extractor,
+            device="cpu",
             on_step=timelapse if watched else None,
-        )  # fmt: skip
+        )
         return texture.bake().detach(), timelapse.pictures
 
     alone, _ = run(False)

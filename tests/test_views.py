@@ -13,6 +13,7 @@ import torch.nn.functional as F
 import trimesh
 from conftest import make_cube
 from fields import baked, showing, two_materials
+from settings import grouped
 from torch import Generator, Tensor, nn
 
 import texopt
@@ -73,7 +74,7 @@ def views(mesh: Mesh, extractor: FeatureExtractor, texture: Any = None, **option
 
     texture = texture or [PixelTexture(16) for _ in mesh.optimized]
     settings = {"steps": 2, "view_size": SIZE, "views_per_step": 2, "learning_rate": 1e-9, "device": "cpu"} | options
-    texopt.optimize(mesh, texture, look, backbone=extractor, **settings)
+    texopt.optimize(mesh, texture, look, backbone=extractor, **grouped(**settings))
     return seen
 
 
@@ -373,12 +374,12 @@ def test_a_step_has_its_view_but_not_its_graph(extractor: FeatureExtractor) -> N
         steps.append(step)
 
     options: dict[str, Any] = {"steps": 3, "view_size": 32, "backbone": extractor, "device": "cpu"}
-    result = texopt.optimize(make_cube(), PixelTexture(16), look, on_step=on_step, **options)
+    result = texopt.optimize(make_cube(), PixelTexture(16), look, on_step=on_step, **grouped(**options))
     assert len(steps) == 3
     assert all(step.view is None for step in result.history)
     assert result.history == steps  # but for the views
     seen.append((None, None, None))
-    alone = texopt.optimize(make_cube(), PixelTexture(16), look, **options)
+    alone = texopt.optimize(make_cube(), PixelTexture(16), look, **grouped(**options))
     assert torch.equal(result.image, alone.image)
 
 

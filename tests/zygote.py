@@ -82,7 +82,7 @@ def main() -> None:
     tune_process()
     importlib.import_module("texopt.features.backbones")._torchvision()  # which timm needs, and may not load as it is
     for name in (
-        "texopt.cli.commands.optimization",
+        "texopt.cli.tasks.style_task",
         "texopt.cli.commands.running",
         "timm",
         "matplotlib.figure",

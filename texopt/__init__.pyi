@@ -9,7 +9,9 @@ from .errors import WeightsError as WeightsError
 from .evaluation import classified_share as classified_share
 from .evaluation import Evaluation as Evaluation, evaluate as evaluate, evaluate_image as evaluate_image
 from .features import FeatureExtractor as FeatureExtractor, class_index as class_index, load_backbone as load_backbone
+from .optim.descent import Descent as Descent
 from .optim.loop import optimize as optimize
+from .optim.views import Views as Views
 from .mesh.texture_map import TextureMap as TextureMap
 from .mesh.mesh import Mesh as Mesh
 from .io.load import load_mesh as load_mesh

@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import texopt
 from texopt.cli.options.runs import StyleConfig
-from texopt.cli.recipe import BACKGROUNDS, check_style, make_cameras, make_textures, style_objective, toward
+from texopt.cli.tasks.style_task import StyleTask
 from texopt.features import FeatureExtractor
 from texopt.render.cameras import Cameras
 from texopt.system.devices import resolve_device
@@ -36,13 +36,9 @@ class Run:
     repeat: int
 
     def __post_init__(self) -> None:
-        config, self.mesh = self.config, texopt.load_mesh(self.config.mesh)
-        paintings = check_style(config)
-        self.objective = style_objective(config, self.mesh, paintings)
-        self.textures = make_textures(config, self.mesh, paintings, Generator().manual_seed(0))
-        self.cameras, self.background = make_cameras(config, self.mesh), BACKGROUNDS[config.background]
-        self.device = resolve_device(config.device)
-        self.extractor = texopt.load_backbone(device=self.device)
+        self.device = resolve_device(self.config.device)
+        self.task = StyleTask(self.config, self.device)
+        self.mesh, self.textures, self.extractor = self.task.mesh, self.task.textures, self.task.extractor
 
     def wait(self) -> None:
         """Until a graphics card has done what it was told."""
@@ -50,11 +46,11 @@ class Run:
             torch.cuda.synchronize()
 
     def sample_cameras(self, _generator: Generator, count: int, index: int) -> Cameras:
-        return self.cameras(Generator().manual_seed(index), count, index)
+        return self.task.views.cameras(Generator().manual_seed(index), count, index)
 
     def __call__(self, between: Any = lambda: None, clock: Clock | None = None) -> list[float]:
         """Optimise; return the seconds of the steps that count. between: called after each step, not counted."""
-        sample, background = self.sample_cameras, self.background
+        sample, background = self.sample_cameras, self.task.views.background
         if clock is not None:
             sample, background = clock.timed(CAMERAS, sample), clock.timed(BACKGROUND, background)
         begun = last = time.perf_counter()
@@ -70,11 +66,17 @@ class Run:
             last = time.perf_counter()
 
         texopt.optimize(
-            self.mesh, self.textures, self.objective, steps=WARM + self.repeat, view_size=self.config.view_size,
-            views_per_step=self.config.views_per_step, learning_rate=self.config.learning_rate * toward(self.config),
-            cameras=sample, background=background, backbone=self.extractor, device=self.config.device,
-            raster=self.config.raster, on_step=on_step,
-        )  # fmt: skip
+            self.mesh,
+            self.textures,
+            self.task.objective,
+            steps=WARM + self.repeat,
+            views=replace(self.task.views, cameras=sample, background=background, coarse=0.0),
+            descent=self.task.descent,
+            backbone=self.extractor,
+            device=self.config.device,
+            raster=self.config.raster,
+            on_step=on_step,
+        )
         return counted(seconds)
 
 

@@ -66,7 +66,12 @@ def adversarial(out: Path) -> Numbers:
     texture = texopt.PixelTexture(512, start=start)
     goal = texopt.change() + 0.003 * texopt.classified_as(index).below(0.5)
     result = texopt.optimize(
-        mesh, texture, goal, steps=300, view_size=224, views_per_step=2, learning_rate=0.1, transform=robust()
+        mesh,
+        texture,
+        goal,
+        steps=300,
+        views=texopt.Views(size=224, per_step=2, transform=robust()),
+        descent=texopt.Descent(learning_rate=0.1),
     )
     after = result.textured()
     shares = {}
@@ -132,9 +137,13 @@ def cppn(out: Path) -> Numbers:
 
     def excite(texture: texopt.CppnTexture, channel: int, steps: int) -> float:
         result = texopt.optimize(
-            mesh, texture, texopt.channel("blocks.4", channel), steps=steps, view_size=224, cameras=texopt.whole(mesh),
-            transform=robust(), learning_rate=0.08,
-        )  # fmt: skip
+            mesh,
+            texture,
+            texopt.channel("blocks.4", channel),
+            steps=steps,
+            views=texopt.Views(size=224, cameras=texopt.whole(mesh), transform=robust()),
+            descent=texopt.Descent(learning_rate=0.08),
+        )
         return result.history[-1].terms["loss"]
 
     first = texopt.CppnTexture(256, scale=0.7)

@@ -41,9 +41,12 @@ def features(out: Path) -> Numbers:
             texopt.FourierTexture(256, generator=torch.Generator().manual_seed(i)) for i in range(len(channels))
         ]
         result = texopt.optimize(
-            mesh, textures, texopt.by_frame([texopt.channel(layer, channel) for channel in channels]), steps=160,
-            view_size=224, views_per_step=len(channels), cameras=texopt.whole(mesh), transform=robust(),
-        )  # fmt: skip
+            mesh,
+            textures,
+            texopt.by_frame([texopt.channel(layer, channel) for channel in channels]),
+            steps=160,
+            views=texopt.Views(size=224, per_step=len(channels), cameras=texopt.whole(mesh), transform=robust()),
+        )
         gains.append(result.history[0].terms["loss"] - result.history[-1].terms["loss"])
         rows.append([to_image(texture.bake(224, 224)) for texture in textures])
     labels = [[f"{layer}:{channel}" for channel in channels] for layer, channels in LAYERS.items()]
@@ -156,7 +159,12 @@ def style_transfer(out: Path) -> Numbers:
         for kind, make in kinds.items():
             texture = make(size, start=start)
             texopt.optimize(
-                mesh, texture, goal, steps=400, view_size=size, cameras=texopt.whole(mesh), schedule="constant"
+                mesh,
+                texture,
+                goal,
+                steps=400,
+                views=texopt.Views(size=size, cameras=texopt.whole(mesh)),
+                descent=texopt.Descent(schedule="constant"),
             )
             image = to_image(texture.bake())
             found = {one.name: one.result for one in evaluate_image(image, before, [painting], judge).numbers}
@@ -178,7 +186,12 @@ def optimizers(out: Path) -> Numbers:
         texture = texopt.FourierTexture(size, start=start)
         steps = looks // 5 if name == "lbfgs" else looks
         result = texopt.optimize(
-            mesh, texture, goal, steps=steps, view_size=size, cameras=texopt.whole(mesh), optimizer=name
+            mesh,
+            texture,
+            goal,
+            steps=steps,
+            views=texopt.Views(size=size, cameras=texopt.whole(mesh)),
+            descent=texopt.Descent(optimizer=name),
         )
         images.append(to_image(texture.bake()))
         numbers[name] = result.history[-1].terms["loss"]
@@ -208,9 +221,12 @@ def transparency(out: Path) -> Numbers:
         mesh = texopt.canvas(size=(224, 224))
         texture = texopt.TransparentTexture(texopt.FourierTexture(256), 256)
         texopt.optimize(
-            mesh, texture, parse_target(target) * _near_the_middle * _either_or, steps=350, view_size=224,
-            cameras=texopt.whole(mesh), transform=robust(),
-        )  # fmt: skip
+            mesh,
+            texture,
+            parse_target(target) * _near_the_middle * _either_or,
+            steps=350,
+            views=texopt.Views(size=224, cameras=texopt.whole(mesh), transform=robust()),
+        )
         image = to_image(texture.bake(224, 224))
         images.append(on_checks(image))
         alphas.append(image.getchannel("A"))

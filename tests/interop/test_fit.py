@@ -63,9 +63,14 @@ def test_the_texture_comes_back(taken: Path) -> None:
     unknown = replace(mesh, maps=(replace(mesh.maps[0], original=np.full((1, 1, 3), 128, np.uint8)),))
     cameras = PhotoCameras(used, unknown)
     result = texopt.optimize(
-        unknown, texopt.PyramidTexture(512, start=(0.5, 0.5, 0.5)), photographs(used), cameras=cameras,
-        view_size=cameras.size, steps=200, backbone="none", device="cpu",
-    )  # fmt: skip
+        unknown,
+        texopt.PyramidTexture(512, start=(0.5, 0.5, 0.5)),
+        photographs(used),
+        views=texopt.Views(cameras=cameras, size=cameras.size),
+        steps=200,
+        backbone="none",
+        device="cpu",
+    )
     assert min(photo_psnr(mesh, result.images, held_out)) > LEAST
     faces = covered(mesh.uvs, mesh.face_uvs, 512, 512)
     error = (result.image - mesh.maps[0].original_at(512, 512)).square()[:, faces].mean()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from settings import grouped
 from torch import Tensor
 
 import texopt
@@ -133,7 +134,7 @@ def test_a_run_is_watched_paused_and_stopped(browser: Browser, mesh: Mesh, extra
 
     def optimize() -> None:
         options = {"steps": 100_000, "view_size": 32, "learning_rate": 1e-3, "device": "cpu", "backbone": extractor}
-        results.append(texopt.optimize(mesh, texture, red, on_step=server.on_step, **options))  # type: ignore[arg-type]
+        results.append(texopt.optimize(mesh, texture, red, on_step=server.on_step, **grouped(**options)))  # type: ignore[arg-type]
 
     run = Thread(target=optimize, daemon=True)
     run.start()

@@ -7,44 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from texopt.cli.options.runs import CustomConfig, FitConfig, ImageConfig, LoopConfig, RunConfig, StyleConfig, masks
-
-
-def named(config: LoopConfig) -> dict[str, list[Path]]:
-    """The files that the options of a run name, by option."""
-    weights = {"weights": [config.weights] if config.weights else []}
-    if isinstance(config, ImageConfig):
-        return {"image": [config.image] if config.image else [], "style": list(config.style)} | weights
-    if not isinstance(config, RunConfig):
-        return weights
-    masked = masks(config.mask)
-    return weights | {
-        "mesh": [config.mesh, *(config.together if isinstance(config, StyleConfig) else ())],
-        "style": list(config.style) if isinstance(config, StyleConfig) else [],
-        "function": [Path(config.function.rpartition(":")[0])] if isinstance(config, CustomConfig) else [],
-        "cameras": [config.cameras] if isinstance(config, FitConfig) else [],
-        "photographs": _photographs(config.cameras) if isinstance(config, FitConfig) else [],
-        "mask": list(masked.values()) if isinstance(masked, dict) else [masked] if masked else [],
-        "where": _painted(config.where) if isinstance(config, StyleConfig) else [],
-        "direction": _painted([config.direction]) if isinstance(config, StyleConfig) and config.direction else [],
-    }
-
-
-def _painted(parts: Sequence[str]) -> list[Path]:
-    """The images among the parts of a mesh."""
-    if not parts:
-        return []
-    from texopt.render.regions import PAINTED
-
-    names = [name.rpartition("=")[2].strip() for part in parts for name in part.removeprefix("not ").split(",")]
-    return [Path(name) for name in names if Path(name).suffix.lower() in PAINTED]
-
-
-def _photographs(cameras: Path) -> list[Path]:
-    from texopt.io.transforms_json import photo_files
-
-    return photo_files(cameras)
-
 
 def digest(path: Path) -> str:
     """SHA-256 of a file's content."""

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from texopt.cli.options.runs import RunConfig, StyleConfig, listed
+from texopt.cli.options.runs import RunConfig
+from texopt.cli.options.texts import listed
 from texopt.errors import OptionError
 from texopt.features.extractor import STRIDE, FeatureExtractor
 from texopt.mesh.areas import areas
@@ -186,13 +187,11 @@ def estimate(config: RunConfig, shape: Shape, network: Activations, process: int
     if kind == "pyramid":
         whole = sum(min(size, BASE) ** 2 for size in sizes)
         detail = sum(TEXEL * (square - min(square, BASE**2)) * 4 / 3 for square in squares)
-    noisy = not isinstance(config, StyleConfig) or config.start == "noise"
-    fine = not isinstance(config, StyleConfig) or starts_fine(config)
+    noisy, fine, patched = config.starts_from_noise, config.starts_fine, config.compares_patches
     optimizer = KINDS[config.optimizer]
     if detail:
         touched = detail if fine or not optimizer.sparse else min(shape.touched(config), detail)
     pixels = config.view_size**2 * config.views_per_step
-    patched = isinstance(config, StyleConfig) and config.patch_weight > 0 and not config.keep_strokes
     bits = config.bits if listed(config.format) != ("glb",) else 8
     image = TEXEL * texels
     start = TEXEL * 3 * texels + FIT * largest if fine and not noisy else 0
@@ -225,11 +224,6 @@ def estimate(config: RunConfig, shape: Shape, network: Activations, process: int
         parts["code"] = CODE if name in ("starting", "stepping") else MORE_CODE
     rounded = {name: {part: int(size) for part, size in parts.items()} for name, parts in phases.items()}
     return Budget(process, loaded, int(PARAMETERS[kind] * whole + touched), rounded)
-
-
-def starts_fine(config: StyleConfig) -> bool:
-    """Whether textures start from something as fine as they are."""
-    return config.start != "repainted" or config.keep_colors or config.strength < 0.5
 
 
 UNITS = {"": GB, "G": GB, "GB": GB, "M": MB, "MB": MB, "K": 1000, "KB": 1000, "T": 10**12, "TB": 10**12}

@@ -9,8 +9,9 @@ from texopt.errors import OptionError
 from texopt.evaluation.views import BATCH
 from texopt.features.backbones import DEFAULT, as_extractor, class_number
 from texopt.features.extractor import FeatureExtractor
+from texopt.features.view_sizes import Size, check_stride, sides
 from texopt.mesh.mesh import Mesh
-from texopt.optim.loop import Size, check_options, check_stride, sides
+from texopt.optim.loop import check_run
 from texopt.render.backgrounds import Background, composite, smooth_noise
 from texopt.render.cameras import Sampler, sample_sphere
 from texopt.render.look_up import look_up
@@ -36,7 +37,7 @@ def classified_share(
         view_size, cameras, background: as of optimize.
         seed: of cameras and backgrounds; another than the run's.
     """
-    check_options(1, view_size, 1, 1.0, seed)
+    check_run(1, seed)
     number = class_number(index)
     extractor = as_extractor(backbone)
     check_stride(view_size, extractor.stride)

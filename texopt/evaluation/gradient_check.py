@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from texopt import Views
 from texopt.features.extractor import FeatureExtractor
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.texture_map import TextureMap
@@ -210,8 +211,14 @@ def stages(
             )
 
     optimize(
-        mesh, textures, as_objective(goal) + watch, steps=STEPS,
-        view_size=VIEW // extractor.stride * extractor.stride, backbone=extractor, device=device, raster=raster,
+        mesh,
+        textures,
+        as_objective(goal) + watch,
+        steps=STEPS,
+        views=Views(size=VIEW // extractor.stride * extractor.stride),
+        backbone=extractor,
+        device=device,
+        raster=raster,
         on_step=read,
-    )  # fmt: skip
+    )
     return [Stage(name, tuple(values)) for name, values in norms.items()]

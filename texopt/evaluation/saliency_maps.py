@@ -12,14 +12,15 @@ from texopt.errors import OptionError
 from texopt.features.backbones import DEFAULT, as_extractor
 from texopt.features.extractor import Activations, FeatureExtractor
 from texopt.features.guided import guided
+from texopt.features.view_sizes import Size, check_stride, sides
 from texopt.mesh.image_canvas import GREY
 from texopt.mesh.mesh import Mesh
 from texopt.objectives.terms import Loss, Objective, as_objective
 from texopt.objectives.view import View
-from texopt.optim.loop import Size, check_options, check_stride, mean_scale, sides
 from texopt.render.backgrounds import composite
 from texopt.render.cameras import Cameras, fixed_views
 from texopt.render.look_up import look_up
+from texopt.render.samplers import mean_scale
 from texopt.render.scene import Scene
 from texopt.render.surface import Geometry
 from texopt.system.devices import resolve_device
@@ -115,7 +116,6 @@ def saliency(
     """
     if method not in METHODS:
         raise OptionError(f"method has to be one of {', '.join(METHODS)}, not {method!r}")
-    check_options(1, view_size, 1, 1.0)
     if cameras is not None and not isinstance(cameras, Cameras):
         raise OptionError(f"cameras has to be Cameras, as of texopt.orbit, not a {type(cameras).__name__}")
     objective, target = as_objective(objective), resolve_device(device)

@@ -110,7 +110,7 @@ class View:
             return self
         known = self._changed.get((size, "at"))
         if known is None:
-            small, regions = partial(resized, size=size, stride=self.extractor.stride), self.regions
+            small, regions = partial(resized, share=size, stride=self.extractor.stride), self.regions
 
             def small_region(region: str) -> Tensor:
                 assert regions

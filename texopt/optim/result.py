@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,16 +27,13 @@ from texopt.render.look_up import look_up
 from texopt.render.padding import fill
 from texopt.render.scene import Scene
 from texopt.render.uv_raster import covered
-from texopt.show.history import loss_plot
+from texopt.show.history import Ending, Step, loss_plot
 from texopt.show.preview import contact_sheet
 from texopt.show.viewer import viewer_html
 from texopt.system.files import write_file
 from texopt.system.images import to_image
 from texopt.system.pages import give_back
 from texopt.texture.texture_set import TextureSet, with_kept
-
-if TYPE_CHECKING:
-    from texopt.show.history import Step
 
 COVERAGE_VIEWS, COVERAGE_SIZE = 48, 512
 COVERAGE_TEXELS = 2048  # a side; views of that size see no finer ones
@@ -104,16 +101,22 @@ class Result:
     """A textured mesh.
 
     mesh: as it was given. texture: the optimised nn.Module, or a list of them, one a map. history: a Step for every
-    step. interrupted: whether the run ended early. skipped: steps that were left out, as
-    their loss or gradient was not finite. looks: views that see what the run saw; the rest is filled.
+    step. ending: how the run ended: "finished", "stopped" (by Ctrl-C or a signal), "diverged" (its loss stayed NaN or
+    infinite) or "rank lost" (another process of it has died). skipped: steps that were left out, as their loss or
+    gradient was not finite. looks: views that see what the run saw; the rest is filled.
     """
 
     def __init__(
-        self, mesh: Mesh, texture: Any, history: list[Step], interrupted: bool = False, skipped: int = 0,
+        self, mesh: Mesh, texture: Any, history: list[Step], ending: Ending = "finished", skipped: int = 0,
         looks: Looks = all_around,
     ) -> None:  # fmt: skip
-        self.mesh, self.texture, self.history, self.interrupted = mesh, texture, history, interrupted
+        self.mesh, self.texture, self.history, self.ending = mesh, texture, history, ending
         self.skipped, self.looks = skipped, looks
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the run ended early."""
+        return self.ending != "finished"
 
     @cached_property
     def images(self) -> list[Tensor]:

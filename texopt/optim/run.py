@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Generator, Tensor, nn
 
-from texopt.errors import OptionError, OutputError
+from texopt.errors import OptionError, OutputError, RankError
 from texopt.objectives.terms import Objective
 from texopt.optim import optimizers
 from texopt.optim.checkpoint import Checkpoint
 from texopt.optim.lbfgs import LBFGS
 from texopt.optim.nan_guard import Guard
-from texopt.show.history import Step
+from texopt.optim.view_renderer import Known
+from texopt.show.history import Ending, Step
 from texopt.system import distributed
 from texopt.system.readback import Late
 
@@ -51,18 +52,23 @@ class Run:
 
     Args:
         settings: of the run, that have to be the same when it goes on.
-        textures: what is optimised. objective, generator: with their state.
-        scales: of views, by their zoom.
+        textures: what is optimised. objective: with its state.
+        known: about the run's views.
+
+    Attributes:
+        generator: of all that is random. history: a Step for each that is done.
+        ending: how the run ended, see Ending; "stopped" until it has.
     """
 
     def __init__(
-        self, settings: dict[str, Any], textures: nn.Module, objective: Objective, generator: Generator,
-        scales: dict[float, float], checkpoint: Checkpoint | None,
+        self, settings: dict[str, Any], textures: nn.Module, objective: Objective, known: Known,
+        checkpoint: Checkpoint | None,
     ) -> None:  # fmt: skip
-        self.settings, self.textures, self.objective, self.generator = settings, textures, objective, generator
-        self.scales, self.checkpoint = scales, checkpoint
-        self.layers: set[str] = set()  # that the objective asks for, of the view and of the original
-        self.original_layers: set[str] = set()
+        self.settings, self.textures, self.objective = settings, textures, objective
+        self.generator = Generator().manual_seed(settings["seed"])
+        self.known, self.checkpoint = known, checkpoint
+        self.ending: Ending = "stopped"
+        self._stop = distributed.Stop()
         self.history: list[Step] = []
         self._saved, self._whole, start = 0, True, 0.0
         found = checkpoint.read() if checkpoint else None
@@ -77,6 +83,10 @@ class Run:
         self._start = time.perf_counter() - start
         self._between = self._now()
 
+    def report(self, terms: Mapping[str, Tensor]) -> None:
+        """Add a step that is done to the history."""
+        self.history.append(Step(self.step + 1, self.settings["steps"], self.seconds(), Terms(terms)))
+
     def seconds(self) -> float:
         """Since the start, without the time between a stop and a resume."""
         return time.perf_counter() - self._start
@@ -85,6 +95,34 @@ class Run:
     def step(self) -> int:
         """How many steps are done."""
         return len(self.history)
+
+    @contextmanager
+    def to_its_end(self) -> Iterator[None]:
+        """Around all steps: what ends them early is the run's ending, and a checkpoint has what there is."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.ending = "stopped"
+        except RankError as error:
+            log.warning("%s", error)
+            self.ending = "rank lost"
+        finally:
+            self.save()
+        if self.step and self.guard.skipped == self.step:
+            raise OptionError("the loss or its gradient is not finite from the first step on; mend the objective")
+
+    def goes_on(self) -> bool:
+        """Whether there is another step to take; if not, `ending` says why."""
+        if self.step >= self.settings["steps"]:
+            self.ending = "finished"
+        elif self._stop.agreed():
+            self.ending = "stopped"
+        elif self.guard.hopeless:
+            log.warning("the loss or its gradient stays infinite or NaN; the run ends with what it has")
+            self.ending = "diverged"
+        else:
+            return True
+        return False
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -140,8 +178,8 @@ class Run:
     def _now(self) -> dict[str, Any]:
         return {
             "generator": self.generator.get_state(), "objective": self._own(self.objective.state_dict()),
-            "layers": sorted(self.layers), "original_layers": sorted(self.original_layers),
-            "scales": dict(self.scales),
+            "layers": sorted(self.known.layers), "original_layers": sorted(self.known.original_layers),
+            "scales": dict(self.known.scales),
         }  # fmt: skip
 
     def _state(self) -> dict[str, Any]:
@@ -190,8 +228,8 @@ class Run:
         self.guard.load_state_dict(state["guard"])
         self.objective.load_state_dict(state["objective"])
         self.generator.set_state(state["generator"])
-        self.layers, self.original_layers = set(state["layers"]), set(state["original_layers"])
-        self.scales.update(state["scales"])
+        self.known.layers, self.known.original_layers = set(state["layers"]), set(state["original_layers"])
+        self.known.scales.update(state["scales"])
         rows = zip(state["times"].tolist(), state["values"].tolist(), strict=True)
         self.history = [
             Step(number + 1, self.settings["steps"], seconds, dict(zip(state["names"], values, strict=True)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Generator
@@ -63,3 +63,15 @@ def as_sampler(cameras: Sampler | Cameras | None) -> Sampler:
         got = f"{len(found)} of {count}" if isinstance(found, Cameras) else type(found).__name__
         raise OptionError(f"{wanted}; this one returned {got}")
     return cameras
+
+
+def mean_scale(views: Sequence[Cameras]) -> float:
+    """How much of a view's height one mesh radius spans in the middle, averaged over the views."""
+    scales = [view.projection[:, 1, 1] / view.view[:, :3, 3].norm(dim=1) / 2 for view in views]
+    return float(torch.cat(scales).mean())
+
+
+def mean_scales(sampler: Sampler) -> dict[float, float]:
+    """mean_scale of a sampler's views, by their zoom: close-ups need not stand where the others do."""
+    views = [sampler(Generator().manual_seed(0), 1, index) for index in range(256)]
+    return {zoom: mean_scale([view for view in views if view.zoom == zoom]) for zoom in {view.zoom for view in views}}

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from texopt.objectives.view import View
+
+Ending = Literal["finished", "stopped", "diverged", "rank lost"]  # of a run
 
 
 @dataclass(frozen=True)

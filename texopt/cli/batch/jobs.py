@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from texopt.cli.batch.table import from_text, option_name, read_rows
-from texopt.cli.input_files import named
 from texopt.cli.options.presets import preset_values
 from texopt.cli.options.runs import RUNS, RunConfig
-from texopt.cli.options.saved import field_values, plain_values, run_name
+from texopt.cli.options.saved import field_values
 from texopt.errors import OptionError
 
 OF_THE_BATCH = {"out": "name", "live": "`texopt view`, after it"}  # options that no job has, and what is there instead
@@ -125,10 +124,10 @@ def _job(where: str, row: dict[str, Any], convert: Callable[[Any, Any], Any], ov
     inputs = [str(path.resolve()) for path in _inputs(where, config)]
     name = str(row.get("name", ""))
     if not name:
-        name = _folder_name(f"{config.mesh.stem}_{run_name(config)}")
+        name = _folder_name(f"{config.mesh.stem}_{config.name()}")
     elif name.casefold() in RESERVED or name != _folder_name(name, LONGEST):
         raise OptionError(f"{where}: name {name!r} cannot be that of a folder; take letters and digits")
-    return Job(name, command, plain_values(config), tuple(dict.fromkeys(inputs)))
+    return Job(name, command, config.plain(), tuple(dict.fromkeys(inputs)))
 
 
 def _folder_name(text: str, longest: int = SHORT) -> str:
@@ -140,7 +139,7 @@ def _folder_name(text: str, longest: int = SHORT) -> str:
 
 def _inputs(where: str, config: RunConfig) -> Iterator[Path]:
     """The files that a job names. OptionError where one is missing."""
-    for option, paths in named(config).items():
+    for option, paths in config.files().items():
         for path in paths:
             if not os.path.isfile(path):  # which says no, where Path would raise, for what can be no name
                 raise OptionError(f"{where}: {option} {path} is not there; paths are relative to the table")

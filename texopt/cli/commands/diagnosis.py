@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from texopt import __version__
-from texopt.cli.options.saved import target_name
+from texopt.cli.options.texts import target_name
 from texopt.cli.options.tools import DoctorConfig, SaliencyConfig
 from texopt.errors import OptionError, OutputError, TexoptError
 from texopt.evaluation import gradient_check as checks
@@ -24,13 +24,13 @@ from texopt.evaluation.saliency_maps import heat
 from texopt.evaluation.saliency_maps import saliency as find
 from texopt.features.backbones import load_backbone
 from texopt.features.extractor import FeatureExtractor
+from texopt.features.view_sizes import LARGEST, SMALLEST, check_stride, sides
 from texopt.io.export import check_path, check_target, export
 from texopt.io.load import load_mesh
 from texopt.io.read import ENDINGS
 from texopt.mesh.image_canvas import canvas
 from texopt.objectives import Objective, classified_as, deepdream, style
 from texopt.objectives.targets import parse_target
-from texopt.optim.loop import LARGEST, SMALLEST, check_options, check_stride
 from texopt.raster import backends
 from texopt.render.cameras import fixed_views
 from texopt.render.canvas_cameras import whole
@@ -48,7 +48,7 @@ def saliency(config: SaliencyConfig) -> None:
     """Write the heat map: over the image, or as the texture of the mesh."""
     if not 1 <= config.views <= 1000:
         raise OptionError(f"views has to be between 1 and 1000, not {config.views}")
-    check_options(1, config.view_size, 1, 1.0)
+    sides(config.view_size)  # says what cannot be
     objective, device = _objective(config), resolve_device(config.device)
     is_mesh = config.input.suffix.lower() in ENDINGS
     name = f"{config.input.stem}_{target_name(config.target)}"

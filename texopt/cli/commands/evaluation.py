@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from texopt import __version__
-from texopt.cli.commands.meshes import load, model_in
-from texopt.cli.options.runs import ImageConfig, StyleConfig, listed
+from texopt.cli.commands.meshes import model_in
+from texopt.cli.loading import load
+from texopt.cli.options.runs import ImageConfig, StyleConfig
 from texopt.cli.options.saved import CONFIG, from_yaml
+from texopt.cli.options.texts import listed
 from texopt.cli.options.tools import EvaluateConfig
 from texopt.errors import OptionError
 from texopt.evaluation import Evaluation, evaluate, evaluate_image

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from texopt.cli.options.runs import RunConfig, listed, masks
+from texopt.cli.options.texts import listed
 from texopt.cli.options.tools import InfoConfig, RenderConfig, UnwrapConfig, ViewConfig
 from texopt.errors import OptionError, OutputError, printable
 from texopt.io.export import check_path, check_target, export
@@ -32,22 +32,6 @@ log = logging.getLogger("texopt")
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 VIDEOS = (".gif", ".mp4")
 MAX_STILL, MAX_VIDEO = 2048, 1024  # pixels a side
-
-
-def load(config: RunConfig) -> Mesh:
-    """The mesh of a run, with what its options leave out of it."""
-    return load_mesh(
-        config.mesh, config.unwrap, only=listed(config.only), skip=listed(config.skip), mask=masks(config.mask),
-        texture_size=config.texture_size,
-    )  # fmt: skip
-
-
-def described(mesh: Mesh, sizes: list[int]) -> str:
-    """The textures of a run in a few words."""
-    kept = len(mesh.maps) - len(sizes)
-    several = f"{min(sizes)}² to {max(sizes)}²" if min(sizes) < max(sizes) else f"{sizes[0]}²"
-    text = f"texture {several}" if len(sizes) == 1 else f"{len(sizes)} textures of {several}"
-    return text + (f" ({kept} kept)" if kept else "")
 
 
 def unwrap(config: UnwrapConfig) -> None:

@@ -5,30 +5,28 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from texopt.cli.input_files import changed, named, states
-from texopt.cli.options.runs import LOOPS, LoopConfig, PictureConfig, RunConfig, StyleConfig, listed
-from texopt.cli.options.saved import CONFIG, field_values, plain_values, to_yaml
+from texopt.cli.input_files import changed, states
+from texopt.cli.options.runs import LOOPS, LoopConfig
+from texopt.cli.options.saved import CONFIG, field_values, to_yaml
+from texopt.cli.options.texts import listed
 from texopt.cli.options.tools import ResumeConfig
+from texopt.cli.tasks import make_task
+from texopt.cli.tasks.task import Task
 from texopt.errors import OptionError, OutputError, TexoptError
 from texopt.features.backbones import NONE
-from texopt.features.extractor import FeatureExtractor
-from texopt.objectives import Objective
 from texopt.optim.checkpoint import NAME, Checkpoint, read
-from texopt.optim.loop import Size, optimize
+from texopt.optim.loop import optimize
 from texopt.optim.result import Result
 from texopt.raster import backends
-from texopt.render.backgrounds import Background
-from texopt.render.cameras import Sampler
-from texopt.render.transforms import Transform
 from texopt.show.history import Step
 from texopt.show.video import Timelapse, check_videos
 from texopt.system import distributed
@@ -37,40 +35,6 @@ from texopt.system.files import check_names, claimed, write_file
 from texopt.system.signals import stoppable
 
 log = logging.getLogger("texopt")
-
-
-class Task(Protocol):
-    """What a command optimises, and what it makes of the result. Its making says what cannot be."""
-
-    mesh: Any  # a Mesh, or a list of them
-    textures: Any  # of a mesh, one a map; of several meshes, such a list for each
-    objective: Objective
-    cameras: Sampler
-    background: Background | None
-    transform: Transform | None
-    extractor: FeatureExtractor
-    view_size: Size
-    steps: int
-    learning_rate: float
-    described: str  # the run, in a line
-
-    def files(self) -> list[Path]:
-        """All files that `write` writes, but for copies of those that the mesh's own materials name."""
-
-    def watchers(self) -> list[Callable[[Step], None]]:
-        """What looks at every step. Called when the folder is there."""
-
-    def timelapse(self) -> Timelapse:
-        """A video of the run."""
-
-    def own_error(self, error: Exception) -> OptionError | None:
-        """What an error within the run says to the user, if it is the user's."""
-
-    def write(self, results: Sequence[Result]) -> str:
-        """Write the results, one a mesh; what there is, in a few words."""
-
-    def finish(self, results: Sequence[Result]) -> None:
-        """After all of it."""
 
 
 class _Bar(Progress):
@@ -92,12 +56,14 @@ class _Bar(Progress):
         self.update(self.row, completed=step.number, speed=f"{step.number / step.seconds:.1f} steps/s", terms=terms)
 
 
-def _divided(config: LoopConfig) -> None:
-    """Have a step's views divide over the processes that torchrun has started."""
+def _divided(config: LoopConfig) -> LoopConfig:
+    """The options, with a step's views divided over the processes that torchrun has started."""
     count = distributed.ranks()
-    if config.views_per_step % count:
-        config.views_per_step = -(-config.views_per_step // count) * count
-        log.info("views of a step: %d, as %d ranks divide them", config.views_per_step, count)
+    if config.views_per_step % count == 0:
+        return config
+    views = -(-config.views_per_step // count) * count
+    log.info("views of a step: %d, as %d ranks divide them", views, count)
+    return replace(config, views_per_step=views)
 
 
 def run(command: str, config: LoopConfig, resume: bool = False) -> None:
@@ -113,8 +79,7 @@ def run(command: str, config: LoopConfig, resume: bool = False) -> None:
         torch.set_num_threads(distributed.local_threads())
     device = resolve_device(distributed.local_device(config.device))
     with stoppable(), distributed.joined(device):
-        _divided(config)
-        _run(command, config, device, resume)
+        _run(command, _divided(config), device, resume)
 
 
 def resume(config: ResumeConfig) -> None:
@@ -128,49 +93,31 @@ def resume(config: ResumeConfig) -> None:
         raise OptionError(f"{path} is not of a run of texopt's command; go on with it as it was started")
     if gone := changed(about["inputs"]):
         raise OptionError(f"{gone[0]} has changed or gone since the run was started; put it back, or start anew")
-    run_config = LOOPS[about["command"]](**field_values(about["command"], about["config"], str(path)))
-    run_config.out = config.dir
-    run_config.threads = config.threads or run_config.threads
-    run_config.device = config.device or run_config.device
-    run(about["command"], run_config, resume=True)
+    saved = LOOPS[about["command"]](**field_values(about["command"], about["config"], str(path)))
+    threads, device = config.threads or saved.threads, config.device or saved.device
+    run(about["command"], replace(saved, out=config.dir, threads=threads, device=device), resume=True)
 
 
-def _task(config: LoopConfig, device: torch.device) -> Task:
-    if isinstance(config, PictureConfig):
-        from texopt.cli.commands.pictures import PictureTask
-
-        return PictureTask(config, device)
-    from texopt.cli.commands.optimization import MeshTask
-    from texopt.cli.commands.sets import SetTask
-
-    assert isinstance(config, RunConfig)
-    if isinstance(config, StyleConfig) and config.together:
-        return SetTask(config, device)
-    return MeshTask(config, device)
-
-
-def _inputs(config: LoopConfig, task: Task) -> list[Path]:
+def _inputs(task: Task) -> list[Path]:
     """All files that a run reads."""
     meshes = task.mesh if isinstance(task.mesh, list) else [task.mesh]
     return [
         *(file for mesh in meshes for file in mesh.files),
-        *(path for paths in named(config).values() for path in paths),
+        *(path for paths in task.config.files().values() for path in paths),
     ]
 
 
-def _checkpoint(command: str, config: LoopConfig, task: Task, resume: bool) -> Checkpoint:
-    assert config.out
-    about = {"command": command, "config": plain_values(config), "inputs": states(_inputs(config, task))}
-    return Checkpoint(config.out / NAME, config.checkpoint_seconds, resume, about)
+def _checkpoint(command: str, task: Task, resume: bool) -> Checkpoint:
+    about = {"command": command, "config": task.config.plain(), "inputs": states(_inputs(task))}
+    return Checkpoint(task.folder / NAME, task.config.checkpoint_seconds, resume, about)
 
 
-def _check_files(config: LoopConfig, task: Task) -> None:
+def _check_files(task: Task) -> None:
     """OutputError where a file of the run cannot be written, or would replace one that it reads."""
-    assert config.out
-    videos = [f"timelapse.{ending}" for ending in listed(config.timelapse)]
-    written = [*task.files(), *(config.out / name for name in (NAME, CONFIG, *videos))]
+    videos = [f"timelapse.{ending}" for ending in listed(task.config.timelapse)]
+    written = [*task.files(), *(task.folder / name for name in (NAME, CONFIG, *videos))]
     check_names(written)
-    inputs = {path.resolve() for path in _inputs(config, task)}
+    inputs = {path.resolve() for path in _inputs(task)}
     for path in written:
         if path.resolve() in inputs:
             raise OutputError(f"{path} is a file that this run reads, and would be replaced; choose another --out")
@@ -190,18 +137,18 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
     started, writes = time.perf_counter(), distributed.rank() == 0
     check_videos("timelapse", listed(config.timelapse))
     drawing = backends.select(config.raster, device).name
-    task = _task(config, device)
-    assert config.out
+    task = make_task(command, config, device)
+    config = task.config
     if writes:
-        _check_files(config, task)
-    with claimed(config.out) if writes else nullcontext():
+        _check_files(task)
+    with claimed(task.folder) if writes else nullcontext():
         watchers = task.watchers() if writes else []
         precision = "bfloat16" if task.extractor.half_precision else "float32"
         network = "no network" if config.backbone == NONE else f"{config.backbone} on {device.type}, {precision}"
         log.info("%s; %s; drawing on %s", task.described, network, drawing)
-        checkpoint = _checkpoint(command, config, task, resume)
+        checkpoint = _checkpoint(command, task, resume)
         if writes and not resume:
-            _tell_of_earlier(config.out)
+            _tell_of_earlier(task.folder)
         timelapse = task.timelapse() if config.timelapse and writes else None
         if timelapse is not None:
             timelapse.take()  # what the run starts from
@@ -215,12 +162,9 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
 
             try:
                 found: Result | list[Result] = optimize(
-                    task.mesh, task.textures, task.objective, steps=task.steps, view_size=task.view_size,
-                    views_per_step=config.views_per_step, learning_rate=task.learning_rate,
-                    optimizer=config.optimizer, schedule=config.schedule, clip=config.clip, coarse=config.coarse,
-                    cameras=task.cameras, background=task.background, transform=task.transform,
+                    task.mesh, task.textures, task.objective, steps=task.steps, views=task.views, descent=task.descent,
                     backbone=task.extractor, seed=config.seed, device=str(device), raster=config.raster,
-                    on_step=on_step, checkpoint=checkpoint, common_scale=True,
+                    on_step=on_step, checkpoint=checkpoint,
                 )  # fmt: skip
             except Exception as error:
                 if not isinstance(error, TexoptError) and (own := task.own_error(error)) is not None:
@@ -229,29 +173,27 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
         if not writes:
             return
         results = found if isinstance(found, list) else [found]
-        text = _write(command, config, task, results, timelapse, checkpoint)
+        text = _write(command, task, results, timelapse, checkpoint)
     print(f"{text}, in {time.perf_counter() - started:.0f} s")
     task.finish(results)
 
 
 def _write(
-    command: str, config: LoopConfig, task: Task, results: Sequence[Result], timelapse: Timelapse | None,
-    checkpoint: Checkpoint,
-) -> str:  # fmt: skip
+    command: str, task: Task, results: Sequence[Result], timelapse: Timelapse | None, checkpoint: Checkpoint
+) -> str:
     """Write the results of a run. Its checkpoint goes when all of them are there, if it came to its end."""
-    assert config.out
-    result = results[0]
-    goes_on = f"`texopt resume {config.out}` goes on with it" if checkpoint.path.exists() else ""
+    result, folder = results[0], task.folder
+    goes_on = f"`texopt resume {folder}` goes on with it" if checkpoint.path.exists() else ""
     if result.skipped:
         log.warning("%d steps were left out, as their loss or gradient was not finite", result.skipped)
     if result.interrupted:
         log.warning("stopped at step %d of %d; writing what there is", len(result.history), task.steps)
     try:
         text = task.write(results)
-        for ending in listed(config.timelapse):
+        for ending in listed(task.config.timelapse):
             if timelapse is not None and timelapse.pictures:
-                timelapse.write(config.out / f"timelapse.{ending}")
-        write_file(config.out / CONFIG, to_yaml(command, config).encode())  # the last: a batch takes it for the end
+                timelapse.write(folder / f"timelapse.{ending}")
+        write_file(folder / CONFIG, to_yaml(command, task.config).encode())  # the last: a batch takes it for the end
     except (KeyboardInterrupt, OutputError):
         if goes_on:
             log.warning("the run is kept; %s", goes_on)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from texopt.cli.options.shown import option
+from texopt.cli.options.texts import masks, painted, target_name
 from texopt.cli.options.tools import (
     BatchConfig,
     DoctorConfig,
@@ -22,7 +24,13 @@ from texopt.cli.options.tools import (
 )
 
 
-@dataclass(kw_only=True)
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value.resolve())
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoopConfig:
     """What everything that is optimised has."""
 
@@ -59,8 +67,20 @@ class LoopConfig:
     raster: Literal["auto", "cpu", "nvdiffrast"] = "auto"
     """What draws: cpu, nvdiffrast (on CUDA, where it is installed), auto."""
 
+    def name(self) -> str:
+        """What its folder is named after, beside the mesh."""
+        raise TypeError(f"{type(self).__name__} is not of a command")
 
-@dataclass(kw_only=True)
+    def files(self) -> dict[str, list[Path]]:
+        """The files that the options name, by option."""
+        return {"weights": [self.weights] if self.weights else []}
+
+    def plain(self) -> dict[str, Any]:
+        """The options as text, numbers and lists, paths made absolute so that they hold from anywhere."""
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig(LoopConfig):
     """What every kind of run on a mesh has."""
 
@@ -108,8 +128,36 @@ class RunConfig(LoopConfig):
     """Refuse to start what would need more, and say which sizes would not: 6GB, 512MB. On the CPU.
     Default: a warning where the machine has too little."""
 
+    def files(self) -> dict[str, list[Path]]:
+        mask = masks(self.mask)
+        images = list(mask.values()) if isinstance(mask, dict) else [mask] if mask else []
+        return super().files() | {"mesh": [self.mesh], "mask": images}
 
-@dataclass(kw_only=True)
+    def plain(self) -> dict[str, Any]:
+        values, mask = super().plain(), masks(self.mask)
+        if isinstance(mask, dict):
+            values["mask"] = ",".join(f"{name}={image.resolve()}" for name, image in mask.items())
+        elif mask is not None:
+            values["mask"] = str(mask.resolve())
+        return values
+
+    @property
+    def starts_fine(self) -> bool:
+        """Whether textures start from something as fine as they are."""
+        return True
+
+    @property
+    def starts_from_noise(self) -> bool:
+        """Whether they start from noise, which is there at once."""
+        return True
+
+    @property
+    def compares_patches(self) -> bool:
+        """Whether the objective has patches in it."""
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
 class StyleConfig(RunConfig):
     """Give a mesh the style of a painting, or of several."""
 
@@ -164,8 +212,38 @@ class StyleConfig(RunConfig):
     object_only: bool = True
     """Compare the style of the object alone, or of the whole picture with its background."""
 
+    def name(self) -> str:
+        return "_".join(path.stem for path in self.style[:3])
 
-@dataclass(kw_only=True)
+    def files(self) -> dict[str, list[Path]]:
+        return super().files() | {
+            "mesh": [self.mesh, *self.together], "style": list(self.style), "where": painted(self.where),
+            "direction": painted([self.direction] if self.direction else []),
+        }  # fmt: skip
+
+    def plain(self) -> dict[str, Any]:
+        values = super().plain()
+        if self.where or self.direction:
+            from texopt.render.regions import absolute
+
+            values["where"] = [absolute(part) for part in self.where]
+            values["direction"] = absolute(self.direction)
+        return values
+
+    @property
+    def starts_fine(self) -> bool:
+        return self.start != "repainted" or self.keep_colors or self.strength < 0.5
+
+    @property
+    def starts_from_noise(self) -> bool:
+        return self.start == "noise"
+
+    @property
+    def compares_patches(self) -> bool:
+        return self.patch_weight > 0 and not self.keep_strokes
+
+
+@dataclass(frozen=True, kw_only=True)
 class FeatureConfig(RunConfig):
     """Show on a mesh what excites a channel of a network, or looks like an ImageNet class."""
 
@@ -181,16 +259,33 @@ class FeatureConfig(RunConfig):
     transparent: bool = False
     """Leave transparent what the target does not need: holes, for the engine, where less than half of it is there."""
 
+    def name(self) -> str:
+        return target_name(self.target)
 
-@dataclass(kw_only=True)
+
+@dataclass(frozen=True, kw_only=True)
 class CustomConfig(RunConfig):
     """Optimise a mesh's texture for an objective of your own. This runs the code in that file."""
 
     function: Annotated[str, tyro.conf.Positional, option("FILE.py:FUNCTION")]
     """FILE.py:FUNCTION, a function of a View that returns a scalar tensor to minimise, or an Objective."""
 
+    @property
+    def file(self) -> Path:
+        """FILE.py."""
+        return Path(self.function.rpartition(":")[0])
 
-@dataclass(kw_only=True)
+    def name(self) -> str:
+        return self.function.rpartition(":")[2]
+
+    def files(self) -> dict[str, list[Path]]:
+        return super().files() | {"function": [self.file]}
+
+    def plain(self) -> dict[str, Any]:
+        return super().plain() | {"function": f"{self.file.resolve()}:{self.name()}"}
+
+
+@dataclass(frozen=True, kw_only=True)
 class FitConfig(RunConfig):
     """Give a mesh its texture from photographs with known cameras. Colours are as photographed: light stays in them."""
 
@@ -221,8 +316,16 @@ class FitConfig(RunConfig):
     zoom: Annotated[float, tyro.conf.Suppress] = 4.0
     background: Annotated[Literal["noise", "color", "black"], tyro.conf.Suppress] = "black"
 
+    def name(self) -> str:
+        return self.cameras.stem
 
-@dataclass(kw_only=True)
+    def files(self) -> dict[str, list[Path]]:
+        from texopt.io.transforms_json import photo_files
+
+        return super().files() | {"cameras": [self.cameras], "photographs": photo_files(self.cameras)}
+
+
+@dataclass(frozen=True, kw_only=True)
 class PictureConfig(LoopConfig):
     """What every kind of run on an image has."""
 
@@ -235,7 +338,7 @@ class PictureConfig(LoopConfig):
     cppn: a small network of positions."""
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ImageConfig(PictureConfig):
     """Make an image: of what excites a network, in a painting's style, or both.
 
@@ -274,8 +377,16 @@ class ImageConfig(PictureConfig):
     tileable: bool = False
     """Have the image go on across its borders."""
 
+    def name(self) -> str:
+        starts = [self.image.stem] if self.image else []
+        goals = [name for name in (target_name(self.target), target_name(self.invert)) if name]
+        return "_".join([*starts, *goals, *(path.stem for path in self.style[:3])])
 
-@dataclass(kw_only=True)
+    def files(self) -> dict[str, list[Path]]:
+        return {"image": [self.image] if self.image else [], "style": list(self.style)} | super().files()
+
+
+@dataclass(frozen=True, kw_only=True)
 class InterpolateConfig(PictureConfig):
     """Images from one target to another, in which the same things stay in the same places, and a GIF of them."""
 
@@ -288,6 +399,9 @@ class InterpolateConfig(PictureConfig):
     share: bool = True
     """Have the images share a part of lower resolution, which is what keeps things in their places."""
 
+    def name(self) -> str:
+        return f"{target_name(self.first)}_to_{target_name(self.last)}"
+
 
 RUNS: dict[str, type[RunConfig]] = {
     "style": StyleConfig, "feature": FeatureConfig, "custom": CustomConfig, "fit": FitConfig,
@@ -298,17 +412,3 @@ CONFIGS: dict[str, type] = {
     "unwrap": UnwrapConfig, "render": RenderConfig, "view": ViewConfig, "saliency": SaliencyConfig,
     "doctor": DoctorConfig,
 }  # fmt: skip
-
-
-def listed(text: str) -> tuple[str, ...]:
-    """What an option of several names says, with commas between."""
-    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
-
-
-def masks(text: str) -> Path | dict[str, Path] | None:
-    """What --mask says: nothing, an image, or NAME=IMAGE pairs with commas between."""
-    if not text:
-        return None
-    if "=" not in text or Path(text).exists():
-        return Path(text)
-    return {name: Path(image) for name, _, image in (part.partition("=") for part in listed(text))}

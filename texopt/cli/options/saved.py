@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import re
 import reprlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,71 +11,15 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from texopt.cli.options.runs import (
     CONFIGS,
-    CustomConfig,
-    FeatureConfig,
-    FitConfig,
-    ImageConfig,
-    InterpolateConfig,
     LoopConfig,
-    RunConfig,
-    StyleConfig,
-    masks,
 )
 from texopt.errors import OptionError
 
 CONFIG = "config.yaml"  # the last file that a run writes, by which a batch knows that it is complete
 
 
-def run_name(config: LoopConfig) -> str:
-    """What a run's folder is named after, beside the mesh."""
-    if isinstance(config, StyleConfig):
-        return "_".join(path.stem for path in config.style[:3])
-    if isinstance(config, FeatureConfig):
-        return target_name(config.target)
-    if isinstance(config, InterpolateConfig):
-        return f"{target_name(config.first)}_to_{target_name(config.last)}"
-    if isinstance(config, ImageConfig):
-        starts = [config.image.stem] if config.image else []
-        goals = [name for name in (target_name(config.target), target_name(config.invert)) if name]
-        return "_".join([*starts, *goals, *(path.stem for path in config.style[:3])])
-    if isinstance(config, FitConfig):
-        return config.cameras.stem
-    assert isinstance(config, CustomConfig)
-    return config.function.rpartition(":")[2]
-
-
-def target_name(text: str) -> str:
-    """A target as a part of a file's name."""
-    return re.sub(r"[^\w.+-]+", "_", text.replace("*", "all").replace(":", "-"))
-
-
-def plain_values(config: LoopConfig) -> dict[str, Any]:
-    """The options as text, numbers and lists, paths made absolute so that they hold from anywhere."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Path):
-            return str(value.resolve())
-        return [plain(one) for one in value] if isinstance(value, tuple) else value
-
-    values = {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
-    if isinstance(config, CustomConfig):
-        file, _, name = config.function.rpartition(":")
-        values["function"] = f"{Path(file).resolve()}:{name}"
-    given = masks(config.mask) if isinstance(config, RunConfig) else None
-    if isinstance(given, dict):
-        values["mask"] = ",".join(f"{name}={image.resolve()}" for name, image in given.items())
-    elif given is not None:
-        values["mask"] = str(given.resolve())
-    if isinstance(config, StyleConfig) and (config.where or config.direction):
-        from texopt.render.regions import absolute
-
-        values["where"] = [absolute(part) for part in config.where]
-        values["direction"] = absolute(config.direction)
-    return values
-
-
 def saved(command: str, values: dict[str, Any]) -> str:
-    """The text of a config.yaml with what plain_values gives."""
+    """The text of a config.yaml with what LoopConfig.plain gives."""
     from texopt import __version__
     from texopt.system.yaml import yaml_text
 
@@ -87,7 +29,7 @@ def saved(command: str, values: dict[str, Any]) -> str:
 
 def to_yaml(command: str, config: LoopConfig) -> str:
     """The options as YAML, paths made absolute so that it can be run from anywhere."""
-    return saved(command, plain_values(config))
+    return saved(command, config.plain())
 
 
 def as_kind(kind: Any, value: Any) -> Any:

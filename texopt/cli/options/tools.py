@@ -11,7 +11,7 @@ import tyro
 from texopt.cli.options.shown import option
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ResumeConfig:
     """Go on with a run that was stopped, or ended with its process: with the same result as if it had not."""
 
@@ -23,7 +23,7 @@ class ResumeConfig:
     """Where to compute. Default: as the run did."""
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
     """Measure a result: how near to the painting, how much of the original, seams, sharpness. Writes metrics.json."""
 
@@ -45,7 +45,7 @@ class EvaluateConfig:
     """A file with weights for it."""
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SaliencyConfig:
     """Show which places of an image, or of a mesh's surface, a network's answer depends on."""
 
@@ -72,7 +72,7 @@ class SaliencyConfig:
     """What draws."""
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DoctorConfig:
     """Check this installation: its gradients against finite differences, and how large they are from loss to texture.
 
@@ -95,7 +95,7 @@ class DoctorConfig:
     """What draws."""
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class UnwrapConfig:
     """Make new UVs for a mesh and carry its textures over; what the file has else stays."""
 
@@ -111,7 +111,7 @@ class UnwrapConfig:
     """Materials that keep their UVs."""
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RenderConfig:
     """Draw a still of a mesh with its own textures, as texopt sees it."""
 
@@ -129,7 +129,7 @@ class RenderConfig:
     """The image to write: .png, .jpg, or .gif and .mp4 for a full turn. Default: MESH.png in outputs/."""
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class InfoConfig:
     """Print what is in a mesh file: geometry, materials, textures, UVs, and what is unusual about them."""
 
@@ -137,7 +137,7 @@ class InfoConfig:
     """The mesh: OBJ, glTF, GLB, PLY, STL or OFF."""
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ViewConfig:
     """Show a mesh, or the result in a folder, on a page in the browser (needs the extra viewer)."""
 
@@ -149,7 +149,7 @@ class ViewConfig:
     """Address that the page listens on; the default is for this machine only."""
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BatchConfig:
     """Run the jobs of a table, here or on a Ray cluster. Again, it runs those that failed, are new or have changed.
 

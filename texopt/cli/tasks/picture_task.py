@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,11 +14,13 @@ from PIL import Image
 from torch import Tensor
 
 from texopt.cli.options.runs import ImageConfig, InterpolateConfig, PictureConfig
-from texopt.cli.options.saved import run_name
-from texopt.cli.recipe import FIRST, TEXTURES
+from texopt.cli.style_recipe import FIRST
+from texopt.cli.tasks.mesh_task import TEXTURES
+from texopt.cli.tasks.task import descent_of
 from texopt.errors import ImageError, OptionError
 from texopt.features.backbones import load_backbone
 from texopt.features.extractor import STRIDE, FeatureExtractor
+from texopt.features.view_sizes import check_stride
 from texopt.mesh.image_canvas import canvas, canvas_size
 from texopt.mesh.mesh import Mesh
 from texopt.objectives import (
@@ -32,12 +36,12 @@ from texopt.objectives import (
 )
 from texopt.objectives.gram_matrices import DECAY
 from texopt.objectives.targets import layers_of, parse_target, parse_targets
-from texopt.optim.loop import Size, check_options, check_stride
+from texopt.optim.loop import check_run
 from texopt.optim.result import Result
-from texopt.render.backgrounds import Background
+from texopt.optim.views import Views
 from texopt.render.cameras import Sampler
 from texopt.render.canvas_cameras import crops, octaves, whole
-from texopt.render.transforms import robust
+from texopt.render.transforms import Transform, robust
 from texopt.show.history import Step, loss_plot
 from texopt.show.video import Timelapse, write_video
 from texopt.system.files import write_file
@@ -114,8 +118,8 @@ def image_objective(config: ImageConfig, mesh: Mesh, paintings: Sequence[Image.I
     return sum(parts[1:], parts[0])
 
 
-def check_image(config: ImageConfig) -> None:
-    """OptionError for options of `texopt image` that do not go together."""
+def checked(config: ImageConfig) -> ImageConfig:
+    """The options of `texopt image`, with as many frames as targets. OptionError for those that do not go together."""
     if not 0 <= config.strength <= 1:
         raise OptionError(f"strength has to be between 0 (the image) and 1 (style only), not {config.strength}")
     if config.frames < 1:
@@ -123,7 +127,7 @@ def check_image(config: ImageConfig) -> None:
     if (count := len(parse_targets(config.target)) if config.target else 1) > 1:
         if config.frames not in (1, count):
             raise OptionError(f"{count} targets are for {count} frames, not {config.frames}; leave --frames out")
-        config.frames = count
+        config = replace(config, frames=count)
     if config.diversity and (config.frames < 2 or ":" not in config.target):
         raise OptionError("diversity is of several frames with a layer's target: --frames 4 --target blocks.4:17")
     if not 1 <= config.octaves <= 8:
@@ -140,6 +144,7 @@ def check_image(config: ImageConfig) -> None:
         raise OptionError("a CPPN starts from patterns of its own; add --start noise, or take --texture fourier")
     if config.texture == "cppn" and config.tileable:
         raise OptionError("a CPPN ends at its borders; take --texture fourier for one that goes on across them")
+    return config
 
 
 def first_start(config: ImageConfig) -> str:
@@ -165,100 +170,85 @@ def warn_of_few_cells(extractor: FeatureExtractor, objective: Objective, size: t
             )  # fmt: skip
 
 
-class PictureTask:
-    """`texopt image` or `interpolate`: see texopt.cli.commands.running.Task. TexoptError for what cannot be."""
+class PictureTask(ABC):
+    """What `texopt image` and `interpolate` have in common: see texopt.cli.tasks.task.Task. TexoptError for what
+    cannot be."""
 
-    background: Background | None = None
-    view_size: Size
+    config: PictureConfig
+    transform: Transform | None = None
+    tileable = False
 
     def __init__(self, config: PictureConfig, device: torch.device) -> None:
         self.config = config
-        given, paintings = None, []
-        if isinstance(config, ImageConfig):
-            check_image(config)
-            given = load_image(config.image, min_size=SMALLEST) if config.image else None
-            paintings = [load_image(path, min_size=16) for path in config.style]
+        given = self.check()
         self.size = height, width = size_of(config, given)
-        self.frames = config.frames if isinstance(config, (ImageConfig, InterpolateConfig)) else 1
-        check_options(
-            config.steps, config.view_size, config.views_per_step, config.learning_rate, config.seed, config.optimizer,
-            config.clip, config.coarse,
-        )  # fmt: skip
-        tileable = isinstance(config, ImageConfig) and config.tileable
+        self.frames = self.frame_count()
+        check_run(config.steps, config.seed)
+        Views(size=config.view_size, per_step=config.views_per_step, coarse=config.coarse)  # says what cannot be
+        self.descent, self.steps = descent_of(config), config.steps
         if given is not None:
             images = [given.resize((width, height), Image.Resampling.LANCZOS)] * self.frames
-            self.mesh = canvas(images, tileable=tileable)
+            self.mesh = canvas(images, tileable=self.tileable)
         else:
-            self.mesh = canvas(None, (height, width), self.frames, tileable)
-        self.objective = self._objective(config, paintings)
+            self.mesh = canvas(None, (height, width), self.frames, self.tileable)
+        self.objective = self.make_objective()
         self.extractor = load_backbone(config.backbone, config.weights, device)
         check_stride(config.view_size, self.extractor.stride)
-        self.cameras, seen_size = look(self.mesh, config.view_size, tileable, self.extractor.stride)
-        self.view_size = seen_size
-        warn_of_few_cells(self.extractor, self.objective, seen_size)
-        if isinstance(config, ImageConfig) and config.octaves > 1:
-            self.cameras = octaves(self.mesh, self.cameras, config.octaves)
-        config.views_per_step = max(config.views_per_step, self.frames)
-        self.learning_rate, self.steps = config.learning_rate, config.steps
-        self.transform = None if paintings or (isinstance(config, ImageConfig) and config.invert) else robust()
-        self.kind = config.texture
-        if self.kind == "auto":
-            self.kind = "pyramid" if max(height, width) > LARGE else "fourier"
-        self.textures = self._textures(config, paintings)
-        config.out = self.folder = config.out or Path("outputs") / run_name(config)
-        seen = "x".join(map(str, reversed(seen_size)))
-        count = f"{self.frames} images" if self.frames > 1 else "an image"
-        self.described = f"{count} of {width}x{height}, seen at {seen}; {self.kind} texture"
+        cameras, size = look(self.mesh, config.view_size, self.tileable, self.extractor.stride)
+        warn_of_few_cells(self.extractor, self.objective, size)
+        count = max(config.views_per_step, self.frames)
+        self.views = Views(
+            cameras=self.nearer(cameras), size=size, per_step=count, transform=self.transform, coarse=config.coarse
+        )
+        self.kind = (
+            ("pyramid" if max(height, width) > LARGE else "fourier") if config.texture == "auto" else config.texture
+        )
+        self.textures = self.make_textures(torch.Generator().manual_seed(config.seed), canvas_size(height, width))
+        self.folder = config.out or Path("outputs") / config.name()
+        self.config = replace(self.config, out=self.folder, views_per_step=count)
+        seen = "x".join(map(str, reversed(size)))
+        images_of = f"{self.frames} images" if self.frames > 1 else "an image"
+        self.described = f"{images_of} of {width}x{height}, seen at {seen}; {self.kind} texture"
 
-    def _objective(self, config: PictureConfig, paintings: Sequence[Image.Image]) -> Objective:
-        if isinstance(config, InterpolateConfig):
-            if config.frames < 2:
-                raise OptionError(f"frames has to be 2 or more to go from one to another, not {config.frames}")
-            if config.share and config.texture == "cppn":
-                raise OptionError("CPPNs have no part of lower resolution to share; add --no-share")
-            return interpolate(parse_target(config.first), parse_target(config.last))
-        assert isinstance(config, ImageConfig)
-        return image_objective(config, self.mesh, paintings)
+    @abstractmethod
+    def check(self) -> Image.Image | None:
+        """Say what cannot be of the command's own options; the image that it starts from, if there is one."""
 
-    def _textures(self, config: PictureConfig, paintings: Sequence[Image.Image]) -> list[Texture]:
-        generator, size = torch.Generator().manual_seed(config.seed), canvas_size(*self.size)
+    @abstractmethod
+    def frame_count(self) -> int:
+        """How many images are made at once."""
+
+    @abstractmethod
+    def make_objective(self) -> Objective:
+        """What is minimised. self.mesh is there."""
+
+    def nearer(self, cameras: Sampler) -> Sampler:
+        """The cameras, and others that look nearer."""
+        return cameras
+
+    def starts(self, generator: torch.Generator, size: tuple[int, int]) -> list[Tensor | None]:
+        """What each of the textures starts from."""
+        return [None] * self.frames
+
+    def make_textures(self, generator: torch.Generator, size: tuple[int, int]) -> list[Texture]:
+        """One a frame."""
         if self.kind == "cppn":
-            return self._networks(config, generator, size)
-        if isinstance(config, InterpolateConfig) and config.share:
-            return list(SharedTexture.several(self.frames, size, generator))
-        starts: list[Tensor | None] = [None] * self.frames
-        start = first_start(config) if isinstance(config, ImageConfig) else "noise"
-        if start == "repainted":
-            starts = list(repainted(self.mesh, paintings, generator=generator))
-        elif start == "original":
-            starts = list(self.mesh.originals([size] * self.frames))
-        if isinstance(config, ImageConfig) and config.tileable:
-            starts = [start if start is None else periodic(start).clamp(0, 1) for start in starts]
-        textures = [TEXTURES[self.kind](size, start, generator) for start in starts]
-        if isinstance(config, ImageConfig) and config.transparent:
-            return [TransparentTexture(texture, size) for texture in textures]
-        return list(textures)
+            return [self.network(generator, size) for _ in range(self.frames)]
+        return [TEXTURES[self.kind](size, start, generator) for start in self.starts(generator, size)]
 
-    def _networks(self, config: PictureConfig, generator: torch.Generator, size: tuple[int, int]) -> list[Texture]:
-        """CPPNs, whose patterns are as wide as high whatever the image's sides are."""
+    def network(self, generator: torch.Generator, size: tuple[int, int]) -> CppnTexture:
+        """A CPPN, whose patterns are as wide as high whatever the image's sides are."""
         height, width = self.size
-        scale = (width / min(self.size), height / min(self.size))
+        return CppnTexture(size, Cppn(generator=generator), scale=(width / min(self.size), height / min(self.size)))
 
-        def network() -> CppnTexture:
-            return CppnTexture(size, Cppn(generator=generator), scale=scale)
-
-        if isinstance(config, ImageConfig) and config.transparent:
-            return [TransparentTexture(network(), network()) for _ in range(self.frames)]
-        return [network() for _ in range(self.frames)]
-
-    def _image_files(self) -> list[Path]:
+    def image_files(self) -> list[Path]:
+        """Of the frames."""
         if self.frames == 1:
             return [self.folder / "image.png"]
         return [self.folder / f"image_{number}.png" for number in range(1, self.frames + 1)]
 
     def files(self) -> list[Path]:
-        video = ["image.gif"] if isinstance(self.config, InterpolateConfig) else []
-        return [*self._image_files(), *(self.folder / name for name in (*video, "loss.png", "history.csv"))]
+        return [*self.image_files(), *(self.folder / name for name in ("loss.png", "history.csv"))]
 
     def watchers(self) -> list[Callable[[Step], None]]:
         return []
@@ -277,14 +267,89 @@ class PictureTask:
 
     def write(self, results: Sequence[Result]) -> str:
         (result,) = results
-        images, files = self._images(), self._image_files()
+        images, files = self._images(), self.image_files()
         for file, image in zip(files, images, strict=True):
             buffer = io.BytesIO()
             image.save(buffer, "PNG")
             write_file(file, buffer.getvalue())
-        if isinstance(self.config, InterpolateConfig):
-            files.append(self.folder / "image.gif")
-            write_video(files[-1], [*images, *images[-2:0:-1]], 1 / STEP)
+        files += self.write_more(images)
         write_file(self.folder / "loss.png", loss_plot(result.history))
         write_file(self.folder / "history.csv", result.history_csv().encode())
         return f"{files[0]}" + (f" to {files[-1].name}" if len(files) > 1 else "")
+
+    def write_more(self, images: Sequence[Image.Image]) -> list[Path]:
+        """Write what else the images make."""
+        return []
+
+
+class ImageTask(PictureTask):
+    """`texopt image`."""
+
+    config: ImageConfig
+
+    def check(self) -> Image.Image | None:
+        self.config = config = checked(self.config)
+        self.tileable = config.tileable
+        given = load_image(config.image, min_size=SMALLEST) if config.image else None
+        self.paintings = [load_image(path, min_size=16) for path in config.style]
+        self.transform = None if self.paintings or config.invert else robust()
+        return given
+
+    def frame_count(self) -> int:
+        return self.config.frames
+
+    def make_objective(self) -> Objective:
+        return image_objective(self.config, self.mesh, self.paintings)
+
+    def nearer(self, cameras: Sampler) -> Sampler:
+        return octaves(self.mesh, cameras, self.config.octaves) if self.config.octaves > 1 else cameras
+
+    def starts(self, generator: torch.Generator, size: tuple[int, int]) -> list[Tensor | None]:
+        start, found = first_start(self.config), super().starts(generator, size)
+        if start == "repainted":
+            found = list(repainted(self.mesh, self.paintings, generator=generator))
+        elif start == "original":
+            found = list(self.mesh.originals([size] * self.frames))
+        if self.tileable:
+            found = [start if start is None else periodic(start).clamp(0, 1) for start in found]
+        return found
+
+    def make_textures(self, generator: torch.Generator, size: tuple[int, int]) -> list[Texture]:
+        if not self.config.transparent:
+            return super().make_textures(generator, size)
+        if self.kind == "cppn":
+            pairs = ((self.network(generator, size), self.network(generator, size)) for _ in range(self.frames))
+            return [TransparentTexture(color, alpha) for color, alpha in pairs]
+        return [TransparentTexture(texture, size) for texture in super().make_textures(generator, size)]
+
+
+class InterpolateTask(PictureTask):
+    """`texopt interpolate`."""
+
+    config: InterpolateConfig
+    transform = staticmethod(robust())
+
+    def check(self) -> None:
+        if self.config.frames < 2:
+            raise OptionError(f"frames has to be 2 or more to go from one to another, not {self.config.frames}")
+        if self.config.share and self.config.texture == "cppn":
+            raise OptionError("CPPNs have no part of lower resolution to share; add --no-share")
+
+    def frame_count(self) -> int:
+        return self.config.frames
+
+    def make_objective(self) -> Objective:
+        return interpolate(parse_target(self.config.first), parse_target(self.config.last))
+
+    def make_textures(self, generator: torch.Generator, size: tuple[int, int]) -> list[Texture]:
+        if self.config.share:
+            return list(SharedTexture.several(self.frames, size, generator))
+        return super().make_textures(generator, size)
+
+    def files(self) -> list[Path]:
+        return [*super().files(), self.folder / "image.gif"]
+
+    def write_more(self, images: Sequence[Image.Image]) -> list[Path]:
+        file = self.folder / "image.gif"
+        write_video(file, [*images, *images[-2:0:-1]], 1 / STEP)
+        return [file]

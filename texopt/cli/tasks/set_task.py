@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from texopt.cli.commands.optimization import MeshTask
 from texopt.cli.options.runs import StyleConfig
-from texopt.cli.options.saved import CONFIG, run_name, to_yaml
+from texopt.cli.options.saved import CONFIG, to_yaml
+from texopt.cli.tasks.style_task import StyleTask
 from texopt.errors import OptionError
 from texopt.optim.result import Result
 from texopt.show.history import Step
@@ -19,7 +19,7 @@ from texopt.system.files import write_file
 
 
 class SetTask:
-    """See commands.running.Task. What cannot be is said of all meshes before any is begun."""
+    """See texopt.cli.tasks.task.Task. What cannot be is said of all meshes before any is begun."""
 
     def __init__(self, config: StyleConfig, device: torch.device) -> None:
         files = [config.mesh, *config.together]
@@ -38,16 +38,15 @@ class SetTask:
                 raise OptionError(f"{option} is for one mesh; leave it out, or style each mesh on its own")
         if config.keep_colors:
             raise OptionError("--keep-colors is of one mesh's colours; leave it out, or style each mesh on its own")
-        config.out = self.folder = config.out or Path("outputs") / f"{'_'.join(names[:3])}_{run_name(config)}"
-        self.config, self.tasks = config, list[MeshTask]()
+        self.folder = config.out or Path("outputs") / f"{'_'.join(names[:3])}_{config.name()}"
+        self.config, self.tasks = replace(config, out=self.folder), list[StyleTask]()
         for file, name in zip(files, names, strict=True):
             own = replace(config, mesh=file, together=(), out=self.folder / name)
-            self.tasks.append(MeshTask(own, device, self.tasks[0].extractor if self.tasks else None))
+            self.tasks.append(StyleTask(own, device, self.tasks[0].extractor if self.tasks else None))
         first = self.tasks[0]
         self.mesh, self.textures = [task.mesh for task in self.tasks], [task.textures for task in self.tasks]
-        self.objective, self.cameras, self.background = first.objective, first.cameras, first.background
-        self.transform, self.extractor, self.view_size = first.transform, first.extractor, first.view_size
-        self.learning_rate, self.steps = first.learning_rate, config.steps * len(self.tasks)
+        self.objective, self.views, self.descent = first.objective, first.views, first.descent
+        self.extractor, self.steps = first.extractor, config.steps * len(self.tasks)
         self.described = f"a set of {len(self.tasks)} meshes; " + "; ".join(task.described for task in self.tasks)
 
     def _configs(self) -> list[Path]:

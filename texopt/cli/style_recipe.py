@@ -1,43 +1,29 @@
-"""What `texopt style` optimises: objective, textures, cameras and background of its options."""
+"""The recipe of `texopt style`: the objective that its options ask for, and what textures start from."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from texopt.cli.options.runs import FeatureConfig, FitConfig, RunConfig, StyleConfig
+from texopt.cli.options.runs import StyleConfig
 from texopt.errors import OptionError
 from texopt.mesh.mesh import Mesh
-from texopt.mesh.surface_points import random_points
-from texopt.objectives import Objective, colors, content, patches, seam, strokes, style
-from texopt.render.backgrounds import Background, plain, random_color, smooth_noise
-from texopt.render.cameras import Sampler, close_ups, sample_sphere, with_close_ups
+from texopt.objectives import Objective, colors, content, patches, strokes, style
 from texopt.render.regions import Regions
 from texopt.render.surface_directions import check_direction, direction_field
 from texopt.system.images import load_image, resized
-from texopt.texture import Cppn, CppnTexture, FourierTexture, PixelTexture, PyramidTexture, Texture, TransparentTexture
 from texopt.texture.image import Start
 from texopt.texture.paintings import blend_shares, in_colors_of, repainted
-
-TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelTexture]] = {
-    "pyramid": PyramidTexture,
-    "fourier": FourierTexture,
-    "pixel": PixelTexture,
-}
-BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_color(), "black": plain(0.0)}
 
 FIRST = 2.0  # weight of content at the start, before its limit tells
 HIDDEN = 0.95  # of what may be lost: pieces of a painting hide a little more from others than from the run's network
 SHARP = 1024  # texels a side of a start that shall be sharp
 COLORS = 10.0  # times the weight of style, for colours in its place
-GREY = (0.5, 0.5, 0.5)
-POINTS = 8192  # that close-ups are of
 
 
 def check_style(config: StyleConfig) -> list[Image.Image]:
@@ -73,7 +59,7 @@ def toward(config: StyleConfig) -> float:
 
 
 def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
-    """Style, content and seams, in the balance that the options ask for."""
+    """Style and content, in the balance that the options ask for."""
     objective = _looks(config, mesh, paintings)
     kept = content(distance=config.content_loss)
     if config.content_weight is not None:
@@ -86,13 +72,7 @@ def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.I
     if config.direction and config.direction_weight:
         direction_field(mesh, config.direction)  # says what cannot be
         objective = objective + config.direction_weight * strokes(config.direction)
-    return with_seams(objective, config)
-
-
-def with_seams(objective: Objective, config: StyleConfig | FeatureConfig) -> Objective:
-    """An objective and the colours' difference across UV seams; a CPPN has one colour on both sides anyway."""
-    needed = config.seam_weight and config.texture != "cppn"
-    return objective + config.seam_weight * seam() if needed else objective
+    return objective
 
 
 def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
@@ -117,17 +97,16 @@ def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) ->
     return sum(parts[1:], parts[0])
 
 
-def _originals(mesh: Mesh, sizes: Sequence[int]) -> list[Tensor]:
-    return [mesh.maps[index].original_at(size, size) for index, size in zip(mesh.optimized, sizes, strict=True)]
-
-
-def _starts(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image], generator: Generator) -> list[Start]:
-    sizes = mesh.map_sizes(config.texture_size)
+def style_starts(
+    config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image], sizes: Sequence[int],
+    originals: Callable[[], Sequence[Tensor]], generator: Generator,
+) -> list[Start]:  # fmt: skip
+    """What textures of those sizes start from. originals: the mesh's own textures at these sizes."""
     if config.start == "noise":
         return [None] * len(sizes)
 
     if config.start == "original" or config.keep_colors:
-        return list(_originals(mesh, sizes))
+        return list(originals())
     if config.keep_strokes:  # sharp, and as even as it was
         painted = repainted(mesh, paintings, config.blend, generator, clouds=0.0, size=min(max(sizes), SHARP))
     else:
@@ -136,57 +115,5 @@ def _starts(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image], g
         return list(painted)
     return [
         torch.lerp(original, resized(image, size, size), toward(config))
-        for original, image, size in zip(_originals(mesh, sizes), painted, sizes, strict=True)
+        for original, image, size in zip(originals(), painted, sizes, strict=True)
     ]
-
-
-def check_texture(config: RunConfig) -> None:
-    """OptionError for a CPPN that shall start from an image, which no network does."""
-    if config.texture != "cppn":
-        return
-    if isinstance(config, FitConfig):
-        raise OptionError("a CPPN is too smooth for photographs; take --texture pyramid")
-    if isinstance(config, (StyleConfig, FeatureConfig)) and config.start != "noise":
-        raise OptionError("a CPPN starts from patterns of its own; add --start noise, or take --texture pyramid")
-
-
-def make_textures(
-    config: RunConfig, mesh: Mesh, paintings: Sequence[Image.Image], generator: Generator
-) -> list[Texture]:
-    """One a map that is optimised, and what they start from."""
-    transparent = isinstance(config, FeatureConfig) and config.transparent
-    sizes = mesh.map_sizes(config.texture_size)
-    if config.texture == "cppn":
-
-        def networks() -> list[CppnTexture]:
-            return CppnTexture.on(mesh, config.texture_size, Cppn(3, generator=generator))
-
-        if not transparent:
-            return list(networks())
-        return [TransparentTexture(color, alpha) for color, alpha in zip(networks(), networks(), strict=True)]
-    start: list[Start] = [None] * len(sizes)
-    if isinstance(config, StyleConfig):
-        start = _starts(config, mesh, paintings, generator)
-    elif isinstance(config, FeatureConfig) and config.start == "original":
-        start = list(_originals(mesh, sizes))
-    elif isinstance(config, FitConfig):
-        start = list(_originals(mesh, sizes)) if config.start == "original" else [GREY] * len(sizes)
-    kind = TEXTURES[config.texture]
-    textures = [kind(size, image, generator) for size, image in zip(sizes, start, strict=True)]
-    if transparent:
-        return [TransparentTexture(texture, size) for texture, size in zip(textures, sizes, strict=True)]
-    return list(textures)
-
-
-def make_cameras(config: RunConfig, mesh: Mesh) -> Sampler:
-    """Views from all around, and close-ups in their share."""
-    far = sample_sphere(distance=config.distance, elevation=config.elevation)
-    if not config.close_ups:
-        return far
-    points = random_points(mesh, POINTS)
-    corners = mesh.unit_vertices(optimized=True)[mesh.faces].double().numpy()
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[points.face]
-    near = close_ups(
-        torch.from_numpy(points.between(corners)), torch.from_numpy(normals), config.zoom, elevation=config.elevation
-    )
-    return with_close_ups(far, near, config.close_ups)

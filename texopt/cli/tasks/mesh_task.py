@@ -1,0 +1,246 @@
+"""MeshTask: what the tasks of one mesh have in common: its checks, its files, its pages."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+
+from texopt.cli import memory_budget
+from texopt.cli.loading import described, load
+from texopt.cli.options.runs import RunConfig
+from texopt.cli.options.texts import listed
+from texopt.cli.tasks.task import descent_of
+from texopt.errors import OptionError
+from texopt.features.backbones import load_backbone
+from texopt.features.extractor import FeatureExtractor
+from texopt.features.view_sizes import Size, check_stride
+from texopt.io.export import FORMATS, check_target, model_files
+from texopt.io.export_names import texture_files
+from texopt.mesh.mesh import Mesh
+from texopt.mesh.surface_points import random_points
+from texopt.mesh.vertex_buffers import map_parts
+from texopt.objectives import Objective, seam
+from texopt.optim.descent import Descent
+from texopt.optim.loop import check_run
+from texopt.optim.result import REPORTS, Result
+from texopt.optim.views import Views
+from texopt.render.backgrounds import Background, plain, random_color, smooth_noise
+from texopt.render.cameras import Sampler, close_ups, sample_sphere, with_close_ups
+from texopt.render.scene import Scene
+from texopt.render.transforms import Transform
+from texopt.show.history import Step
+from texopt.show.preview import SUPERSAMPLE, developed, draw, framed
+from texopt.show.video import Timelapse, check_videos, turntable, write_video
+from texopt.system.images import to_image
+from texopt.texture import Cppn, CppnTexture, FourierTexture, PixelTexture, PyramidTexture, Texture, TextureSet
+from texopt.texture.image import Start, check_size
+from texopt.texture.texture_set import Surface, with_kept
+
+if TYPE_CHECKING:
+    from texopt.show.live import LivePage
+
+log = logging.getLogger("texopt")
+
+TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelTexture]] = {
+    "pyramid": PyramidTexture,
+    "fourier": FourierTexture,
+    "pixel": PixelTexture,
+}
+BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_color(), "black": plain(0.0)}
+POINTS = 8192  # that close-ups are of
+VIDEO = 512  # pixels a side
+WHOLE = 1024  # texels a side, up to which all parameterisations take about the same time
+
+
+class MeshTask(ABC):
+    """See texopt.cli.tasks.task.Task. OptionError for what cannot be.
+
+    What a command has of its own: `check`, `make_objective`, and where it differs `make_views` and `starts`.
+    """
+
+    config: RunConfig
+    transform: Transform | None = None
+
+    def __init__(self, config: RunConfig, device: torch.device, extractor: FeatureExtractor | None = None) -> None:
+        check_run(config.steps, config.seed)
+        Views(size=config.view_size, per_step=config.views_per_step, coarse=config.coarse)  # says what cannot be
+        descent_of(config)
+        _check_outputs(config)
+        check_size(config.texture_size)
+        if config.max_memory:
+            memory_budget.parse_limit(config.max_memory)
+        self.config, self.device, self.steps = config, device, config.steps
+        self.check()
+        sample_sphere(distance=config.distance, elevation=config.elevation)  # says what cannot be
+        self.extractor = extractor or load_backbone(config.backbone, config.weights, device)
+        check_stride(config.view_size, self.extractor.stride)
+        self.mesh = mesh = load(config)
+        if device.type == "cpu":
+            memory_budget.check(config, mesh, self.extractor)
+        self.sizes = mesh.map_sizes(config.texture_size)
+        self.objective, self.views, self.descent = self.make_objective(), self.make_views(), self.make_descent()
+        self.textures = self.make_textures(Generator().manual_seed(config.seed))
+        self.folder = config.out or Path("outputs") / f"{mesh.name}_{config.name()}"
+        self.config = replace(config, out=self.folder)
+        for model in self._models():
+            check_target(mesh, model)
+        self.described = f"{mesh.name}: {len(mesh.faces):,} triangles; {config.texture} {described(mesh, self.sizes)}"
+        self._whole = config.texture in ("fourier", "pixel") and max(self.sizes) > WHOLE
+        self._page: LivePage | None = None
+
+    def check(self) -> None:
+        """Say what cannot be of the command's own options, before anything is computed."""
+        return None
+
+    @abstractmethod
+    def make_objective(self) -> Objective:
+        """What is minimised. self.mesh, self.extractor and self.sizes, the textures', are there."""
+
+    def make_views(self) -> Views:
+        """Which renderings are looked at: from all around, and close-ups in their share."""
+        return self.views_of(_cameras(self.config, self.mesh), self.config.view_size)
+
+    def make_descent(self) -> Descent:
+        """How textures are stepped."""
+        return descent_of(self.config)
+
+    def starts(self, generator: Generator) -> Sequence[Start]:
+        """What each of the textures starts from."""
+        return [None] * len(self.sizes)
+
+    def make_textures(self, generator: Generator) -> list[Texture]:
+        """One a map that is optimised."""
+        if self.config.texture == "cppn":
+            return list(self.networks(generator))
+        kind, starts = TEXTURES[self.config.texture], self.starts(generator)
+        return [kind(size, start, generator) for size, start in zip(self.sizes, starts, strict=True)]
+
+    def networks(self, generator: Generator) -> list[CppnTexture]:
+        """CPPN textures, which share a network."""
+        return CppnTexture.on(self.mesh, self.config.texture_size, Cppn(3, generator=generator))
+
+    def originals(self) -> list[Tensor]:
+        """The original textures, at the textures' sizes."""
+        indices = zip(self.mesh.optimized, self.sizes, strict=True)
+        return [self.mesh.maps[index].original_at(size, size) for index, size in indices]
+
+    def views_of(self, cameras: Sampler, size: Size) -> Views:
+        """Views from cameras, as the options have them otherwise."""
+        return Views(
+            cameras=cameras, size=size, per_step=self.config.views_per_step,
+            background=BACKGROUNDS[self.config.background], transform=self.transform, coarse=self.config.coarse,
+            common_scale=True,
+        )  # fmt: skip
+
+    def _models(self) -> list[Path]:
+        return [self.folder / f"{self.mesh.name}.{ending}" for ending in listed(self.config.format)]
+
+    def files(self) -> list[Path]:
+        models = [file for model in self._models() for file in model_files(self.mesh, model)]
+        videos = [f"turntable.{ending}" for ending in listed(self.config.turntable)]
+        return [*models, *(self.folder / name for name in (*REPORTS, *videos))]
+
+    def watchers(self) -> list[Callable[[Step], None]]:
+        if self._whole:
+            log.info(
+                "a %s texture is decoded whole in every step; --texture pyramid computes what a view sees",
+                self.config.texture,
+            )  # fmt: skip
+        if self.config.live:
+            self._page = self._live_page()
+        return [self._page.on_step] if self._page else []
+
+    def timelapse(self) -> Timelapse:
+        surface = Surface(self.mesh, self.textures, self.device, self.config.raster)
+        scene = Scene(self.mesh, self.device, self.config.raster)
+        fragments = scene.rasterize(framed(self.mesh, [30.0], [15.0]), VIDEO * SUPERSAMPLE)
+        return Timelapse(
+            lambda: to_image(developed(surface.sample(fragments)[0], fragments)[0]), self.config.steps
+        )  # fmt: skip
+
+    def own_error(self, error: Exception) -> OptionError | None:
+        return None
+
+    def write(self, results: Sequence[Result]) -> str:
+        (result,) = results
+        config, mesh, folder = self.config, self.mesh, self.folder
+        result.save(folder, listed(config.format), config.bits, config.unlit)
+        scene = Scene(mesh)
+        for ending in listed(config.turntable):
+            frames = turntable(lambda cameras: draw(scene, cameras, VIDEO, result.drawn)[0], mesh)
+            write_video(folder / f"turntable.{ending}", frames)
+        models = [folder / f"{mesh.name}.{ending}" for ending in ("obj", "glb") if ending in listed(config.format)]
+        models += texture_files(mesh, folder / f"{mesh.name}.png").values()
+        return f"{models[0]}, and preview.png and viewer.html beside it"
+
+    def finish(self, results: Sequence[Result]) -> None:
+        (result,) = results
+        self.report(result)
+        if self._page is None:
+            return
+        self._page.finished([to_image(image[:3]) for image in result.images])
+        try:
+            if not result.interrupted or self._page.stopped:
+                self._page.wait()
+        finally:
+            self._page.close()
+
+    def report(self, result: Result) -> None:
+        """Print what else there is to say of the result."""
+        return None
+
+    def _live_page(self) -> LivePage:
+        from texopt.show.live import LivePage
+
+        mesh, config = self.mesh, self.config
+
+        def bake() -> list[Image.Image]:
+            return [to_image(image[:3]) for image in with_kept(mesh, TextureSet(mesh, self.textures).bake())]
+
+        return LivePage(
+            mesh.name, map_parts(mesh), bake(), originals=mesh.pictures(), bake=bake, host=config.host,
+            port=config.port,
+        )  # fmt: skip
+
+
+def with_seams(objective: Objective, weight: float, texture: str) -> Objective:
+    """An objective and the colours' difference across UV seams; a CPPN has one colour on both sides anyway."""
+    return objective + weight * seam() if weight and texture != "cppn" else objective
+
+
+def check_start(texture: str, start: str) -> None:
+    """OptionError for a CPPN that shall start from an image, which no network does."""
+    if texture == "cppn" and start != "noise":
+        raise OptionError("a CPPN starts from patterns of its own; add --start noise, or take --texture pyramid")
+
+
+def _check_outputs(config: RunConfig) -> None:
+    """OptionError or DependencyError for formats and videos that cannot be written: before the run, not after."""
+    for name in listed(config.format):
+        if f".{name}" not in FORMATS:
+            raise OptionError(f"format has to be of obj, glb, png, with commas between, not {name!r}")
+    if not listed(config.format):
+        raise OptionError("format is empty; take obj, glb, png, or several with commas between")
+    check_videos("turntable", listed(config.turntable))
+
+
+def _cameras(config: RunConfig, mesh: Mesh) -> Sampler:
+    far = sample_sphere(distance=config.distance, elevation=config.elevation)
+    if not config.close_ups:
+        return far
+    points = random_points(mesh, POINTS)
+    corners = mesh.unit_vertices(optimized=True)[mesh.faces].double().numpy()
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[points.face]
+    near = close_ups(
+        torch.from_numpy(points.between(corners)), torch.from_numpy(normals), config.zoom, elevation=config.elevation
+    )
+    return with_close_ups(far, near, config.close_ups)

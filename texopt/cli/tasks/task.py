@@ -1,0 +1,68 @@
+"""Task: what a command optimises, and what it makes of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from texopt.cli.options.runs import LoopConfig
+from texopt.errors import OptionError
+from texopt.features.extractor import FeatureExtractor
+from texopt.objectives import Objective
+from texopt.optim.descent import Descent
+from texopt.optim.result import Result
+from texopt.optim.views import Views
+from texopt.show.history import Step
+from texopt.show.video import Timelapse
+
+
+class Task(Protocol):
+    """What a command optimises, and what it makes of the result. Its making says what cannot be.
+
+    config: the options, with what follows from them and the inputs filled in. folder: of the results. mesh: a Mesh, or
+    a list of them. textures: of a mesh, one a map; of several meshes, such a list for each. described: the run, in a
+    line.
+    """
+
+    folder: Path
+    mesh: Any
+    textures: Any
+    objective: Objective
+    views: Views
+    descent: Descent
+    extractor: FeatureExtractor
+    steps: int
+    described: str
+
+    @property
+    def config(self) -> LoopConfig: ...
+
+    def files(self) -> list[Path]:
+        """All files that `write` writes, but for copies of those that the mesh's own materials name."""
+
+    def watchers(self) -> list[Callable[[Step], None]]:
+        """What looks at every step. Called when the folder is there."""
+
+    def timelapse(self) -> Timelapse:
+        """A video of the run."""
+
+    def own_error(self, error: Exception) -> OptionError | None:
+        """What an error within the run says to the user, if it is the user's."""
+
+    def write(self, results: Sequence[Result]) -> str:
+        """Write the results, one a mesh; what there is, in a few words."""
+
+    def finish(self, results: Sequence[Result]) -> None:
+        """After all of it."""
+
+
+def descent_of(config: LoopConfig, share: float = 1.0) -> Descent:
+    """How the options have textures stepped, with a share of the learning rate. OptionError for what cannot be."""
+    asked = Descent(
+        learning_rate=config.learning_rate, optimizer=config.optimizer, schedule=config.schedule, clip=config.clip
+    )
+    if share == 1:
+        return asked
+    rate = max(config.learning_rate * share, 1e-6)
+    return Descent(learning_rate=rate, optimizer=config.optimizer, schedule=config.schedule, clip=config.clip)
