@@ -108,5 +108,5 @@ def extractor() -> FeatureExtractor:
 @pytest.fixture
 def small_network(monkeypatch: pytest.MonkeyPatch, extractor: FeatureExtractor) -> None:
     """The commands look with the small network, whatever backbone they are told to take."""
-    for command in ("evaluation", "optimization", "pictures"):
-        monkeypatch.setattr(f"texopt.cli.commands.{command}.load_backbone", lambda *_: extractor)
+    for module in ("commands.evaluation", "tasks.mesh_task", "tasks.picture_task"):
+        monkeypatch.setattr(f"texopt.cli.{module}.load_backbone", lambda *_: extractor)
