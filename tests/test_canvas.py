@@ -11,6 +11,7 @@ from torch import Generator
 
 import texopt
 from texopt import FeatureExtractor, OptionError
+from texopt.mesh.image_canvas import canvas_size
 from texopt.render.look_up import look_up
 from texopt.render.samplers import mean_scale
 from texopt.render.scene import Scene
@@ -87,9 +88,9 @@ def test_says_what_cannot_be(make: object) -> None:
 
 
 def test_the_texture_of_an_image_holds_it() -> None:
-    assert texopt.canvas_size(480, 640) == (512, 1024)
-    assert texopt.canvas_size(1080, 1000) == (1024, 1024)
-    assert texopt.canvas_size(3, 3) == (8, 8)
+    assert canvas_size(480, 640) == (512, 1024)
+    assert canvas_size(1080, 1000) == (1024, 1024)
+    assert canvas_size(3, 3) == (8, 8)
 
 
 @cache

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import subprocess
@@ -214,6 +215,15 @@ def test_public_names() -> None:
     assert {"load_mesh", "optimize", "style", "content", "FourierTexture", "TexoptError"} <= set(texopt.__all__)
     with pytest.raises(AttributeError):
         texopt.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_no_module_has_the_name_of_a_public_function() -> None:
+    """Else `texopt.NAME` may become the module once something has imported it."""
+    package = Path(texopt.__file__).parent
+    modules = {path.stem for path in package.rglob("*.py")} | {path.name for path in package.rglob("*/")}
+    functions = {name for name in texopt.__all__ if inspect.isfunction(getattr(texopt, name))}
+    assert len(functions) > 40
+    assert functions & modules == set()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes")

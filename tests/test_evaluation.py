@@ -19,6 +19,7 @@ from fields import baked, nested, sheet, showing, stripes, two_materials
 from PIL import Image
 from torch import Tensor
 
+import texopt
 from texopt import FeatureExtractor, Mesh, MeshError, OptionError, PixelTexture, load_mesh, orbit
 from texopt.cli.main import main
 from texopt.evaluation import Evaluation, evaluate
@@ -293,7 +294,7 @@ def numbers(found: Evaluation) -> dict[str, tuple[float | None, ...]]:
 
 def test_a_mesh_compared_with_itself(extractor: FeatureExtractor) -> None:
     mesh = showing(make_cube(), baked(make_cube(), stripes(4), 256))
-    found = numbers(evaluate(mesh, mesh, noise_painting(), extractor, style_scale=FINE))
+    found = numbers(evaluate(mesh, noise_painting(), extractor, original=mesh, style_scale=FINE))
     assert found["style"][0] == pytest.approx(found["style"][2])
     assert found["content"][0] == pytest.approx(0, abs=1e-4)
     assert found["seam"][0] == found["seam"][2]
@@ -304,9 +305,9 @@ def test_noise_has_lost_the_original_and_a_painted_mesh_is_near_the_painting(ext
     cube = make_cube()
     original = showing(cube, baked(cube, stripes(4), 256))
     painting = to_image(upscaled(512, 8))
-    noisy = numbers(evaluate(showing(cube, noise(512)), original, painting, extractor))
+    noisy = numbers(evaluate(showing(cube, noise(512)), painting, extractor, original=original))
     assert noisy["content"][0] == pytest.approx(1, abs=0.1)
-    near = numbers(evaluate(showing(cube, upscaled(512, 8)), original, painting, extractor, style_scale=1.0))
+    near = numbers(evaluate(showing(cube, upscaled(512, 8)), painting, extractor, original=original, style_scale=1.0))
     for found in (noisy, near):
         floor, ceiling = found["style"][1:]
         assert floor < ceiling  # type: ignore[operator]
@@ -322,7 +323,11 @@ def test_evaluation_does_not_depend_on_uvs_or_size(extractor: FeatureExtractor) 
     other = replace(cube, uvs=uvs, face_uvs=face_uvs)
     painting = noise_painting()
     found = [
-        numbers(evaluate(showing(mesh, baked(mesh, field, 512)), original, painting, extractor, style_scale=FINE))
+        numbers(
+            evaluate(
+                showing(mesh, baked(mesh, field, 512)), painting, extractor, original=original, style_scale=FINE
+            )
+        )
         for mesh, original, field in (
             (cube, cube, soft), (other, cube, soft), (larger, larger, lambda places: soft((places - 100) / 10)),
         )
@@ -343,10 +348,10 @@ def test_paintings_on_parts_are_each_compared_with_their_own(extractor: FeatureE
     result = showing(mesh, *images)
     paintings = [plain(204, 26, 26), plain(26, 26, 204)]
     right, wrong = (
-        numbers(evaluate(result, mesh, paintings, extractor, where=where, style_scale=FINE))["style"][0]
+        numbers(evaluate(result, paintings, extractor, original=mesh, where=where, style_scale=FINE))["style"][0]
         for where in (["left", "right"], ["right", "left"])
     )
-    blended = numbers(evaluate(result, mesh, paintings, extractor, style_scale=FINE))["style"][0]
+    blended = numbers(evaluate(result, paintings, extractor, original=mesh, style_scale=FINE))["style"][0]
     assert right < 0.1  # type: ignore[operator]
     assert right < 0.7 * blended < 0.7 * wrong  # type: ignore[operator]
 
@@ -355,19 +360,19 @@ def test_blended_paintings_are_a_mean(extractor: FeatureExtractor) -> None:
     mesh = showing(make_cube(), torch.tensor([0.8, 0.1, 0.1])[:, None, None].expand(3, 16, 16))
     paintings = [plain(204, 26, 26), plain(26, 26, 204)]
     found = [
-        numbers(evaluate(mesh, mesh, paintings, extractor, blend=blend, style_scale=FINE))["style"][0]
+        numbers(evaluate(mesh, paintings, extractor, original=mesh, blend=blend, style_scale=FINE))["style"][0]
         for blend in ((1, 0), (1, 1), (0, 1))
     ]
     assert found[0] == pytest.approx(
-        numbers(evaluate(mesh, mesh, paintings[0], extractor, style_scale=FINE))["style"][0]
+        numbers(evaluate(mesh, paintings[0], extractor, original=mesh, style_scale=FINE))["style"][0]
     )
     assert all(a < b for a, b in pairwise(found))  # type: ignore[operator]
     with pytest.raises(OptionError, match="2 paintings"):
-        evaluate(mesh, mesh, paintings, extractor, blend=(1, 0, 0))
+        evaluate(mesh, paintings, extractor, original=mesh, blend=(1, 0, 0))
     with pytest.raises(OptionError, match="each of the 2 paintings"):
-        evaluate(mesh, mesh, paintings, extractor, where=["*"])
+        evaluate(mesh, paintings, extractor, original=mesh, where=["*"])
     with pytest.raises(OptionError, match="scale"):
-        evaluate(mesh, mesh, paintings, extractor, style_scale=100)
+        evaluate(mesh, paintings, extractor, original=mesh, style_scale=100)
 
 
 def test_another_geometry_is_refused(extractor: FeatureExtractor) -> None:
@@ -378,7 +383,7 @@ def test_another_geometry_is_refused(extractor: FeatureExtractor) -> None:
         (replace(cube, vertices=cube.vertices + 0.1), "another size or place"),
     ):
         with pytest.raises(MeshError, match=message):
-            evaluate(other, cube, noise_painting(), extractor)
+            evaluate(other, noise_painting(), extractor, original=cube)
 
 
 # texopt evaluate
@@ -457,7 +462,7 @@ def test_what_a_run_keeps_is_not_measured(
     }[options[0]]  # fmt: skip
     original = load_mesh("in/cube.obj", **kept)
     result = load_mesh("out/cube.obj", **(kept if "unwrap" not in kept else {}))
-    by_hand = evaluate(result, original, load_image("a.png"), extractor, style_scale=0.3).as_dict()
+    by_hand = evaluate(result, load_image("a.png"), extractor, original=original, style_scale=0.3).as_dict()
     assert found == by_hand
 
 
@@ -472,17 +477,27 @@ def test_what_is_kept_plays_no_part(extractor: FeatureExtractor) -> None:
         **dict.fromkeys(("face_map", "face_material"), np.arange(24, dtype=np.int32) // 12),
     )  # fmt: skip
     painting = noise_painting()
-    small, both = (evaluate(mesh, mesh, painting, extractor).as_dict() for mesh in (alone, beside))
+    small, both = (evaluate(mesh, painting, extractor, original=mesh).as_dict() for mesh in (alone, beside))
     assert both == small
 
 
 def test_a_network_without_style_layers_cannot_judge(extractor: FeatureExtractor) -> None:
     extractor.style_layers = ()
     with pytest.raises(OptionError, match="no style layers"):
-        evaluate(make_cube(), make_cube(), noise_painting(), extractor)
+        evaluate(make_cube(), noise_painting(), extractor, original=make_cube())
 
 
 @pytest.mark.usefixtures("small_network")
+def test_a_result_is_measured_against_the_mesh_that_it_is_of(cube: Mesh, extractor: FeatureExtractor) -> None:
+    views = texopt.Views(size=64)
+    result = texopt.optimize(cube, texopt.PixelTexture(32), texopt.l1(), steps=2, views=views, backbone=extractor)
+    painting = noise_painting()
+    of_result = evaluate(result, painting, extractor).as_dict()
+    assert of_result == evaluate(result.textured(), painting, extractor, original=cube).as_dict()
+    with pytest.raises(OptionError, match="original=MESH"):
+        evaluate(cube, painting, extractor)
+
+
 def test_a_config_that_names_no_painting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "config.yaml").write_text("command: style\nsteps: 5\n")
     check_one_line(["evaluate", str(tmp_path)], "does not name a mesh and a painting", capsys)

@@ -395,7 +395,7 @@ def test_a_transformer_takes_whatever_has_whole_patches() -> None:
         (lambda: FeatureExtractor(make_network(), std=(1.0, 1.0)), "std has to be three numbers"),
         (lambda: load_backbone(make_network()), "a network's name is a text, not Sequential; texopt.FeatureExtractor"),
         (lambda: as_extractor(make_network()), r"backbone .* not Sequential; .*FeatureExtractor\(network, mean="),
-        (lambda: as_extractor(None, argument="extractor"), "extractor has to be the name .* not NoneType"),
+        (lambda: as_extractor(None), "backbone has to be the name .* not NoneType"),
     ],
 )  # fmt: skip
 def test_what_is_no_network(make: Callable[[], object], message: str) -> None:

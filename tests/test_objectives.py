@@ -523,3 +523,25 @@ def test_a_loss_judges_some_views(extractor: FeatureExtractor) -> None:
 
 def dark(view: texopt.View) -> torch.Tensor:
     return view.image.square().mean()
+
+
+@pytest.mark.parametrize("name", ["total_variation", "l1", "l2", "blur"])
+def test_functions_of_images_are_the_losses_of_views(extractor: FeatureExtractor, name: str) -> None:
+    image, mask = torch.rand(2, 3, 16, 16), (torch.rand(2, 1, 16, 16) > 0.4).float()
+    arguments = (0.5,) if name in ("l1", "l2") else ()
+    function = getattr(texopt.functional, name)
+    expected = float(getattr(texopt, name)()(make_view(extractor, image, mask))[0])
+    assert float(function(image, *arguments, mask=mask).mean()) == pytest.approx(expected)
+    outside = image + 0.3 * (1 - mask)
+    if name != "blur":  # which looks at what is around
+        assert float(function(outside, *arguments, mask=mask).mean()) == pytest.approx(expected)
+    whole = function(image, *arguments, mask=torch.ones_like(mask)).mean()
+    assert float(function(image, *arguments).mean()) == pytest.approx(float(whole))
+    assert float(whole) != pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["total_variation", "l1", "l2"])
+def test_functions_of_images_have_their_gradient(name: str) -> None:
+    image, mask = torch.rand(1, 3, 6, 5, dtype=torch.float64, requires_grad=True), torch.ones(1, 1, 6, 5).double()
+    arguments = (0.5,) if name in ("l1", "l2") else ()
+    assert torch.autograd.gradcheck(lambda some: getattr(texopt.functional, name)(some, *arguments, mask=mask), image)

@@ -282,7 +282,7 @@ def test_what_is_no_backbone(cube: Mesh, backbone: Any) -> None:
         with pytest.raises(OptionError, match=message):
             call()
     for evaluation in (
-        lambda: texopt.evaluate(cube, cube, to_image(torch.rand(3, 32, 32)), backbone),
+        lambda: texopt.evaluate(cube, to_image(torch.rand(3, 32, 32)), backbone, original=cube),
         lambda: texopt.evaluate_image(*[to_image(torch.rand(3, 32, 32))] * 2, [], backbone),
     ):
         with pytest.raises(OptionError, match="extractor has to be the name"):

@@ -1,6 +1,6 @@
 from .render.cameras import Cameras as Cameras, fixed_views as fixed_views, look_at as look_at, orbit as orbit
 from .render.cameras import orthographic as orthographic, perspective as perspective, sample_sphere as sample_sphere
-from .mesh.image_canvas import canvas as canvas, canvas_size as canvas_size
+from .mesh.image_canvas import canvas as canvas
 from .render.canvas_cameras import crops as crops, whole as whole
 from .optim.checkpoint import Checkpoint as Checkpoint
 from .errors import DependencyError as DependencyError, ImageError as ImageError, MeshError as MeshError
@@ -44,5 +44,12 @@ from .texture import FourierTexture as FourierTexture, ImageTexture as ImageText
 from .texture import PyramidTexture as PyramidTexture, SharedTexture as SharedTexture, Texture as Texture
 from .texture import TransparentTexture as TransparentTexture
 from .io.transforms_json import read_photos as read_photos
+
+from .objectives import functional as functional
+from .render import backgrounds as backgrounds, transforms as transforms
+from .render.backgrounds import Background as Background
+from .render.cameras import Sampler as Sampler, close_ups as close_ups, with_close_ups as with_close_ups
+from .render.regions import Regions as Regions
+from .render.transforms import Transform as Transform
 
 __version__: str

@@ -10,7 +10,7 @@ from PIL import Image
 
 from texopt.errors import ImageError
 from texopt.evaluation.likeness import Likeness, compare, goal_of
-from texopt.evaluation.report import Evaluation, Number
+from texopt.evaluation.report import JUDGE, Evaluation, Number
 from texopt.evaluation.views import Picture
 from texopt.features import FeatureExtractor, as_extractor
 from texopt.objectives.gram_matrices import scaled
@@ -36,7 +36,7 @@ def border_ratio(image: Image.Image) -> float:
 
 def evaluate_image(
     result: Image.Image, original: Image.Image | None, paintings: Painting | Sequence[Painting],
-    extractor: FeatureExtractor | str, *,
+    backbone: FeatureExtractor | str = JUDGE, *,
     style_scale: float = 1.0, blend: Sequence[float] | None = None, tileable: bool = False,
 ) -> Evaluation:  # fmt: skip
     """Measure an image against the one it was made of and the paintings whose style it shall have.
@@ -50,7 +50,7 @@ def evaluate_image(
 
     ImageError where the sizes differ.
     """
-    extractor = as_extractor(extractor, argument="extractor")
+    extractor = as_extractor(backbone)
     pictures = [loaded(one) for one in several(paintings)]
     if original is not None and original.size != result.size:
         raise ImageError(f"the result has {result.size} pixels and the original {original.size}; give the one it is of")

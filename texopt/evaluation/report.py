@@ -20,9 +20,12 @@ from texopt.evaluation.views import CLOSE, PIXELS_PER_RADIUS, SIZE, Pictures
 from texopt.features import FeatureExtractor, as_extractor
 from texopt.mesh.mesh import Mesh
 from texopt.objectives.gram_matrices import check_scale
+from texopt.optim.result import Result
 from texopt.system.images import to_image
 from texopt.system.pictures import Painting, loaded, several
 from texopt.texture.paintings import blend_shares
+
+JUDGE = "efficientnet_lite1"  # comes with pip, and no run looks with it unless it is told to
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ class Evaluation:
 
 
 def evaluate(
-    result: Mesh, original: Mesh, paintings: Painting | Sequence[Painting], extractor: FeatureExtractor | str, *,
-    style_scale: float = 1.1, blend: Sequence[float] | None = None, where: Sequence[str] = (),
+    result: Result | Mesh, paintings: Painting | Sequence[Painting], backbone: FeatureExtractor | str = JUDGE, *,
+    original: Mesh | None = None, style_scale: float = 1.1, blend: Sequence[float] | None = None,
+    where: Sequence[str] = (),
 ) -> Evaluation:  # fmt: skip
     """Measure a textured mesh against the original and the paintings whose style it shall have.
 
@@ -74,10 +78,11 @@ def evaluate(
     sharpness: share of the contrast of close-ups that is finer than the pixels of a view CLOSE times as far.
 
     Args:
-        result, original: the same geometry, and the same of it kept; textures and UVs are their own. Of a Result: its
-            `textured()` and `mesh`.
+        result: what `optimize` returned, or a textured mesh.
         paintings: as of style; one or several.
-        extractor: a network that took no part in the optimisation: a FeatureExtractor, or its name.
+        backbone: a network that took no part in the optimisation: its name, or a FeatureExtractor.
+        original: that the result was made of: the same geometry, and the same of it kept; textures and UVs are its own.
+            Of a Result it is known.
         style_scale: length of a painting's shorter side in diameters of the mesh, of what of it is optimised.
         blend: shares of several paintings, by default equal.
         where: a part of the surface for each painting, as texopt.render.regions names them; then they are not blended.
@@ -86,9 +91,13 @@ def evaluate(
         MeshError: the two are not the same geometry. OptionError: a number of shares or parts that does not fit, a
             scale that cannot be.
     """
+    if isinstance(result, Result):
+        result, original = result.textured(), original or result.mesh
+    if original is None:
+        raise OptionError("a mesh is measured against its original; give evaluate(..., original=MESH)")
     check_same(result, original)
     check_scale(style_scale)
-    extractor = as_extractor(extractor, argument="extractor")
+    extractor = as_extractor(backbone)
     if not extractor.style_layers:
         raise OptionError("this network has no style layers of its own, so it cannot judge; take another")
     if SIZE % extractor.stride:

@@ -273,9 +273,7 @@ def load_backbone(
     return extractor.to(device)
 
 
-def as_extractor(
-    network: str | FeatureExtractor, device: torch.device | str = "cpu", argument: str = "backbone"
-) -> FeatureExtractor:
+def as_extractor(network: str | FeatureExtractor, device: torch.device | str = "cpu") -> FeatureExtractor:
     """A FeatureExtractor itself, or the pretrained network of a name, on a device.
 
     OptionError for anything else. A network alone is not enough: which colours it was trained with, and which of its
@@ -286,7 +284,7 @@ def as_extractor(
     if isinstance(network, str):
         return load_backbone(network, device=device)
     raise OptionError(
-        f"{argument} has to be the name of a network or a texopt.FeatureExtractor, not {type(network).__name__}; "
+        f"backbone has to be the name of a network or a texopt.FeatureExtractor, not {type(network).__name__}; "
         "one of your own is texopt.FeatureExtractor(network, mean=..., std=..., style_layers=[...], content_layer=...)"
     )
 

@@ -26,8 +26,9 @@ def canvas(
     Everything that optimises textures of meshes works with it, seen by `whole` or `crops`:
 
         mesh = texopt.canvas("photo.jpg")
-        texture = texopt.FourierTexture(texopt.canvas_size(*mesh.maps[0].original.shape[:2]))
-        texopt.optimize(mesh, texture, texopt.channel("blocks.4", 17), cameras=texopt.whole(mesh), view_size=256)
+        texture = texopt.FourierTexture((512, 1024))  # powers of two, about as large as the photo
+        views = texopt.Views(cameras=texopt.whole(mesh), size=256)
+        texopt.optimize(mesh, texture, texopt.channel("blocks.4", 17), views=views)
         picture = texture.bake(480, 640)
 
     Args:

@@ -1,5 +1,6 @@
 """Objectives: named losses of a View that add and scale."""
 
+from texopt.objectives import functional
 from texopt.objectives.color_histogram import colors
 from texopt.objectives.content_loss import content
 from texopt.objectives.frames import alignment, by_frame, diversity, interpolate, transparent
@@ -13,7 +14,7 @@ from texopt.objectives.visualization import channel, classified_as, deepdream, d
 
 __all__ = [
     "GramEMA", "Objective", "Term", "alignment", "as_objective", "blur", "by_frame", "change", "channel",
-    "classified_as", "colors", "content", "deepdream", "direction", "diversity", "gram_matrix", "interpolate",
-    "inversion", "l1", "l2", "logit", "neuron", "objective", "on", "patches", "photographs", "seam", "strokes", "style",
-    "total_variation", "transparent",
+    "classified_as", "colors", "content", "deepdream", "direction", "diversity", "functional", "gram_matrix",
+    "interpolate", "inversion", "l1", "l2", "logit", "neuron", "objective", "on", "patches", "photographs", "seam",
+    "strokes", "style", "total_variation", "transparent",
 ]  # fmt: skip

@@ -60,7 +60,7 @@ def run(config: EvaluateConfig) -> None:
         assert made is not None
         original, result = load(made), load(replace(made, mesh=model, unwrap=False))  # what is kept, is so in both
     extractor = load_backbone(config.backbone, config.weights)
-    found = evaluate(result, original, paintings, extractor, style_scale=style_scale, blend=blend, where=where)
+    found = evaluate(result, paintings, extractor, original=original, style_scale=style_scale, blend=blend, where=where)
     out = config.out or (config.mesh if config.mesh.is_dir() else Path("outputs") / f"{model.stem}_metrics")
     values = {
         "texopt": __version__, "network": config.backbone, "style": [str(path) for path in styles],
