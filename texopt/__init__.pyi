@@ -39,6 +39,7 @@ from .render.scene import rasterize as rasterize
 from .optim.result import Result as Result
 from .evaluation.saliency_maps import saliency as saliency
 from .show.history import Step as Step
+from .show.progress import ProgressBar as ProgressBar
 from .texture import Cppn as Cppn, CppnTexture as CppnTexture, blend as blend
 from .texture import FourierTexture as FourierTexture, ImageTexture as ImageTexture, PixelTexture as PixelTexture
 from .texture import PyramidTexture as PyramidTexture, SharedTexture as SharedTexture, Texture as Texture

@@ -92,7 +92,7 @@ def evaluate(
             scale that cannot be.
     """
     if isinstance(result, Result):
-        result, original = result.textured(), original or result.mesh
+        original, result = original or result.mesh, result.textured()
     if original is None:
         raise OptionError("a mesh is measured against its original; give evaluate(..., original=MESH)")
     check_same(result, original)

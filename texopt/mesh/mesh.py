@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
-import logging
+import html
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,14 +23,19 @@ from texopt.mesh.normals import smooth_normals
 from texopt.mesh.texture_map import GREY, TextureMap
 from texopt.mesh.wrapping import Wrap
 
-log = logging.getLogger("texopt")
-
 SMALLEST_SHARE = 4  # no map is made smaller than the largest by more than this
 
 
 def power_of_two(side: int) -> int:
     """The next power of two, from 8 to 4096: mip levels need sides that halve."""
     return int(2 ** np.clip(np.ceil(np.log2(side)), 3, 12))
+
+
+def _thumbnail(texture: TextureMap) -> bytes:
+    picture, buffer = Image.fromarray(texture.original), io.BytesIO()
+    picture.thumbnail((192, 192))
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 PLAIN = TextureMap(np.full((1, 1, 3), round(255 * GREY[0]), np.uint8))
@@ -238,6 +245,17 @@ class Mesh:
         for index, size in zip(self.optimized, sizes or (), strict=bool(sizes)):
             chosen[index] = size
         return [texture.mask_at(*size) for texture, size in zip(self.maps, chosen, strict=True)]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what is in it, and its original textures."""
+        rows = "".join(
+            f"<tr><td>{html.escape(texture.name) or 'texture'}</td><td>{texture.original.shape[1]} x "
+            f'{texture.original.shape[0]}</td><td><img style="height: 96px" src="data:image/png;base64,'
+            f'{base64.b64encode(_thumbnail(texture)).decode()}"></td></tr>'
+            for texture in self.maps
+        )
+        title = f"{html.escape(self.name)}: {len(self.faces):,} triangles, {len(self.vertices):,} vertices"
+        return f"<table><caption>{title}</caption>{rows}</table>"
 
     def __repr__(self) -> str:
         sizes = ", ".join("{1}x{0}".format(*texture.original.shape) for texture in self.maps)

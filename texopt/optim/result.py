@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -174,6 +175,19 @@ class Result:
     def preview(self) -> Image.Image:
         """The contact sheet: eight views, before over after."""
         return contact_sheet(self.mesh, self.mesh.originals(), self.drawn)
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows that draws no pages: the contact sheet."""
+        buffer = io.BytesIO()
+        self.preview().save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the viewer."""
+        page = html.escape(self.viewer().decode())
+        return (
+            f'<iframe srcdoc="{page}" style="width: 100%; height: 480px; border: 0" title="{self.mesh.name}"></iframe>'
+        )
 
     def history_csv(self) -> str:
         """step, seconds since the start, then every named term before weighting and the weighted sum, `loss`."""

@@ -8,10 +8,11 @@ from torch import Generator, Tensor, nn
 from texopt.errors import OptionError
 from texopt.render.fragments import Fragments
 from texopt.render.look_up import look_up
-from texopt.system.images import resized
+from texopt.system.images import png_bytes, resized
 from texopt.texture.colorspace import from_rgb, to_valid_rgb
 
 MAX_SIZE = 8192
+SHOWN = 512  # texels a side, in a notebook
 Start = Tensor | tuple[float, float, float] | None  # noise, a colour, or an image [3,H,W]
 
 
@@ -60,6 +61,11 @@ class ImageTexture(nn.Module):
     def sample(self, fragments: Fragments) -> Tensor:
         """Colours [B,3,H,W] at the drawn pixels."""
         return look_up(self.decode(), fragments)
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows: the texture, at most SHOWN texels a side."""
+        side = max(self.height, self.width, SHOWN) // SHOWN
+        return png_bytes(self.bake(max(self.height // side, 1), max(self.width // side, 1)).cpu())
 
     def bake(self, height: int | None = None, width: int | None = None) -> Tensor:
         """The texture as an image [3,height,width]; at its own size by default."""

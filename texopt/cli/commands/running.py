@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from texopt.cli.input_files import changed, states
 from texopt.cli.options.runs import LOOPS, LoopConfig
@@ -28,6 +26,7 @@ from texopt.optim.loop import optimize
 from texopt.optim.result import Result
 from texopt.raster import backends
 from texopt.show.history import Step
+from texopt.show.progress import ProgressBar
 from texopt.show.video import Timelapse, check_videos
 from texopt.system import distributed
 from texopt.system.devices import resolve_device
@@ -35,25 +34,6 @@ from texopt.system.files import check_names, claimed, write_file
 from texopt.system.signals import stoppable
 
 log = logging.getLogger("texopt")
-
-
-class _Bar(Progress):
-    """A progress bar that shows speed, time left and every term."""
-
-    def __init__(self, steps: int, shown: bool) -> None:
-        columns = (
-            MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.fields[speed]}"), TimeRemainingColumn(),
-            TextColumn("left  {task.fields[terms]}"),
-        )  # fmt: skip
-        super().__init__(*columns, console=Console(stderr=True), refresh_per_second=4, disable=not shown)
-        self.row, self.known = self.add_task("", total=steps, speed="", terms="preparing"), dict[str, float]()
-
-    def show(self, step: Step) -> None:
-        if self.disable:
-            return
-        self.known |= {name: value for name, value in step.terms.items() if not math.isnan(value) and name != "loss"}
-        terms = "  ".join(f"{name} {value:.3f}" for name, value in self.known.items())
-        self.update(self.row, completed=step.number, speed=f"{step.number / step.seconds:.1f} steps/s", terms=terms)
 
 
 def _divided(config: LoopConfig) -> LoopConfig:
@@ -153,8 +133,8 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
         if timelapse is not None:
             timelapse.take()  # what the run starts from
             watchers.insert(0, timelapse)
-        with _Bar(task.steps, writes) as bar:
-            watchers.insert(0, bar.show)
+        with ProgressBar(task.steps, Console(stderr=True), writes) as bar:
+            watchers.insert(0, bar)
 
             def on_step(step: Step) -> None:
                 for watch in watchers:
