@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import re
 import runpy
+import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import MESHES, STYLES
+from PIL import Image
 
 import texopt
+from texopt.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,33 +46,29 @@ def test_the_description_for_package_indexes_has_nothing_that_is_only_in_the_rep
     assert [target for target in targets if not target.startswith("https://")] == []
     assert "![" not in text
     captions = re.findall(r"^\*[^*].*\*$", readme, re.MULTILINE)
-    assert len(captions) == len(re.findall(r"^!\[", readme, re.MULTILINE)) > 2
+    assert len(captions) == len(re.findall(r"^!\[", readme, re.MULTILINE)) > 1
     assert [caption for caption in captions if caption in text] == []
     kept = [line for line in readme.splitlines() if "](" not in line and line not in captions]
     assert [line for line in kept if line not in text.splitlines()] == []
 
 
-# what README.md takes, and what it takes here; each is there once and no more
-SMALLER = {
-    "steps=270": "steps=2",
-    "PyramidTexture(1024, start": "PyramidTexture(64, start",
-    "FourierTexture(512)": "FourierTexture(64)",
-    "size=(224, 224), frames=6": "size=(64, 64), frames=6",
-    "SharedTexture.several(6, 256)": "SharedTexture.several(6, 64)",
-    "size=224, per_step=6": "size=64, per_step=6",
-    "steps=300)": "steps=2)",
-}
-DEFAULTS = {"steps": 2, "views": texopt.Views(size=64), "device": "cpu"}  # of optimize, where a block does not say
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_examples_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The blocks of a section are one program, with small sizes and files of its names."""
-    text = (ROOT / "README.md").read_text()
-    programs = [re.findall(r"```python\n(.*?)```", section, re.DOTALL) for section in text.split("\n## ")]
-    blocks = [block for program in programs for block in program]
-    assert len(blocks) == text.count("```python") >= 3
-    for large in SMALLER:
-        assert sum(block.count(large) for block in blocks) == 1, large
+def programs() -> list[Any]:
+    """The Python blocks of each page, which are one program."""
+    found = []
+    for page in PAGES:
+        blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+        if blocks and page.name != "raster.md":
+            found.append(pytest.param(blocks, id=page.stem))
+    assert len(found) >= 3
+    return found
+
+
+@pytest.mark.parametrize("blocks", programs())
+def test_python_examples_run(blocks: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two steps of small views, and files of their names."""
     for name in ("mtl", "png"):
         shutil.copy(MESHES / f"creature.{name}", tmp_path)
     shutil.copy(MESHES / "creature.obj", tmp_path / "spot.obj")
@@ -76,24 +76,79 @@ def test_examples_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     optimize, runs = texopt.optimize, []
 
-    def quick(*args: Any, **options: Any) -> Any:
-        runs.append(optimize(*args, **DEFAULTS | options))
+    def quick(*args: Any, views: texopt.Views | None = None, **options: Any) -> Any:
+        small = replace(views or texopt.Views(), size=64)
+        runs.append(optimize(*args, **options | {"steps": 2, "views": small, "device": "cpu"}))
         return runs[-1]
 
     monkeypatch.setattr(texopt, "optimize", quick)
-    for program in programs:
-        names: dict[str, Any] = {"texopt": texopt}
-        for block in program:
-            for large, small in SMALLER.items():
-                block = block.replace(large, small)
-            exec(compile(block, "README.md", "exec"), names)
+    names: dict[str, Any] = {"texopt": texopt}
+    for block in blocks:
+        exec(compile(block, "the page", "exec"), names)
     assert len(runs) == sum(block.count("optimize(") for block in blocks)
     for result in runs:
         losses = [step.terms["loss"] for step in result.history]
         assert len(losses) == 2
         assert all(map(math.isfinite, losses))
         assert losses[0] != losses[1]
-    assert len(texopt.load_mesh("outputs/spot.obj").faces) == len(texopt.load_mesh("spot.obj").faces)
+    if any('export("outputs/spot.obj")' in block for block in blocks):
+        assert len(texopt.load_mesh("outputs/spot.obj").faces) == len(texopt.load_mesh("spot.obj").faces)
+
+
+INPUTS = {
+    "MESH": "creature.obj", "IMAGE|MESH": "mosaic.jpg", "IMAGE": "mosaic.jpg", "PAINTING": "mosaic.jpg",
+    "PHOTO": "brush.jpg",
+    "TARGET": "blocks.4:17", "FILE.py:FUNCTION": "own.py:loss", "CAMERAS.json": "transforms.json", "DIR": "outputs",
+    "JOBS.csv": "jobs.csv", "NAMES": "creature",
+}  # fmt: skip
+
+
+def command_lines() -> list[list[str]]:
+    """The commands of all pages, with files in the place of capitals."""
+    found = []
+    for page in PAGES:
+        lines = re.findall(r"^    (texopt [^`\n#]*)", page.read_text(), re.MULTILINE)
+        found += [[INPUTS.get(word, word) for word in shlex.split(line)[1:]] for line in lines]
+    unique = [list(line) for line in dict.fromkeys(map(tuple, found))]
+    assert len(unique) > 40
+    return unique
+
+
+@pytest.mark.parametrize("arguments", command_lines(), ids=" ".join)
+def test_command_lines_are_understood(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    understood = []
+    monkeypatch.setattr("texopt.cli.commands.run", lambda command, config: understood.append(config) or 0)
+    assert main(arguments) == 0
+    assert len(understood) == (arguments != ["backbones"])
+
+
+# what makes a run short, and what a machine may lack
+SHORT = {
+    "style": ["--steps", "2", "--view-size", "64", "--texture-size", "64", "--coarse", "0"],
+    "feature": ["--steps", "2", "--view-size", "64", "--texture-size", "64"],
+    "image": ["--steps", "2", "--view-size", "64"],
+    "interpolate": ["--steps", "2", "--size", "64"],
+    "saliency": ["--view-size", "64"], "info": [], "unwrap": ["--texture-size", "64"], "render": [], "doctor": None,
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["features.md", "images.md", "formats.md"])
+def test_command_lines_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (*MESHES.glob("creature.*"), STYLES / "mosaic.jpg"):
+        shutil.copy(path, tmp_path)
+    Image.open(STYLES / "brush.jpg").resize((96, 64)).save(tmp_path / "brush.jpg")
+    monkeypatch.chdir(tmp_path)
+    lines = re.findall(r"^    (texopt [^`\n#]*)", (ROOT / "docs" / page).read_text(), re.MULTILINE)
+    ran = 0
+    for line in lines:
+        arguments = [INPUTS.get(word, word) for word in shlex.split(line)[1:]]
+        short = SHORT.get(arguments[0])
+        if short is None:  # a page in the browser, and what takes long and has tests of its own
+            continue
+        assert main([*arguments, *short]) == 0, line
+        ran += 1
+    assert ran > 2
 
 
 def test_page_names_every_public_operation() -> None:

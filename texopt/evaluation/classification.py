@@ -34,7 +34,9 @@ def classified_share(
         index: of the class, or its name, as of texopt.logit.
         views: how many.
         backbone: the network that judges: its name or a FeatureExtractor.
-        view_size, cameras, background: as of optimize.
+        view_size: as of Views.
+        cameras: as of Views.
+        background: as of Views.
         seed: of cameras and backgrounds; another than the run's.
     """
     check_run(1, seed)

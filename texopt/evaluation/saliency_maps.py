@@ -106,7 +106,8 @@ def saliency(
         view_size: pixels a side of a rendering, or its (height, width); multiples of the network's stride,
             which is 32 of most.
         backbone: name of a pretrained network, or a FeatureExtractor.
-        device, raster: as of optimize.
+        device: as of optimize.
+        raster: as of optimize.
 
     Returns:
         float32 [h,w] on the CPU, one a map of the mesh, row 0 on top: at least 0 but for occlusion, which is negative

@@ -46,8 +46,10 @@ class FeatureExtractor(nn.Module):
         model: any nn.Module that takes float32 [B,3,H,W]; its batch normalisations are folded in place.
         layers: module names as of `model.named_modules()`, and "logits" for the model's output. More can be added
             with `require`.
-        mean, std: the network's input normalisation, per RGB channel, of images in [0,1].
-        style_layers, content_layer: what `style()` and `content()` look at if they are not told.
+        mean: the network's input normalisation, per RGB channel, of images in [0,1].
+        std: the same.
+        style_layers: what `style()` looks at if it is not told.
+        content_layer: what `content()` and `patches()` look at if they are not told.
         half: run in bfloat16 autocast; activations are returned as float32.
         stride: pixels, that the sides of views and paintings are multiples of; by default what the network says of
             itself, see stride_of.

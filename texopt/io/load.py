@@ -36,7 +36,8 @@ def load_mesh(
     Args:
         path: the mesh file; its materials and textures are looked for beside it and below.
         unwrap: make new UVs even if the mesh has some.
-        only, skip: names of materials (with * and ?) to optimise alone, or to leave as they are.
+        only: names of materials (with * and ?) to optimise alone.
+        skip: names of materials to leave as they are.
         mask: an image painted on the mesh's UVs: where it is black the original texture stays exactly, where it is
             white it is optimised. Several textures: {name of the material: image}.
         texture_size: texels a side that the space between new charts is meant for.

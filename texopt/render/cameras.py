@@ -301,7 +301,8 @@ def close_ups(
     They stand where the bounding sphere would fill the view, and show a window of it around one of the points.
 
     Args:
-        points, normals: on the surface of the mesh in the unit sphere, float64 [N,3]; any is as likely as another.
+        points: on the surface of the mesh in the unit sphere, float64 [N,3]; any is as likely as another.
+        normals: of the surface there, float64 [N,3].
         zoom: how many times closer than views of the whole object.
         fov_y: vertical field of view, in degrees, that the whole object would have.
         elevation: range in degrees, as of sample_sphere: of the cameras, and of the points' normals if some are in it.

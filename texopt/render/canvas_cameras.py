@@ -50,7 +50,8 @@ def crops(mesh: Mesh, height: float, width: float | None = None) -> Sampler:
 
     Args:
         mesh: a canvas.
-        height, width: of the window, in shorter sides of the picture, at most all of it; by default as wide as high.
+        height: of the window, in shorter sides of the picture, at most all of it.
+        width: the same; by default as wide as high.
     """
     low, high, endless = _places(mesh)
     extent = high[0] - low[0]

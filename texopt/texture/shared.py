@@ -23,7 +23,8 @@ class SharedTexture(ImageTexture):
     Parameterizations", Distill 2018, aligned feature visualization interpolation, where both count the same.
 
     Args:
-        own, common: textures; `own` decides the size, `common` is enlarged to it.
+        own: the texture of this picture, which decides the size.
+        common: the texture of all of them, which is enlarged to it.
     """
 
     def __init__(self, own: ImageTexture, common: ImageTexture) -> None:
