@@ -407,6 +407,23 @@ def test_content_by_l1(extractor: FeatureExtractor) -> None:
         texopt.content(distance="l2")
 
 
+def test_content_that_is_detailed_leaves_what_is_of_one_colour_free(extractor: FeatureExtractor) -> None:
+    """The same change costs less of the whole on the plain half than on the one with a pattern."""
+    original = torch.full((1, 3, 64, 64), 0.5)
+    original[..., :32] = torch.rand(1, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+    change = torch.rand(1, 3, 64, 20, generator=torch.Generator().manual_seed(1)) - 0.5
+    shares = []
+    for detailed in (False, True):
+        goal, lost = texopt.content(detailed=detailed), []
+        for left in (6, 38):  # in the pattern, in the plain half
+            image = original.clone()
+            image[..., left : left + 20] += 0.3 * change
+            lost.append(goal(make_view(extractor, image, original=original))[0].item())
+        assert goal(make_view(extractor, original, original=original))[0].item() == pytest.approx(0, abs=1e-5)
+        shares.append(lost[1] / sum(lost))
+    assert shares[1] < 0.7 * shares[0]
+
+
 # colours
 
 

@@ -61,13 +61,14 @@ def toward(config: StyleConfig) -> float:
 def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
     """Style and content, in the balance that the options ask for."""
     objective = _looks(config, mesh, paintings)
-    kept = content(distance=config.content_loss)
+    pieces = bool(config.patch_weight) and not config.keep_strokes
+    kept = content(distance=config.content_loss, detailed=pieces)  # so that they have room where there was one colour
     if config.content_weight is not None:
         objective = objective + config.content_weight * kept if config.content_weight else objective
     elif config.keep_strokes:
         objective = objective + FIRST * kept
     elif config.strength < 1:  # the strength says how much of it may be lost
-        limit = config.strength * (HIDDEN if config.patch_weight else 1.0)
+        limit = config.strength * (HIDDEN if pieces else 1.0)
         objective = objective + FIRST * kept.below(max(limit, 0.02))
     if config.direction and config.direction_weight:
         direction_field(mesh, config.direction)  # says what cannot be

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.errors import OptionError
@@ -10,6 +11,7 @@ from texopt.objectives.terms import Objective, objective, positioned
 from texopt.objectives.view import View
 
 FLAT = 1e-5  # variance of a channel in [0,1]; that of neighbouring 8-bit values is 1.5e-5
+AROUND = 5  # cells a side, that one with detail differs from
 
 
 def _summed(values: Tensor) -> Tensor:
@@ -47,7 +49,20 @@ def l1_distance(a: Tensor, b: Tensor, weights: Tensor) -> Tensor:
     return ((a - b).abs() * weights).sum((1, 2, 3)) / total
 
 
-def content(layer: str | None = None, distance: str = "cosine", size: float = 1.0) -> Objective:
+def detail(features: Tensor, weights: Tensor) -> Tensor:
+    """How much cells matter by what they show: from 0 where all around is alike to 1, as in eyes, edges and outlines.
+
+    features: [B,C,H,W] of the original; weights: [B,1,H,W]. Returns [B,1,H,W]: the root of e / (e + 1), where e is the
+    squared distance of a cell's features to the mean of those around it, in the mean one over the weighted positions.
+    """
+    around = F.avg_pool2d(features, AROUND, 1, AROUND // 2, count_include_pad=False)
+    energy = (features - around).square().sum(1, keepdim=True)
+    total = weights.sum((2, 3), keepdim=True).clamp(min=1e-6)
+    energy = energy / ((energy * weights).sum((2, 3), keepdim=True) / total).clamp(min=1e-12)
+    return (energy / (energy + 1)).sqrt()
+
+
+def content(layer: str | None = None, distance: str = "cosine", size: float = 1.0, detailed: bool = False) -> Objective:
     """Keep the original's content: where a layer's features differ over the object, in the original as in the result.
 
     One minus the centred cosine similarity of the features of a view to those of the same view with the original
@@ -60,6 +75,7 @@ def content(layer: str | None = None, distance: str = "cosine", size: float = 1.
         distance: "cosine", or "l1", the mean absolute difference that Mordvintsev et al. 2018 take: it holds on to the
             original's colours and so works against the style.
         size: of the view, a share of the whole, at which it is compared: less keeps only what is large, and is quicker.
+        detailed: hold on to eyes, edges and outlines, and leave what is of one colour to the style.
     """
     if distance not in ("cosine", "l1"):
         raise OptionError(f"the content's distance has to be cosine or l1, not {distance!r}")
@@ -71,6 +87,8 @@ def content(layer: str | None = None, distance: str = "cosine", size: float = 1.
         view = view.at(size, [name])
         features, original = positioned(view.features[name], name), view.original_features[name]
         weights = cell_weights(view.mask, features.shape[2:])
+        if detailed:
+            weights = weights * detail(original, weights)
         if distance == "l1":
             return l1_distance(features, original, weights).mean()
         lost = 1 - centered_cosine(features, original, weights)
