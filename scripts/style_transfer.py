@@ -29,7 +29,7 @@ def main() -> None:
     sizes = mesh.map_sizes(1024)
     textures = [texopt.PyramidTexture(size, start) for size, start in zip(sizes, starts, strict=True)]
     objective = 0.5 * texopt.style(options.style) + 5 * texopt.patches(options.style)
-    objective = objective + 2 * texopt.content().below(0.475) + 20 * texopt.seam()
+    objective = objective + 2 * texopt.content(detailed=True).below(0.475) + 20 * texopt.seam()
     cameras = texopt.sample_sphere(distance=(0.6, 0.8))
     result = texopt.optimize(
         mesh,

@@ -4,7 +4,7 @@
     mesh = texopt.load_mesh("spot.obj")
     texture = texopt.PyramidTexture(1024, start=texopt.repainted(mesh, "starry-night.jpg")[0])
     objective = 0.5 * texopt.style("starry-night.jpg") + 5 * texopt.patches("starry-night.jpg")
-    objective = objective + 2 * texopt.content().below(0.5) + 20 * texopt.seam()
+    objective = objective + 2 * texopt.content(detailed=True).below(0.475) + 20 * texopt.seam()
     result = texopt.optimize(mesh, texture, objective, steps=270, learning_rate=0.045, coarse=0.3)
     result.export("outputs/spot.obj")
 
