@@ -18,6 +18,26 @@ MESHES = Path(__file__).parent.parent / "meshes"
 STYLES = MESHES / "styles"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="slow tests, too, and long repetitions to their end")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Slow tests are for --all, and for who asks for them."""
+    if config.getoption("--all") or "slow" in config.option.markexpr:
+        return
+    skipped = pytest.mark.skip(reason="slow; --all runs it")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skipped)
+
+
+@pytest.fixture(scope="session")
+def everything(request: pytest.FixtureRequest) -> bool:
+    """Whether long repetitions are for their whole length, or for a sample."""
+    return bool(request.config.getoption("--all"))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Without -m gpu no test sees a graphics card: most compare digits, which only the CPU repeats."""
     if config.option.markexpr != "gpu":

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 import texopt
 from texopt import FeatureExtractor
 from texopt.cli import memory_budget
-from texopt.cli.memory_budget import GB, MB, Activations, Shape, estimate, parse_limit
+from texopt.cli.memory_budget import GB, MB, ActivationSizes, Shape, estimate, parse_limit
 from texopt.cli.options.runs import StyleConfig
 from texopt.errors import OptionError
 from texopt.system import memory
 
-NETWORK = Activations(saved=330, kept=58)
+NETWORK = ActivationSizes(saved=330, kept=58)
 PROCESS = 900 * MB
 SHAPE = Shape(make_cube())
 

@@ -105,7 +105,7 @@ def test_unit_sphere_touches_the_borders_of_the_view_at_the_fitting_distance(fov
 def test_orbit_stands_where_it_says_and_looks_at_the_centre(
     azimuth: float, elevation: float, eye: tuple[float, float, float]
 ) -> None:
-    cameras = orbit(torch.tensor([azimuth]), torch.tensor([elevation]), distance=4.0)
+    cameras = orbit(torch.tensor([azimuth]), torch.tensor([elevation]), radii=4.0)
     torch.testing.assert_close(eyes(cameras)[0], 4 * torch.tensor(eye).double(), rtol=0, atol=1e-9)
     torch.testing.assert_close(screen(cameras, torch.zeros(1, 3).double())[0, 0, :2], torch.zeros(2).double())
 

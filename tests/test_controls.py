@@ -31,8 +31,8 @@ SMALL = ["--steps", "6", "--view-size", "32", "--texture-size", "64", "--format"
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little of what is written beside the texture, and small starts."""
-    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 128)
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 12)
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 128)
     monkeypatch.setattr("texopt.optim.result.loss_plot", lambda history: b"")
     monkeypatch.setattr("texopt.optim.result.viewer_html", lambda *parts: b"")
     monkeypatch.setattr("texopt.show.preview.CELL", 32)

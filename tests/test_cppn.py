@@ -27,7 +27,7 @@ from texopt.render.scene import Scene
 from texopt.render.seam_points import Seams
 from texopt.render.uv_raster import covered
 from texopt.system.pages import bands
-from texopt.texture import Cppn, CppnTexture, TextureSet, blend
+from texopt.texture import Cppn, CppnTexture, TextureSet
 from texopt.texture.cppn import ACTIVATIONS
 
 
@@ -282,14 +282,14 @@ def test_a_blend_is_between_and_its_ends_are_the_textures() -> None:
     first = CppnTexture(16, coloured(Cppn()))
     last = CppnTexture(16, coloured(copy.deepcopy(first.network), 1))
     for share, end in ((0.0, first), (1.0, last)):
-        assert torch.equal(blend(first, last, share).bake(), end.bake())
-    half, ends = blend(first, last, 0.5).bake(), (first.bake(), last.bake())
+        assert torch.equal(texopt.blend_cppns(first, last, share).bake(), end.bake())
+    half, ends = texopt.blend_cppns(first, last, 0.5).bake(), (first.bake(), last.bake())
     apart = (ends[0] - ends[1]).abs().mean()
     assert all(0.1 * apart < (half - end).abs().mean() < apart for end in ends)
     other = CppnTexture(16, Cppn(generator=Generator().manual_seed(1)))  # with waves of its own
-    assert torch.equal(blend(first, other, 1.0).bake(), other.bake())
+    assert torch.equal(texopt.blend_cppns(first, other, 1.0).bake(), other.bake())
     on = CppnTexture.on(make_cube(), 16, coloured(Cppn(3)), scale=2.0)[0]
-    assert torch.equal(blend(on, on, 0.3).bake(), on.bake())
+    assert torch.equal(texopt.blend_cppns(on, on, 0.3).bake(), on.bake())
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_a_blend_is_between_and_its_ends_are_the_textures() -> None:
         (lambda: Cppn(activation="softmax"), "composite, atan"), (lambda: Cppn(width=0), "at least 1"),
         (lambda: CppnTexture(100), "power of two"), (lambda: CppnTexture(64, Cppn(3)), "has 2 inputs, not 3"),
         (lambda: CppnTexture.on(make_cube(), 64, Cppn(2)), "has 3 inputs, not 2"),
-        (lambda: blend(CppnTexture(8), CppnTexture(8, Cppn(width=8)), 0.5), "can be blended"),
+        (lambda: texopt.blend_cppns(CppnTexture(8), CppnTexture(8, Cppn(width=8)), 0.5), "can be blended"),
         (lambda: CppnTexture.on(replace(make_cube(), face_uvs=make_cube().face_uvs % 4)), "unwrap=True"),
     ],
 )  # fmt: skip

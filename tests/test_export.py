@@ -40,8 +40,8 @@ MTL = "newmtl dark red\nKd 1 0 0\nnewmtl blue\nmap_Kd skin.png\n"
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("texopt.io.original_textures.SIZE", 128)
-    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 128)
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 12)
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 128)
 
 
 def noise(size: int = 64) -> Tensor:
@@ -659,7 +659,7 @@ def test_fill_with_everything_or_nothing_valid() -> None:
 
 def test_result_fills_what_no_face_uses_and_what_no_view_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An outer box on the left of the texture, one inside of it, blue, farther to the right."""
-    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 512)
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 512)
     outer, inner = trimesh.creation.box(), trimesh.creation.box((0.2, 0.2, 0.2))
     lines = [f"v {x} {y} {z}" for x, y, z in [*outer.vertices, *inner.vertices]]
     lines += ["vt 0.05 0.3", "vt 0.35 0.3", "vt 0.35 0.7", "vt 0.05 0.7", "vt 0.6 0.4", "vt 0.7 0.4", "vt 0.7 0.6"]

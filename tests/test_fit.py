@@ -24,12 +24,12 @@ from texopt.io.transforms_json import read_photos
 from texopt.objectives import photographs
 from texopt.objectives.photo_loss import Photographs
 from texopt.optim.checkpoint import Checkpoint
-from texopt.optim.result import reached_texels
 from texopt.render.backgrounds import composite
 from texopt.render.cameras import Cameras
 from texopt.render.look_up import look_up
 from texopt.render.photo_cameras import PhotoCameras, camera, inner, whole
 from texopt.render.photos import Photos
+from texopt.render.reached import reached_texels
 from texopt.render.scene import Scene
 from texopt.render.uv_raster import covered
 from texopt.system.images import load_image, to_image
@@ -200,7 +200,7 @@ def test_what_a_mask_covers_in_all_photographs_is_filled(tmp_path: Path) -> None
         image.save(tmp_path / f"{index}.png")
     photos = read_photos(path)
     reached = [
-        reached_texels(mesh, [(64, 64)], PhotoCameras(some, mesh).looks)[0] for some in (photos, photos.chosen([0]))
+        reached_texels(mesh, [(64, 64)], PhotoCameras(some, mesh).coverage)[0] for some in (photos, photos.chosen([0]))
     ]
     assert reached[0].any()
     assert torch.equal(*reached)

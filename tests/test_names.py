@@ -45,8 +45,8 @@ TEXTS = {
 @pytest.fixture(autouse=True)
 def _small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their names matter here."""
-    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 8)
-    for size in ("optim.result.COVERAGE_SIZE", "show.preview.CELL", "cli.tasks.mesh_task.VIDEO"):
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 8)
+    for size in ("render.reached.COVERAGE_SIZE", "show.preview.CELL", "cli.tasks.mesh_task.VIDEO"):
         monkeypatch.setattr(f"texopt.{size}", 32)
 
 

@@ -204,12 +204,12 @@ def test_opacity_of_a_photo_lies_over_white(tmp_path: Path) -> None:
 
 
 def test_what_is_larger_than_a_view_is_seen_in_crops() -> None:
-    from texopt.cli.tasks.picture_task import look
+    from texopt.cli.tasks.picture_task import cameras_for
     from texopt.mesh.image_canvas import canvas
 
     mesh = canvas(size=(600, 1000))
     for limit, size in ((1024, (608, 992)), (512, (512, 512)), (256, (256, 256))):
-        sampler, seen = look(mesh, limit, False)
+        sampler, seen = cameras_for(mesh, limit, False)
         assert seen == size
         cameras = sampler(torch.Generator().manual_seed(0), 1, 0)
         pixels = (

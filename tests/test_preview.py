@@ -46,8 +46,8 @@ def test_every_view_shows_the_whole_mesh_with_its_texture(box: Mesh) -> None:
 
 
 def test_preview_is_before_over_after(box: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 4)
-    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 64)
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 4)
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 64)
     texture = texopt.PixelTexture(8, start=(0.9, 0.5, 0.1))
     sheet = np.asarray(Result(box, texture, []).preview()).astype(int)
     assert sheet.shape == (2 * CELL, len(VIEWS) * CELL, 3)

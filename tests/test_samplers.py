@@ -63,7 +63,7 @@ def test_a_run_draws_from_given_cameras(extractor: FeatureExtractor) -> None:
     result = run(front)
     assert torch.equal(result.image, run(front).image)
     assert torch.equal(result.image, run(Shuffled(front)).image)
-    seen = [fragments.mask.shape for fragments in result.looks(Scene(make_cube()))]
+    seen = [fragments.mask.shape for fragments in result.coverage(Scene(make_cube()))]
     assert seen == [(3, 512, 512)]
     # what they do not see is filled from what they do, and not left as it began
     assert result.image.std((1, 2)).max() < texopt.Result(make_cube(), result.texture, []).image.std((1, 2)).max()
@@ -151,8 +151,8 @@ def test_cameras_by_number_stay_cameras() -> None:
         (lambda: orbit([1, 2], [1, 2, 3]), "azimuth has 2 rows.*3 cameras"),
         (lambda: orbit(math.nan, 0), "azimuth"),
         (lambda: orbit([], []), "azimuth"),
-        (lambda: orbit(30, 20, "near"), "distance has to be a number"),
-        (lambda: orbit(30, 20, 0), "distance .*above 0"),
+        (lambda: orbit(30, 20, "near"), "radii has to be a number"),
+        (lambda: orbit(30, 20, 0), "radii .*above 0"),
         (lambda: orbit(30, 20, fov_y=180), "fov_y .*below 180"),
         (lambda: look_at([0, 0], [0, 0, 0], [0, 1, 0]), r"eye .*\[B,3\]"),
         (lambda: look_at(torch.rand(2, 3), torch.rand(3, 3), [0, 1, 0]), "eye has 2 rows"),

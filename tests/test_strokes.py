@@ -380,8 +380,8 @@ def inputs(tmp_path: Path) -> list[str]:
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch, small_network: None) -> None:
     """Little of what is written beside the texture, and small starts."""
-    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 128)
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 12)
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 128)
     monkeypatch.setattr("texopt.optim.result.loss_plot", lambda history: b"")
     monkeypatch.setattr("texopt.optim.result.viewer_html", lambda *parts: b"")
     monkeypatch.setattr("texopt.show.preview.CELL", 32)

@@ -327,9 +327,9 @@ def test_what_bake_must_not_return_is_named(image: Any) -> None:
 
 @pytest.mark.parametrize("size", [(100, 60), (2100, 8)])
 def test_bake_may_return_any_size(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.optim.result.COVERAGE_VIEWS", 4)
-    monkeypatch.setattr("texopt.optim.result.COVERAGE_SIZE", 32)
-    monkeypatch.setattr("texopt.optim.result.COVERAGE_TEXELS", 1024)
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 4)
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 32)
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_TEXELS", 1024)
     (image,) = texopt.Result(make_cube(), Returning(None, torch.rand(3, *size)), []).images
     assert image.shape == (3, *size)
 

@@ -17,9 +17,10 @@ from texopt.io.export import export
 from texopt.io.unwrapping.unwrap import uv_problems
 from texopt.mesh.surface_points import Points
 from texopt.mesh.wrapping import CLAMP, MIRROR, MODES, REPEAT, Wrap, first_period, folded
-from texopt.optim.result import Result, reached_texels
+from texopt.optim.result import Result
 from texopt.render.fragments import Fragments, surface_points
 from texopt.render.look_up import look_up
+from texopt.render.reached import reached_texels
 from texopt.render.scene import rasterize
 from texopt.render.uv_raster import covered
 from texopt.texture.image import ImageTexture

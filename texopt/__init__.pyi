@@ -40,7 +40,7 @@ from .optim.result import Result as Result
 from .evaluation.saliency_maps import saliency as saliency
 from .show.history import Step as Step
 from .show.progress import ProgressBar as ProgressBar
-from .texture import Cppn as Cppn, CppnTexture as CppnTexture, blend as blend
+from .texture import Cppn as Cppn, CppnTexture as CppnTexture, blend_cppns as blend_cppns
 from .texture import FourierTexture as FourierTexture, ImageTexture as ImageTexture, PixelTexture as PixelTexture
 from .texture import PyramidTexture as PyramidTexture, SharedTexture as SharedTexture, Texture as Texture
 from .texture import TransparentTexture as TransparentTexture

@@ -20,7 +20,6 @@ from texopt.render.transforms import robust
 from texopt.show.preview import draw, framed
 from texopt.show.video import write_video
 from texopt.system.images import to_image
-from texopt.texture import blend
 
 Numbers = dict[str, float]
 CREATURE = MESHES / "creature.obj"
@@ -150,7 +149,7 @@ def cppn(out: Path) -> Numbers:
     loss = excite(first, 61, 350)
     last = texopt.CppnTexture(256, copy.deepcopy(first.network))
     excite(last, 17, 150)
-    between = [to_image(blend(first, last, share).bake()) for share in torch.linspace(0, 1, 25).tolist()]
+    between = [to_image(texopt.blend_cppns(first, last, share).bake()) for share in torch.linspace(0, 1, 25).tolist()]
     write_video(out / "cppn.gif", [*between, *between[-2:0:-1]], 12.5)
     small, large, other = (
         to_image(first.bake(224, 224)),

@@ -70,14 +70,14 @@ CPPN = 5000  # what a network of coordinates keeps of a point, for its gradient
 
 
 @dataclass(frozen=True)
-class Activations:
+class ActivationSizes:
     """Bytes that a network takes for a pixel: what its gradient needs, and the layers that an objective looks at."""
 
     saved: float
     kept: float
 
 
-def count_activations(extractor: FeatureExtractor, side: int = 128) -> Activations:
+def count_activations(extractor: FeatureExtractor, side: int = 128) -> ActivationSizes:
     """What one pass up to the layers of style and content leaves, counted on an image of about side² pixels."""
     side = max(round(side / extractor.stride), 1) * extractor.stride
     layers = [layer for layer in {*extractor.style_layers, extractor.content_layer} if layer]
@@ -94,7 +94,7 @@ def count_activations(extractor: FeatureExtractor, side: int = 128) -> Activatio
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda values: values):
         found = extractor(image, layers or None)
     kept = sum(values.numel() * 4 for values in found.values())
-    return Activations(sum(saved.values()) / side**2, kept / side**2)
+    return ActivationSizes(sum(saved.values()) / side**2, kept / side**2)
 
 
 class Shape:
@@ -178,7 +178,7 @@ class Budget:
         return max(self.phases, key=lambda name: sum(self.phases[name].values()))
 
 
-def estimate(config: RunConfig, shape: Shape, network: Activations, process: int, loaded: int = 0) -> Budget:
+def estimate(config: RunConfig, shape: Shape, network: ActivationSizes, process: int, loaded: int = 0) -> Budget:
     """The Budget of a run on the CPU. process, loaded: as of Budget."""
     sizes, triangles, kind = shape.sizes(config.texture_size), shape.triangles, config.texture
     squares = [size * size for size in sizes]

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from texopt.evaluation.views import Pictures
 from texopt.mesh.mesh import Mesh
-from texopt.optim.result import reached_texels
 from texopt.render.fragments import surface_points
 from texopt.render.look_up import look_up
+from texopt.render.reached import reached_texels
 from texopt.render.seam_points import inner_edges
 from texopt.render.uv_raster import covered
 

@@ -15,19 +15,19 @@ from texopt.io.read import read
 from texopt.mesh.areas import areas
 from texopt.mesh.topology import odd_edges, same_places, volume
 
-Rows = list[tuple[str, ...]]
-Table = tuple[tuple[str, ...], Rows]  # heads of the columns, and the rows
+TableRows = list[tuple[str, ...]]
+Table = tuple[tuple[str, ...], TableRows]  # heads of the columns, and the rows
 PAIRS = ("", "")  # the heads of a table of names and values
 
 
-def _geometry(raw: RawMesh) -> Rows:
+def _geometry(raw: RawMesh) -> TableRows:
     places = same_places(raw.vertices)[raw.faces]
     corners = raw.vertices[raw.faces]
     low, high = corners.min((0, 1)), corners.max((0, 1))
     area = areas(raw.vertices, raw.faces)
     flat = int((area == 0).sum())
     border, many, turned = odd_edges(raw.vertices, raw.faces)
-    rows: Rows = [
+    rows: TableRows = [
         ("triangles", f"{len(raw.faces):,}" + (f", {flat:,} without area" if flat else "")),
         ("vertices", f"{len(raw.vertices):,} at {len(np.unique(places)):,} places"),
         ("size", " x ".join(f"{side:.4g}" for side in high - low)),
@@ -70,7 +70,7 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:
     path = Path(path)
     raw = read(path, lenient=True)
     check_geometry(raw, path)
-    materials: Rows = []
+    materials: TableRows = []
     for index in raw.used_materials():
         faces = np.flatnonzero(raw.face_material == index)
         material = raw.materials[index]
@@ -91,7 +91,7 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:
     }
     if len(raw.objects) > 1:
         counts = np.bincount(raw.face_object, minlength=len(raw.objects))
-        rows: Rows = [(name or "(unnamed)", f"{count:,}") for name, count in zip(raw.objects, counts, strict=True)]
+        rows: TableRows = [(name or "(unnamed)", f"{count:,}") for name, count in zip(raw.objects, counts, strict=True)]
         tables["objects"] = (("object", "triangles"), rows)
     tables["files"] = (PAIRS, [(str(file), f"{file.stat().st_size:,} bytes") for file in raw.files])
     return tables

@@ -24,11 +24,12 @@ from texopt.optim import optimizers, schedules
 from texopt.optim.checkpoint import Checkpoint
 from texopt.optim.clipping import clip_gradients
 from texopt.optim.descent import Descent
-from texopt.optim.result import Result, all_around
+from texopt.optim.result import Result
 from texopt.optim.run import Run
 from texopt.optim.unoptimized import Strays
 from texopt.optim.view_renderer import ViewRenderer
 from texopt.optim.views import Views
+from texopt.render.reached import all_around
 from texopt.show.history import Step
 from texopt.system import distributed
 from texopt.system.devices import resolve_device
@@ -137,8 +138,8 @@ def optimize(
             del view
             gradient.strays.check()
             run.save_in_time()
-    looks = getattr(renderers[0].cameras, "looks", all_around)
-    results = [Result(one, its, run.history, run.ending, run.guard.skipped, looks) for one, its in pairs]
+    coverage = getattr(renderers[0].cameras, "coverage", all_around)
+    results = [Result(one, its, run.history, run.ending, run.guard.skipped, coverage) for one, its in pairs]
     return results[0] if isinstance(mesh, Mesh) else results
 
 

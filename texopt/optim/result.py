@@ -6,14 +6,13 @@ import csv
 import html
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
@@ -22,11 +21,8 @@ from texopt.errors import OptionError
 from texopt.io.export import cut_out, export
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.vertex_buffers import map_parts
-from texopt.render.cameras import fixed_views
-from texopt.render.fragments import Fragments
-from texopt.render.look_up import look_up
 from texopt.render.padding import fill
-from texopt.render.scene import Scene
+from texopt.render.reached import Coverage, all_around, reached_texels
 from texopt.render.uv_raster import covered
 from texopt.show.history import Ending, Step, loss_plot
 from texopt.show.preview import contact_sheet
@@ -36,55 +32,10 @@ from texopt.system.images import to_image
 from texopt.system.pages import give_back
 from texopt.texture.texture_set import TextureSet, with_kept
 
-COVERAGE_VIEWS, COVERAGE_SIZE = 48, 512
-COVERAGE_TEXELS = 2048  # a side; views of that size see no finer ones
 DRAWN = 2048  # texels a side that pictures of the whole object can show
 
 
-def _level_by_area(fragments: Fragments) -> Fragments:
-    """The fragments with footprints shrunk to the level of a circle of their area.
-
-    The level is that of the longer axis, so that a surface seen at a grazing angle looks up blocks of texels that reach
-    far into other charts, whether anything sees those or not.
-    """
-    a, b, c, d = fragments.uv_da.unbind(-1)
-    squares, area = a.square() + b.square() + c.square() + d.square(), (a * d - b * c).abs()
-    longer = (squares + (squares.square() - 4 * area.square()).clamp(min=0).sqrt()) / 2  # the axis, squared
-    return replace(fragments, uv_da=fragments.uv_da * (area / longer.clamp(min=1e-30)).sqrt()[..., None])
-
-
 REPORTS = ("preview.png", "viewer.html", "loss.png", "history.csv")  # what save writes beside the model
-
-Looks = Callable[[Scene], Iterator[Fragments]]  # views that together see what of a mesh is to be seen
-
-
-def all_around(scene: Scene) -> Iterator[Fragments]:
-    """Views from all around."""
-    cameras = fixed_views(COVERAGE_VIEWS)
-    for start in range(0, COVERAGE_VIEWS, 8):  # eight at a time bound the memory
-        yield scene.rasterize(cameras[start : start + 8], COVERAGE_SIZE)
-
-
-def reached_texels(mesh: Mesh, sizes: Sequence[tuple[int, int]], looks: Looks = all_around) -> list[Tensor]:
-    """bool [H,W], one a map that is optimised: texels that views look at, at whatever mip level.
-
-    sizes: (height, width) of those maps. looks: the views.
-    """
-    reached: list[Tensor | None] = [None] * len(mesh.maps)
-    for index, (height, width) in zip(mesh.optimized, sizes, strict=True):
-        reached[index] = torch.zeros(1, min(height, COVERAGE_TEXELS), min(width, COVERAGE_TEXELS), requires_grad=True)
-    for fragments in map(_level_by_area, looks(Scene(mesh, optimized=True))):
-        seen = look_up(reached, fragments)[:, 0] * fragments.mask
-        if seen.requires_grad:
-            seen.sum().backward()  # type: ignore[no-untyped-call]
-    found = [image.detach() if image.grad is None else image.grad for image in reached if image is not None]
-    return [_enlarged(image[0] > 0, size) for image, size in zip(found, sizes, strict=True)]
-
-
-def _enlarged(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """[h,w] -> [H,W], every texel as many times as it takes, about."""
-    rows, columns = (torch.arange(large) * small // large for large, small in zip(size, image.shape, strict=True))
-    return image[rows][:, columns]
 
 
 def _widened(there: Tensor) -> Tensor:
@@ -104,15 +55,15 @@ class Result:
     mesh: as it was given. texture: the optimised nn.Module, or a list of them, one a map. history: a Step for every
     step. ending: how the run ended: "finished", "stopped" (by Ctrl-C or a signal), "diverged" (its loss stayed NaN or
     infinite) or "rank lost" (another process of it has died). skipped: steps that were left out, as their loss or
-    gradient was not finite. looks: views that see what the run saw; the rest is filled.
+    gradient was not finite. coverage: views that see what the run saw; the rest is filled.
     """
 
     def __init__(
         self, mesh: Mesh, texture: Any, history: list[Step], ending: Ending = "finished", skipped: int = 0,
-        looks: Looks = all_around,
+        coverage: Coverage = all_around,
     ) -> None:  # fmt: skip
         self.mesh, self.texture, self.history, self.ending = mesh, texture, history, ending
-        self.skipped, self.looks = skipped, looks
+        self.skipped, self.coverage = skipped, coverage
 
     @property
     def interrupted(self) -> bool:
@@ -129,7 +80,7 @@ class Result:
         mesh, textures = self.mesh, TextureSet(self.mesh, self.texture)
         baked = [image.cpu() for image in textures.bake()]
         filled, sizes = [], [(image.shape[1], image.shape[2]) for image in baked]
-        for index, reached in zip(mesh.optimized, reached_texels(mesh, sizes, self.looks), strict=True):
+        for index, reached in zip(mesh.optimized, reached_texels(mesh, sizes, self.coverage), strict=True):
             faces, wrap = mesh.face_uvs[mesh.face_map == index], mesh.maps[index].wrap
             height, width = reached.shape
             used = _widened(covered(mesh.uvs, faces, height, width, wrap))

@@ -20,8 +20,8 @@ class Views:
     Attributes:
         cameras: a sampler, a function (generator, number of views, views before them) -> Cameras, by default
             sample_sphere(), from all around; or Cameras, of which each is looked from in turn, in a random order. A
-            sampler that does not see everything may say what it sees in an attribute `looks`, a function from a Scene
-            to Fragments: the result has the rest filled, as of Cameras.
+            sampler that does not see everything may say what it sees in an attribute `coverage`, a function from a
+            Scene to Fragments: the result has the rest filled, as of Cameras.
         size: pixels a side of a rendering, or its (height, width), from 32 to 4096; multiples of the network's stride,
             which is 32 of most (FeatureExtractor.stride).
         per_step: renderings a step, from 1 to 256; under torchrun they are divided over the processes.

@@ -30,7 +30,7 @@ from texopt.raster.addressing import (
     weighted_quad,
 )
 from texopt.raster.kernels import at, called, expanded, for_each_block, inlined, kernel
-from texopt.raster.mipmap import Layout, spread
+from texopt.raster.mipmap import LevelLayout, spread
 
 BLOCK = 16384  # pixels that a block of work draws
 
@@ -324,7 +324,7 @@ class LookUp:
     """
 
     def __init__(
-        self, layout: Layout, tex: np.ndarray, stack: np.ndarray, coordinates: tuple[np.ndarray, ...],
+        self, layout: LevelLayout, tex: np.ndarray, stack: np.ndarray, coordinates: tuple[np.ndarray, ...],
         per_image: int, mode: int, boundary: int,
     ) -> None:  # fmt: skip
         self.layout, self.mode = layout, mode

@@ -45,7 +45,7 @@ def level_sizes(height: int, width: int, max_mip_level: int | None = None) -> li
 
 
 @dataclass(frozen=True)
-class Layout:
+class LevelLayout:
     """Where the levels of a texture are: their sizes, and how many images and channels there are."""
 
     sizes: list[tuple[int, int]]
@@ -124,7 +124,7 @@ def _spread(block, rows, coarse, fine, channels, keep):
         _spread_rows(coarse, fine, first, last, channels, step_y, step_x, keep)
 
 
-def build(tex: np.ndarray, layout: Layout) -> np.ndarray:
+def build(tex: np.ndarray, layout: LevelLayout) -> np.ndarray:
     """The stack of a texture."""
     stack = layout.empty_stack()
     for fine, coarse in pairwise(layout.rows(tex, stack)):
@@ -133,7 +133,7 @@ def build(tex: np.ndarray, layout: Layout) -> np.ndarray:
     return stack
 
 
-def spread(stack: np.ndarray, layout: Layout) -> np.ndarray:
+def spread(stack: np.ndarray, layout: LevelLayout) -> np.ndarray:
     """The adjoint of `build`: the flat gradient of the texture that a stack of gradients makes, which is used up."""
     if len(layout.sizes) == 1:
         return np.zeros(layout.texels(0) * layout.channels, np.float32)

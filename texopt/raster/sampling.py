@@ -14,7 +14,7 @@ from texopt.errors import OptionError
 from texopt.raster.addressing import BOUNDARY_MODES, FILTER_MODES
 from texopt.raster.arguments import CPU, check_level, check_tensor, described, flag, one_of
 from texopt.raster.lookup import LookUp
-from texopt.raster.mipmap import Layout, build, level_sizes, mip_levels
+from texopt.raster.mipmap import LevelLayout, build, level_sizes, mip_levels
 
 F32 = torch.float32
 
@@ -24,17 +24,17 @@ class MipStack:
     """Mip levels that `texture_construct_mip` made of a texture, to be used while that stays as it is."""
 
     shape: tuple[int, ...]
-    layout: Layout
+    layout: LevelLayout
     texels: np.ndarray
 
 
-def _layout(tex: Tensor, max_mip_level: int | None, cube: bool) -> Layout:
+def _layout(tex: Tensor, max_mip_level: int | None, cube: bool) -> LevelLayout:
     """Sizes of a texture and its levels, or an OptionError."""
     check_tex(tex, cube, F32)
     check_level("max_mip_level", max_mip_level)
     tex = tex.flatten(0, 1) if cube else tex
     images, height, width, channels = tex.shape
-    return Layout(level_sizes(height, width, max_mip_level), images, channels)
+    return LevelLayout(level_sizes(height, width, max_mip_level), images, channels)
 
 
 def check_tex(tex: Any, cube: bool, dtype: torch.dtype | None, device: torch.device = CPU) -> None:
@@ -201,7 +201,7 @@ def texture(
         mip = check_levels(tex, mip)
         levels, stack = [level.contiguous() for level in mip], None
         sizes = [(tex.shape[-3], tex.shape[-2]), *((level.shape[-3], level.shape[-2]) for level in mip)]
-        layout = Layout(sizes, layout.images, layout.channels)
+        layout = LevelLayout(sizes, layout.images, layout.channels)
     return _Texture.apply(  # type: ignore[no-any-return]
         tex.contiguous(), uv.contiguous(),
         empty if uv_da is None or not mipmaps else uv_da.contiguous(),

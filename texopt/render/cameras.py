@@ -202,18 +202,19 @@ def zoomed(cameras: Cameras, zoom: float, center: Tensor) -> Cameras:
 
 
 def orbit(
-    azimuth: Tensor | float, elevation: Tensor | float, distance: float | None = None, fov_y: float = 10.0
+    azimuth: Tensor | float, elevation: Tensor | float, radii: float | None = None, fov_y: float = 10.0
 ) -> Cameras:
     """Cameras around the object: azimuth [B] from +Z towards +X and elevation [B] above the horizon, in degrees.
 
-    distance: in radii of the mesh; by default the one at which its bounding sphere fills the view.
+    radii: distance from the centre, in radii of the mesh; by default the one at which its bounding sphere fills the
+    view.
 
         orbit(30, 20)  # one camera
         orbit(torch.arange(0, 360, 45), 20)  # eight
     """
     azimuth, elevation = _together(azimuth=_rows("azimuth", azimuth), elevation=_rows("elevation", elevation))
     fov_y = _number("fov_y", fov_y, 0.0, 180.0)
-    distance = fit_distance(fov_y) if distance is None else _number("distance", distance, 0.0, math.inf)
+    distance = fit_distance(fov_y) if radii is None else _number("radii", radii, 0.0, math.inf)
     a, e = torch.deg2rad(azimuth.double()), torch.deg2rad(elevation.double())
     direction = torch.stack([a.sin() * e.cos(), e.sin(), a.cos() * e.cos()], -1)
     ones = torch.ones(len(direction), dtype=torch.float64)

@@ -82,10 +82,10 @@ class Mipmapped:
         return Mipmapped(texels, backend.texture_construct_mip(texels, max_mip_level=mip_levels(*image.shape[1:])))
 
 
-Picture = Tensor | Mipmapped
+Texels = Tensor | Mipmapped
 
 
-def look_up(images: Picture | Sequence[Picture | None], fragments: Fragments) -> Tensor:
+def look_up(images: Texels | Sequence[Texels | None], fragments: Fragments) -> Tensor:
     """Colours [B,C,H,W] that images [C,h,w], row 0 on top, give the fragments: trilinear mipmaps, wrapped as they say.
 
     images: one for all fragments, or one a map of the mesh (None gives zeros).
@@ -95,7 +95,7 @@ def look_up(images: Picture | Sequence[Picture | None], fragments: Fragments) ->
     return sample_maps([None if image is None else partial(_look_up, image) for image in images], fragments)
 
 
-def _look_up(image: Picture, fragments: Fragments) -> Tensor:
+def _look_up(image: Texels, fragments: Fragments) -> Tensor:
     height, width = image.texels.shape[1:3] if isinstance(image, Mipmapped) else image.shape[1:]
     fragments = fragments.within(height, width)
     texture, uv, uv_da = fragments.backend.texture, fragments.texture_uv, fragments.uv_da

@@ -183,8 +183,8 @@ class PhotoCameras:
         view = torch.cat([self.cameras[index].view for index in shown])
         return Cameras(view, torch.cat(shots), frame=torch.tensor(shown), frames=len(self.photos))
 
-    def looks(self, scene: Scene) -> Iterator[Fragments]:
-        """What the photographs see, where their masks let it count: as texopt.optim.result.Looks."""
+    def coverage(self, scene: Scene) -> Iterator[Fragments]:
+        """What the photographs see, where their masks let it count: as texopt.render.reached.Coverage."""
         for index in self.seen:
             photo = self.photos[index]
             shrink = min(1.0, LOOK / min(photo.width, photo.height))

@@ -33,8 +33,8 @@ class Shuffled:
         }
         return self.cameras[[turns[number // total][number % total] for number in range(before, before + count)]]
 
-    def looks(self, scene: Scene) -> Iterator[Fragments]:
-        """What the cameras see: as texopt.optim.result.Looks."""
+    def coverage(self, scene: Scene) -> Iterator[Fragments]:
+        """What the cameras see: as texopt.render.reached.Coverage."""
         for start in range(0, len(self.cameras), 8):  # eight at a time bound the memory
             yield scene.rasterize(self.cameras[start : start + 8], COVERED)
 

@@ -14,7 +14,7 @@ from texopt.mesh.mesh import Mesh
 from texopt.render.backgrounds import composite
 from texopt.render.cameras import Cameras, fit_distance, orbit, sphere_points
 from texopt.render.fragments import Fragments
-from texopt.render.look_up import Mipmapped, Picture, look_up
+from texopt.render.look_up import Mipmapped, Texels, look_up
 from texopt.render.scene import Scene
 from texopt.system.images import to_image
 
@@ -58,18 +58,18 @@ def framed(mesh: Mesh, azimuth: Sequence[float] | Tensor, elevation: Sequence[fl
         shift = (seen.amin(0) + seen.amax(0)) / 2
         # a corner is in the picture where |x / (distance - z) - shift| <= FILL
         distance = max(float((z + torch.maximum(x / (FILL + shift), -x / (FILL - shift))).max()), 1.5)
-    cameras = orbit(*angles, distance=distance)
+    cameras = orbit(*angles, radii=distance)
     cameras.projection[:, :2, 2] += shift
     return cameras
 
 
-Look = Picture | Sequence[Picture]  # a texture [3,H,W] in [0,1], or a list of them, one a map of the mesh
+Shown = Texels | Sequence[Texels]  # a texture [3,H,W] in [0,1], or a list of them, one a map of the mesh
 
 
-def draw(scene: Scene, cameras: Cameras, size: int, *looks: Look) -> list[Tensor]:
-    """Pictures [B,3,size,size] in [0,1] of a scene over BACKGROUND, antialiased, for each of the looks."""
+def draw(scene: Scene, cameras: Cameras, size: int, *shown: Shown) -> list[Tensor]:
+    """Pictures [B,3,size,size] in [0,1] of a scene over BACKGROUND, antialiased, for each of the textures."""
     fragments = scene.rasterize(cameras, size * SUPERSAMPLE)
-    return [developed(look_up(look, fragments), fragments) for look in looks]
+    return [developed(look_up(one, fragments), fragments) for one in shown]
 
 
 def developed(colors: Tensor, fragments: Fragments) -> Tensor:
@@ -77,13 +77,12 @@ def developed(colors: Tensor, fragments: Fragments) -> Tensor:
     return F.avg_pool2d(composite(colors, fragments.mask[:, None], BACKGROUND), SUPERSAMPLE)
 
 
-def contact_sheet(mesh: Mesh, *looks: Tensor | Sequence[Tensor]) -> Image.Image:
-    """Eight views of a mesh, a row for each look."""
+def contact_sheet(mesh: Mesh, *shown: Tensor | Sequence[Tensor]) -> Image.Image:
+    """Eight views of a mesh, a row for each of its textures."""
     azimuth, elevation = zip(*VIEWS, strict=True)
     scene, cameras = Scene(mesh), framed(mesh, azimuth, elevation)
     ready = [
-        [Mipmapped.of(image, scene.backend) for image in ([look] if isinstance(look, Tensor) else look)]
-        for look in looks
+        [Mipmapped.of(image, scene.backend) for image in ([one] if isinstance(one, Tensor) else one)] for one in shown
     ]
     views = range(len(cameras))  # one after the other, as a large mesh takes memory in each
     columns = [torch.cat(draw(scene, cameras[view : view + 1], CELL, *ready), 2)[0] for view in views]

@@ -1,6 +1,6 @@
 """Texture parameterisations: differentiable fields over the surface, which `sample(fragments)` and `bake(...)`."""
 
-from texopt.texture.cppn import Cppn, CppnTexture, blend
+from texopt.texture.cppn import Cppn, CppnTexture, blend_cppns
 from texopt.texture.fourier import FourierTexture
 from texopt.texture.image import ImageTexture
 from texopt.texture.opacity import TransparentTexture
@@ -11,5 +11,5 @@ from texopt.texture.texture_set import Texture, TextureSet
 
 __all__ = [
     "Cppn", "CppnTexture", "FourierTexture", "ImageTexture", "PixelTexture", "PyramidTexture", "SharedTexture",
-    "Texture", "TextureSet", "TransparentTexture", "blend",
+    "Texture", "TextureSet", "TransparentTexture", "blend_cppns",
 ]  # fmt: skip

@@ -224,7 +224,7 @@ class CppnTexture(nn.Module):
 
 
 @torch.no_grad()
-def blend(first: CppnTexture, last: CppnTexture, share: float) -> CppnTexture:
+def blend_cppns(first: CppnTexture, last: CppnTexture, share: float) -> CppnTexture:
     """A texture between two, of the size of the first: their weights, interpolated (0: the first, 1: the last).
 
     Pictures between are good where one was optimised from the weights of the other: CppnTexture(size,

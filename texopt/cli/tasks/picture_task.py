@@ -73,7 +73,7 @@ def size_of(config: PictureConfig, image: Image.Image | None) -> tuple[int, int]
     return height, width
 
 
-def look(mesh: Mesh, limit: int, tileable: bool, stride: int = STRIDE) -> tuple[Sampler, tuple[int, int]]:
+def cameras_for(mesh: Mesh, limit: int, tileable: bool, stride: int = STRIDE) -> tuple[Sampler, tuple[int, int]]:
     """Cameras that see the whole of the pictures, or crops of those that are larger than the limit; and their size.
 
     A picture that goes on beyond its borders is always seen in windows that lie across them. stride: of the network.
@@ -194,7 +194,7 @@ class PictureTask(ABC):
         self.objective = self.make_objective()
         self.extractor = load_backbone(config.backbone, config.weights, device)
         check_stride(config.view_size, self.extractor.stride)
-        cameras, size = look(self.mesh, config.view_size, self.tileable, self.extractor.stride)
+        cameras, size = cameras_for(self.mesh, config.view_size, self.tileable, self.extractor.stride)
         warn_of_few_cells(self.extractor, self.objective, size)
         count = max(config.views_per_step, self.frames)
         self.views = Views(

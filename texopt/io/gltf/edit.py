@@ -9,7 +9,7 @@ import numpy as np
 
 from texopt.io.gltf.document import GltfFile, Piece
 from texopt.io.gltf.links import drop_textures, texture_infos, variant_mappings
-from texopt.io.gltf.material import look_of, opaque, vertex_colors
+from texopt.io.gltf.material import appearance_of, opaque, vertex_colors
 from texopt.io.gltf.parts import CUT_OUT, ELEMENT_ARRAY_BUFFER, ROUGHNESS, Textures, flipped, mark_unlit, smallest
 from texopt.io.gltf.schema import GLOSSY
 from texopt.io.raw import TURNED
@@ -95,7 +95,7 @@ class Restyling:
 
     def _paint(self, material: dict[str, Any], shown: int) -> None:
         """Show a map as what the material shows; alpha and all other channels stay."""
-        look, texture = look_of(material), self.mesh.maps[shown]
+        look, texture = appearance_of(material), self.mesh.maps[shown]
         new: dict[str, Any] = {"index": self.textures.of(shown)}
         if not texture.own_uvs:
             _shift_uv_sets(material)
@@ -144,7 +144,7 @@ class Restyling:
         """Take off vertex colours that the texture has now, and that would tint it; their alpha stays."""
         attributes = primitive["attributes"]
         material = primitive.get("material", self.bare)
-        emitted = material < self.bare and look_of(self.originals[material]).emitted and not self.unlit
+        emitted = material < self.bare and appearance_of(self.originals[material]).emitted and not self.unlit
         if emitted or vertex_colors(self.file, attributes) is None:
             return
         colors = self.file.accessor(attributes["COLOR_0"], raw=True)

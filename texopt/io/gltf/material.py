@@ -19,7 +19,7 @@ WRAPPING = {REPEAT: 10497, CLAMP: 33071, MIRROR: 33648}  # wrapS, wrapT
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """The colour of a material: of its texture, if there is one, times a factor.
 
     reference: to the texture. factor: linear RGB and alpha [4]. emitted: whether it is the emission, which vertex
@@ -31,18 +31,18 @@ class Look:
     emitted: bool = False
 
 
-def look_of(material: dict[str, Any]) -> Look:
+def appearance_of(material: dict[str, Any]) -> Appearance:
     """The base colour of a material, or its diffuse colour where it has one (KHR_materials_pbrSpecularGlossiness, to
     which the base colour is a fallback). The emission where that is black."""
     extensions, pbr = material.get("extensions", {}), material.get("pbrMetallicRoughness", {})
-    look = Look(pbr.get("baseColorTexture"), np.array(pbr.get("baseColorFactor", WHITE), float))
+    look = Appearance(pbr.get("baseColorTexture"), np.array(pbr.get("baseColorFactor", WHITE), float))
     if GLOSSY in extensions:
         glossy = extensions[GLOSSY]
-        look = Look(glossy.get("diffuseTexture"), np.array(glossy.get("diffuseFactor", WHITE), float))
+        look = Appearance(glossy.get("diffuseTexture"), np.array(glossy.get("diffuseFactor", WHITE), float))
     emission = np.array(material.get("emissiveFactor", (0.0,) * 3), float)
     if (look.factor[:3] > 0).any() or not (emission > 0).any() or UNLIT in extensions:
         return look
-    return Look(material.get("emissiveTexture"), np.array([*emission, look.factor[3]]), emitted=True)
+    return Appearance(material.get("emissiveTexture"), np.array([*emission, look.factor[3]]), emitted=True)
 
 
 def opaque(material: dict[str, Any]) -> bool:
@@ -77,7 +77,7 @@ class Materials:
 
     def load(self, material: dict[str, Any]) -> Material:
         """The look of a material. ImageError where its texture cannot be read."""
-        look = look_of(material)
+        look = appearance_of(material)
         tint = look.factor[:3].clip(0, 1)
         red, green, blue = (float(x) for x in linear_to_srgb(tint))
         if look.reference is None:

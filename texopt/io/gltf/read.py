@@ -14,7 +14,7 @@ from texopt.errors import MeshError
 from texopt.io.gltf.document import FAN, STRIP, TRIANGLES, GltfFile, Piece, name_of
 from texopt.io.gltf.file import read_gltf
 from texopt.io.gltf.links import uv_set
-from texopt.io.gltf.material import Materials, look_of, vertex_colors
+from texopt.io.gltf.material import Materials, appearance_of, vertex_colors
 from texopt.io.gltf.pose import Pose, Skins
 from texopt.io.raw import TURNED, Material, RawMesh, check_materials, stacked
 
@@ -106,7 +106,9 @@ class _Scene:
     def __init__(self, file: GltfFile) -> None:
         self.file = file
         self.materials = file.get("materials")
-        self.looks = [look_of(material) for material in (*self.materials, {})]  # the last of primitives that have none
+        self.looks = [
+            appearance_of(material) for material in (*self.materials, {})
+        ]  # the last of primitives that have none
         self.vertices, self.uvs, self.normals, self.colors = (_Columns() for _ in range(4))
         self.faces: list[np.ndarray] = []
         self.face_uvs: list[np.ndarray] = []
