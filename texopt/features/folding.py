@@ -51,6 +51,11 @@ class _Readers(TorchDispatchMode):
         self.others: set[int] = set()  # outputs that something else reads
         self._inside: list[int] = []  # what the normalisations that are being computed read
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: torch would import its compiler for that, which takes seconds, and nothing is compiled here."""
+        return False
+
     def watch(self, model: nn.Module) -> ExitStack:
         """Hooks on a network, until the stack is closed."""
         hooks = ExitStack()
