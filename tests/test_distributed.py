@@ -44,7 +44,8 @@ with distributed.joined(torch.device(device)):
     objective = texopt.style(picture) + texopt.content().below(0.3) + 10 * texopt.seam()
     result = texopt.optimize(
         mesh, texture, objective, steps=6, views=texopt.Views(size=64, per_step=2),
-        descent=texopt.Descent(learning_rate=0.01), backbone=extractor, device=device, on_step=last_words, checkpoint=texopt.Checkpoint(sys.argv[2], seconds=0))
+        descent=texopt.Descent(learning_rate=0.01), backbone=extractor, device=device, on_step=last_words,
+        checkpoint=texopt.Checkpoint(sys.argv[2], seconds=0))
     if distributed.rank() == 0:
         rows = [list(step.terms.values()) for step in result.history]
         torch.save((texture.bake().cpu(), torch.tensor(rows), result.interrupted), sys.argv[1])

@@ -260,7 +260,7 @@ def test_a_window_may_reach_out_of_the_photograph(folder: Path) -> None:
     assert torch.equal(
         (goal[:, :10, 3:] * 255).round().byte(), torch.tensor(photos.pixels(0))[50:, :29, :3].movedim(2, 0)
     )
-    with pytest.raises(OptionError, match=r"view_size=cameras\.size"):
+    with pytest.raises(OptionError, match=r"size=cameras\.size"):
         cut(photos, 0, (0.0, 0.0, 80.0, 60.0), 32, 32)
 
 

@@ -34,7 +34,7 @@ def cut(photos: Photos, index: int, window: Window, height: int, width: int) -> 
     if np.abs(np.array(window) - [left, top, columns, rows]).max() > 0.01:
         raise OptionError(
             f"views of photographs have to be of their pixels: {window[2]:g}x{window[3]:g} of them are seen in "
-            f"{width}x{height}; take texopt.PhotoCameras and view_size=cameras.size"
+            f"{width}x{height}; take texopt.Views(cameras=cameras, size=cameras.size) of texopt.PhotoCameras"
         )
     pixels = photos.pixels(index)[max(top, 0) : max(top + rows, 0), max(left, 0) : max(left + columns, 0)]
     out = np.zeros((rows, columns, 4), np.uint8)
@@ -116,7 +116,8 @@ def photographs(photos: Photos, distance: Distance = "l1", exposure: bool = True
         mesh, photos = texopt.load_mesh("scan.obj"), texopt.read_photos("photos/transforms.json")
         cameras = texopt.PhotoCameras(photos, mesh)
         texture = texopt.PyramidTexture(1024, start=(0.5, 0.5, 0.5))
-        result = texopt.optimize(mesh, texture, texopt.photographs(photos), cameras=cameras, view_size=cameras.size,
+        views = texopt.Views(cameras=cameras, size=cameras.size)
+        result = texopt.optimize(mesh, texture, texopt.photographs(photos), views=views,
                                  backbone="none", steps=400)
         result.export("outputs/scan.glb")
 
