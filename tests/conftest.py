@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from texopt import FeatureExtractor, Mesh, TextureMap
+from texopt.io.unwrapping.unwrap import unwrap_here
 
 MESHES = Path(__file__).parent.parent / "meshes"
 STYLES = MESHES / "styles"
@@ -61,6 +62,13 @@ def _log() -> Iterator[None]:
     yield
     log.handlers, log.propagate = handlers, propagate
     log.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _unwrapped_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interpreter for each unwrapping takes seconds; tests of that are marked."""
+    if "own_process" not in request.keywords:
+        monkeypatch.setattr("texopt.io.unwrapping.unwrap._run_worker", unwrap_here)
 
 
 def check_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,6 +59,7 @@ def test_the_share_is_of_views_and_backgrounds() -> None:
         classified_share(make_cube(), 2, 1, backbone=network, view_size=32)
 
 
+@pytest.mark.slow
 def test_a_texture_is_classified_as_something_else_from_new_views(extractor: FeatureExtractor) -> None:
     mesh = make_cube(np.array([[[0, 128, 128]]], np.uint8))
     assert classified_share(mesh, TARGET, 40, backbone=extractor, view_size=32) < 0.1

@@ -332,6 +332,7 @@ sys.exit(main(["batch", "jobs.csv", "--workers", "2"]))
 """
 
 
+@pytest.mark.slow
 def test_names_that_the_output_cannot_show_lose_nothing(fake: Callable[..., Path]) -> None:
     """A file or pipe of Windows takes 256 characters; what jobs say is UTF-8 whatever the batch's own output is."""
     fake(**{"é😀": "good"})
@@ -344,6 +345,7 @@ def test_names_that_the_output_cannot_show_lose_nothing(fake: Callable[..., Path
     assert "a run of é😀" in Path("outputs/jobs/é😀_s/log.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_what_is_complete_when_the_batch_is_stopped_is_kept(fake: Callable[..., Path]) -> None:
     fake(ends="slow to end", slow="slow")
@@ -444,6 +446,7 @@ def test_nothing_is_replaced_that_no_batch_wrote(fake: Callable[..., Path], caps
         check_one_line(["batch", str(table), "--out", "elsewhere"], "works in elsewhere", capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_a_batch_that_is_stopped_leaves_no_process(fake: Callable[..., Path], number: signal.Signals) -> None:

@@ -96,6 +96,7 @@ TEXTURES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TEXTURES)
 def test_a_run_that_stopped_after_any_step_goes_on_bit_for_bit(
     extractor: FeatureExtractor, tmp_path: Path, kind: str
@@ -123,6 +124,7 @@ def test_a_run_that_stopped_after_any_step_goes_on_bit_for_bit(
         assert seconds == sorted(seconds)
 
 
+@pytest.mark.slow
 def test_within_a_step_only_that_step_is_lost(extractor: FeatureExtractor, tmp_path: Path) -> None:
     calls = 0
 
@@ -151,6 +153,7 @@ def test_within_a_step_only_that_step_is_lost(extractor: FeatureExtractor, tmp_p
     assert torch.equal(resumed.image, go(None).image)
 
 
+@pytest.mark.slow
 def test_a_finished_run_gives_its_result_again(extractor: FeatureExtractor, tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
     first = optimized(extractor, PixelTexture(32), path)
@@ -224,6 +227,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_run_alone(
     assert "the run goes on without a checkpoint" in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("details", [False, True])
 def test_a_run_that_goes_on_lets_go_of_the_file(

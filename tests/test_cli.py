@@ -42,18 +42,21 @@ def test_style_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert first == second
 
 
+@pytest.mark.slow
 def test_the_default_folder_is_named_after_the_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["style", KNOT, WOODCUT, *SMALL, "--content-weight", "0", "--texture", "pixel"]) == 0
     assert {path.name for path in (tmp_path / "outputs" / "torus_knot_woodcut").iterdir()} == FILES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["blocks.2:17", "tiger"])
 def test_feature_end_to_end(tmp_path: Path, target: str) -> None:
     assert main(["feature", KNOT, target, "--out", str(tmp_path), *SMALL]) == 0
     assert {path.name for path in tmp_path.iterdir()} == FILES
 
 
+@pytest.mark.slow
 def test_custom_end_to_end(tmp_path: Path) -> None:
     script = tmp_path / "mine.py"
     script.write_text("def red(view):\n    return -(view.image[:, 0] * view.mask[:, 0]).mean()\n")
@@ -193,6 +196,7 @@ def test_help_does_not_import_torch() -> None:
         assert "MESH" in done.stdout
 
 
+@pytest.mark.slow
 def test_module_and_script_are_the_command(tmp_path: Path) -> None:
     version = subprocess.run([sys.executable, "-m", "texopt", "--version"], capture_output=True, text=True, check=True)
     assert version.stdout.strip() == f"texopt {texopt.__version__}"

@@ -95,6 +95,7 @@ def test_strength_0_is_the_original(mesh: str, paintings: list[str], tmp_path: P
     assert (after - used(soft(64, 0))).abs().max() <= 4 / 255
 
 
+@pytest.mark.slow
 def test_strength_moves_away_from_the_original(mesh: str, paintings: list[str], tmp_path: Path) -> None:
     original = used(soft(64, 0))
     distances = []
@@ -108,6 +109,7 @@ def test_strength_moves_away_from_the_original(mesh: str, paintings: list[str], 
 # several paintings
 
 
+@pytest.mark.slow
 def test_the_whole_share_is_the_painting_alone(mesh: str, paintings: list[str], tmp_path: Path) -> None:
     alone = styled(tmp_path / "alone", mesh, paintings[0])
     first = styled(tmp_path / "first", mesh, *paintings, "--blend", "1", "0")
@@ -118,6 +120,7 @@ def test_the_whole_share_is_the_painting_alone(mesh: str, paintings: list[str], 
     assert red[0] > 2 * abs(red[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [[], ["--keep-strokes"]], ids=["style", "colours"])
 def test_every_material_takes_its_own_paintings_colour(
     kept: list[str], two: str, paintings: list[str], tmp_path: Path
@@ -159,6 +162,7 @@ def test_close_ups_run_and_strength_1_has_no_content(mesh: str, paintings: list[
 # config.yaml
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["blend", "where"])
 def test_config_of_several_paintings_gives_the_same_bytes(
     kind: str, two: str, paintings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -315,6 +315,7 @@ def on_mesh(tmp_path: Path, *arguments: str) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
 def test_a_command_has_no_seams(tmp_path: Path) -> None:
     mesh = texopt.load_mesh(on_mesh(tmp_path, "feature", "act2:1") / "cube.obj")
@@ -324,6 +325,7 @@ def test_a_command_has_no_seams(tmp_path: Path) -> None:
     assert one.std() > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
 @pytest.mark.parametrize(
     ("arguments", "mode"),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import pytest
 import torch
 from conftest import MESHES, STYLES
 from torch import Generator, Tensor
@@ -70,10 +71,12 @@ def differing() -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_on_this_processor() -> None:
     assert differing() == []
 
 
+@pytest.mark.slow
 def test_on_a_processor_with_avx2_alone() -> None:
     done = subprocess.run(
         [sys.executable, __file__], env=os.environ | AVX2, stdin=subprocess.DEVNULL, capture_output=True, text=True

@@ -72,6 +72,7 @@ def torchrun(count: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_two_ranks_of_one_view_are_one_of_two(tmp_path: Path) -> None:
     """Style, a weight that is found, seams, dense and sparse gradients: the same up to the order of sums."""
     (alone, losses, _), (together, their_losses, _) = work(tmp_path, 1), work(tmp_path, 2)
@@ -81,6 +82,7 @@ def test_two_ranks_of_one_view_are_one_of_two(tmp_path: Path) -> None:
     assert (alone - together).abs().mean() < 1e-3 * changed
 
 
+@pytest.mark.slow
 def test_a_rank_that_dies_ends_the_run_and_the_first_keeps_what_there_is(tmp_path: Path) -> None:
     texture, losses, interrupted = work(tmp_path, 2, dies=True)
     assert interrupted
@@ -88,6 +90,7 @@ def test_a_rank_that_dies_ends_the_run_and_the_first_keeps_what_there_is(tmp_pat
     assert texture.isfinite().all()
 
 
+@pytest.mark.slow
 def test_what_a_dead_rank_has_ended_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
     whole, losses, _ = work(tmp_path, 1, checkpoint="whole")
     _, before, _ = work(tmp_path, 2, dies=True, checkpoint="run")
@@ -99,6 +102,7 @@ def test_what_a_dead_rank_has_ended_goes_on_with_another_number_of_ranks(tmp_pat
     assert (whole - resumed).abs().mean() < 1e-3 * changed
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_rank_stops_all_after_the_same_step(tmp_path: Path) -> None:
     _, losses, interrupted = work(tmp_path, 2, stops=True)
     assert interrupted

@@ -94,6 +94,7 @@ def test_what_is_not_finite_is_said() -> None:
     assert not gradient_check.Gradient("pixel", float("nan"), 0.0, 0.0).fine
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("network")
 def test_the_command_passes_and_fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["doctor"]) == 0

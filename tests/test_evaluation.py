@@ -87,6 +87,7 @@ def test_a_chart_of_another_colour_shows_and_the_more_the_more_it_differs() -> N
     assert found[2] > 5  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_seams_of_an_unwrapped_ball() -> None:
     ball = trimesh.creation.icosphere(2)
     uvs, face_uvs = unwrap_faces(ball.vertices, ball.faces, 256)
@@ -301,6 +302,7 @@ def test_a_mesh_compared_with_itself(extractor: FeatureExtractor) -> None:
     assert found["frequency"][0] == found["frequency"][2]
 
 
+@pytest.mark.slow
 def test_noise_has_lost_the_original_and_a_painted_mesh_is_near_the_painting(extractor: FeatureExtractor) -> None:
     cube = make_cube()
     original = showing(cube, baked(cube, stripes(4), 256))
@@ -315,6 +317,7 @@ def test_noise_has_lost_the_original_and_a_painted_mesh_is_near_the_painting(ext
     assert near["style"][0] < noisy["style"][0]  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_evaluation_does_not_depend_on_uvs_or_size(extractor: FeatureExtractor) -> None:
     """The same colours on the same surface, once in other UVs and ten times larger: the same numbers."""
     cube = make_cube()
@@ -341,6 +344,7 @@ def plain(red: int, green: int, blue: int) -> Image.Image:
     return Image.new("RGB", (64, 64), (red, green, blue))
 
 
+@pytest.mark.slow
 def test_paintings_on_parts_are_each_compared_with_their_own(extractor: FeatureExtractor) -> None:
     mesh = two_materials()
     red, blue = torch.tensor([0.8, 0.1, 0.1]), torch.tensor([0.1, 0.1, 0.8])
@@ -356,6 +360,7 @@ def test_paintings_on_parts_are_each_compared_with_their_own(extractor: FeatureE
     assert right < 0.7 * blended < 0.7 * wrong  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_blended_paintings_are_a_mean(extractor: FeatureExtractor) -> None:
     mesh = showing(make_cube(), torch.tensor([0.8, 0.1, 0.1])[:, None, None].expand(3, 16, 16))
     paintings = [plain(204, 26, 26), plain(26, 26, 204)]
@@ -413,6 +418,7 @@ def inputs(tmp_path: Path) -> list[str]:
     return [str(cube), *paintings]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
 def test_evaluate_a_folder(inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
@@ -443,6 +449,7 @@ def test_evaluate_a_folder(inputs: list[str], tmp_path: Path, capsys: pytest.Cap
     assert again["numbers"] == values["numbers"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
 @pytest.mark.parametrize("options", [["--only", "left"], ["--mask", "left=half.png"], ["--unwrap"]], ids=" ".join)
 def test_what_a_run_keeps_is_not_measured(
@@ -466,6 +473,7 @@ def test_what_a_run_keeps_is_not_measured(
     assert found == by_hand
 
 
+@pytest.mark.slow
 def test_what_is_kept_plays_no_part(extractor: FeatureExtractor) -> None:
     """A cube beside a much larger one that is kept is measured as if it were alone."""
     alone = showing(make_cube(), noise())
@@ -487,6 +495,7 @@ def test_a_network_without_style_layers_cannot_judge(extractor: FeatureExtractor
         evaluate(make_cube(), noise_painting(), extractor, original=make_cube())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
 def test_a_result_is_measured_against_the_mesh_that_it_is_of(cube: Mesh, extractor: FeatureExtractor) -> None:
     views = texopt.Views(size=64)

@@ -353,6 +353,7 @@ def test_other_channels_of_a_material_survive(tmp_path: Path) -> None:
             assert (tmp_path / "out" / Path(name).name).read_bytes() == content
 
 
+@pytest.mark.slow
 def test_other_channels_do_not_fit_new_uvs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for i, name in enumerate(("skin.png", "maps/bump map.png", "maps/normal.png", "rough.png")):
         image_file(tmp_path / "in" / name, i)

@@ -142,6 +142,7 @@ def test_exposures_are_found_up_to_what_all_have_in_common(tmp_path: Path) -> No
     assert torch.equal(loss.gains(), torch.ones(5, 3))
 
 
+@pytest.mark.slow
 def test_the_texture_comes_back_in_spite_of_exposures(tmp_path: Path) -> None:
     mesh = painted_cube()
     gains = np.exp(np.random.default_rng(0).normal(0, 0.12, (11, 3))).clip(0.8, 1.1)
@@ -169,6 +170,7 @@ def test_the_texture_comes_back_in_spite_of_exposures(tmp_path: Path) -> None:
     assert with_it[0] > without[0] + 3
 
 
+@pytest.mark.slow
 def test_what_no_photograph_sees_is_filled_from_around_it(tmp_path: Path) -> None:
     """From above alone nobody sees the side below, which is at the lower right of the texture, blue in all else red."""
     painted = torch.tensor([0.8, 0.1, 0.1]).reshape(3, 1, 1).repeat(1, 64, 64)
@@ -262,6 +264,7 @@ FILES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command_end_to_end(studio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     options = ["--steps", "40", "--texture-size", "64", "--learning-rate", "0.2", "--hold-out", "8"]

@@ -741,6 +741,7 @@ VALUES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_mutated_documents_load_or_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some hundred documents with a value replaced or missing: TexoptError or a mesh that goes out and in again."""
     monkeypatch.setattr("texopt.io.unwrapping.unwrap.report_uvs", lambda *_: None)  # slow, and not of glTF

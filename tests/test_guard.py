@@ -88,6 +88,7 @@ def test_averages_forget_what_is_not_finite(extractor: FeatureExtractor) -> None
     assert math.isfinite(result.history[-1].terms["loss"]) or math.isfinite(result.history[-2].terms["loss"])
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_recover_ends_with_what_it_has(extractor: FeatureExtractor) -> None:
     result = run(extractor, exploding(lambda step: step >= 4), steps=100)
     assert result.interrupted

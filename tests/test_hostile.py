@@ -79,6 +79,7 @@ def test_every_file_ends_in_an_error_of_one_line_or_in_success(tmp_path: Path, p
     assert _told(tmp_path, names if everything else names[::SAMPLED]) == []
 
 
+@pytest.mark.slow
 def test_the_files_that_are_spoilt_are_good(tmp_path: Path) -> None:
     """What is cut and mutated loads as it is, so that each case has one thing wrong."""
     from corpus import gltfs, others, pieces

@@ -153,6 +153,7 @@ def test_killed_fifty_times_at_random_moments_nothing_is_lost(
         check_same(folder, whole[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_run_that_is_told_to_stop_writes_what_there_is_and_goes_on(
     zygote: Zygote, whole: tuple[Path, float], tmp_path: Path, number: signal.Signals
@@ -170,6 +171,7 @@ def test_a_run_that_is_told_to_stop_writes_what_there_is_and_goes_on(
     assert "has no run that was stopped" in again["said"]
 
 
+@pytest.mark.slow
 def test_told_twice_it_stops_at_once(zygote: Zygote, whole: tuple[Path, float], tmp_path: Path) -> None:
     for between in (0.0, 0.05, 0.5):
         out = tmp_path / str(between)
@@ -181,6 +183,7 @@ def test_told_twice_it_stops_at_once(zygote: Zygote, whole: tuple[Path, float], 
         check_same(out, whole[0])
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_stops_the_run(whole: tuple[Path, float], tmp_path: Path) -> None:
     out = tmp_path / "out"
     pid, terminal = pty.fork()

@@ -56,6 +56,7 @@ def test_unwrapping_is_reproducible() -> None:
     np.testing.assert_array_equal(first[1], second[1])
 
 
+@pytest.mark.own_process
 def test_a_worker_that_fails_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """xatlas is native code: whatever it does, the program goes on."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
@@ -66,6 +67,7 @@ def test_a_worker_that_fails_is_an_error_of_one_line(monkeypatch: pytest.MonkeyP
         unwrap_faces(box.vertices, box.faces)
 
 
+@pytest.mark.own_process
 def test_unwrapping_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("texopt.io.unwrapping.unwrap.PATIENCE", 0.0)
     box = trimesh.creation.box()
@@ -259,6 +261,7 @@ def test_without_xatlas_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
         unwrap_faces(box.vertices, box.faces)
 
 
+@pytest.mark.own_process
 def test_the_worker_reads_nothing_of_the_terminal_s(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, object] = {}
 

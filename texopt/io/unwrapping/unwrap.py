@@ -229,16 +229,23 @@ def pack(
         left /= 2
 
 
+def unwrap_here(
+    vertices: np.ndarray, faces: np.ndarray, size: int, done: Callable[[float], None] = lambda share: None
+) -> tuple[np.ndarray, np.ndarray]:
+    """As unwrap_faces, in this process, for faces that have an area and lie on no other. done: is told the share that
+    is done."""
+    from texopt.io.unwrapping.charts import make_charts
+
+    charts = make_charts(vertices, faces, lambda share: done(CHARTS * share))
+    return pack(*charts, size, lambda share: done(CHARTS + (1 - CHARTS) * share))
+
+
 def _worker(given: str, made: str) -> None:
     def done(share: float) -> None:
         print(f"{share:.3f}", flush=True)
 
     with np.load(given) as mesh:
-        vertices, faces, size = mesh["vertices"], mesh["faces"], int(mesh["size"])
-    from texopt.io.unwrapping.charts import make_charts
-
-    charts = make_charts(vertices, faces, lambda share: done(CHARTS * share))
-    uvs, face_uvs = pack(*charts, size, lambda share: done(CHARTS + (1 - CHARTS) * share))
+        uvs, face_uvs = unwrap_here(mesh["vertices"], mesh["faces"], int(mesh["size"]), done)
     np.savez(made, uvs=uvs, face_uvs=face_uvs)
 
 
