@@ -15,10 +15,10 @@ from torch import nn
 from texopt import FeatureExtractor, OptionError, WeightsError, class_index, load_backbone
 from texopt.features import backbones
 from texopt.features.backbones import BACKBONES, Backbone, _timm, as_extractor, get_backbone
-from texopt.features.efficientnet_lite import efficientnet_lite
+from texopt.features.convolutions import SmallImages, StridedDepthwise
+from texopt.features.efficientnet_lite import Conv2dSame, efficientnet_lite
 from texopt.features.extractor import Activations, stride_of
 from texopt.features.folding import fold_batch_norms
-from texopt.features.strided import StridedDepthwise
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
@@ -465,3 +465,29 @@ def test_the_default_network_takes_no_other_package() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("same", [False, True])
+def test_small_images_have_the_same_convolution_and_gradient(stride: int, same: bool) -> None:
+    made = Conv2dSame(3, 8, 3, stride) if same else nn.Conv2d(3, 8, 3, stride, 1)
+    made.requires_grad_(False)
+    assert SmallImages.fits(made)
+    for size in ((64, 64), (33, 47), (96, 96)):  # the last is not small
+        images, found = torch.rand(1, 3, *size, requires_grad=True), []
+        for conv in (made, SmallImages(made)):
+            out = conv(images)
+            found.append((out, *torch.autograd.grad(out.square().sum(), images)))
+        for theirs, ours in zip(*found, strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_the_gradient_of_small_views_is_the_same_on_any_number_of_threads() -> None:
+    network, images = load_backbone(), torch.rand(1, 3, 64, 64)
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        leaf = images.clone().requires_grad_()
+        network(leaf, ["blocks.2"])["blocks.2"].square().mean().backward()
+        found.append(leaf.grad)
+    assert all(torch.equal(one, found[0]) for one in found)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from texopt.errors import OptionError
+from texopt.features.convolutions import SmallImages, StridedDepthwise
 from texopt.features.folding import fold_batch_norms
 from texopt.features.pointwise import Pointwise
-from texopt.features.strided import StridedDepthwise
 
 LOGITS = "logits"  # the name of the network's own output
 
@@ -78,7 +78,7 @@ class FeatureExtractor(nn.Module):
         self.model.requires_grad_(False)
         for module in list(self.model.modules()):
             for name, child in module.named_children():
-                for kind in (StridedDepthwise, Pointwise):
+                for kind in (StridedDepthwise, Pointwise, SmallImages):
                     if kind.fits(child):
                         setattr(module, name, kind(child))  # type: ignore[arg-type]
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

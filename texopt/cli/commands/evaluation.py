@@ -18,7 +18,8 @@ from rich.table import Table
 from texopt import __version__
 from texopt.cli.commands.meshes import model_in
 from texopt.cli.loading import load
-from texopt.cli.options.runs import ImageConfig, StyleConfig
+from texopt.cli.options.pictures import ImageConfig
+from texopt.cli.options.runs import StyleConfig
 from texopt.cli.options.saved import CONFIG, from_yaml
 from texopt.cli.options.texts import listed
 from texopt.cli.options.tools import EvaluateConfig

@@ -13,7 +13,8 @@ import torch
 from rich.console import Console
 
 from texopt.cli.input_files import changed, states
-from texopt.cli.options.runs import LOOPS, LoopConfig
+from texopt.cli.options.loop import LoopConfig
+from texopt.cli.options.runs import LOOPS
 from texopt.cli.options.saved import CONFIG, field_values, to_yaml
 from texopt.cli.options.texts import listed
 from texopt.cli.options.tools import ResumeConfig

@@ -1,14 +1,18 @@
-"""The options of a run. A field's comment is its help on the command line; the values are saved as config.yaml."""
+"""The options of runs on a mesh, and of all commands.
+
+The comment of a field is its help on the command line; the values are saved as config.yaml.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
+from texopt.cli.options.loop import LoopConfig
+from texopt.cli.options.pictures import ImageConfig, InterpolateConfig
 from texopt.cli.options.shown import option
 from texopt.cli.options.texts import masks, painted, target_name
 from texopt.cli.options.tools import (
@@ -22,62 +26,6 @@ from texopt.cli.options.tools import (
     UnwrapConfig,
     ViewConfig,
 )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value.resolve())
-    return [_plain(one) for one in value] if isinstance(value, tuple) else value
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoopConfig:
-    """What everything that is optimised has."""
-
-    out: Annotated[Path | None, option("DIR")] = None
-    """Folder for the results. Default: outputs/ and the names of the inputs."""
-    steps: int = 300
-    """Steps of gradient descent."""
-    views_per_step: int = 1
-    """Renderings a step."""
-    learning_rate: float = 0.05
-    """About how far values move in a step, at its highest."""
-    optimizer: Literal["adam", "adamw", "sgd", "momentum", "nesterov", "rmsprop", "adagrad", "lbfgs"] = "adam"
-    """What takes the steps. A learning rate means the same to all of them, about; lbfgs is for whole images."""
-    schedule: Literal["auto", "warmup-cosine", "constant", "linear", "exponential", "staircase"] = "auto"
-    """How the learning rate changes in the course of the run. auto: warmup-cosine, but constant for lbfgs."""
-    clip: Annotated[float | None, option("FLOAT")] = None
-    """The most that the norm of all gradients may be. Default: anything."""
-    coarse: float = 0.0
-    """Share of the steps, at the start, with views of half the size: quicker, and large things first."""
-    backbone: str = "efficientnet_lite0"
-    """The pretrained network; `texopt backbones` lists them."""
-    weights: Annotated[Path | None, option("FILE")] = None
-    """A file with weights for it (.safetensors or .pth), for machines that cannot download."""
-    timelapse: Annotated[str, option("NAMES")] = ""
-    """Write a video of the optimisation: gif, mp4, or both with a comma."""
-    seed: int = 0
-    """Of everything random; the same seed on the same machine gives the same texture."""
-    checkpoint_seconds: float = 30.0
-    """Seconds between checkpoints, from which `texopt resume DIR` goes on; 0: after every step."""
-    threads: Annotated[int | None, option("N")] = None
-    """Processor threads. Default: one a core. The result is the same."""
-    device: str = "auto"
-    """Where to compute: auto, cpu, cuda, mps."""
-    raster: Literal["auto", "cpu", "nvdiffrast"] = "auto"
-    """What draws: cpu, nvdiffrast (on CUDA, where it is installed), auto."""
-
-    def name(self) -> str:
-        """What its folder is named after, beside the mesh."""
-        raise TypeError(f"{type(self).__name__} is not of a command")
-
-    def files(self) -> dict[str, list[Path]]:
-        """The files that the options name, by option."""
-        return {"weights": [self.weights] if self.weights else []}
-
-    def plain(self) -> dict[str, Any]:
-        """The options as text, numbers and lists, paths made absolute so that they hold from anywhere."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,84 +271,6 @@ class FitConfig(RunConfig):
         from texopt.io.transforms_json import photo_files
 
         return super().files() | {"cameras": [self.cameras], "photographs": photo_files(self.cameras)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PictureConfig(LoopConfig):
-    """What every kind of run on an image has."""
-
-    size: Annotated[tuple[int, ...], option("N|HEIGHT WIDTH")] = ()
-    """Pixels of the image. Default: those of IMAGE, else 256."""
-    view_size: int = 512
-    """Pixels a side of what the network sees at once; larger images are seen in crops of it."""
-    texture: Literal["auto", "pyramid", "fourier", "pixel", "cppn"] = "auto"
-    """Parameterisation of the image. auto: fourier, and pyramid above 1024 pixels, of which a crop computes its own.
-    cppn: a small network of positions."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageConfig(PictureConfig):
-    """Make an image: of what excites a network, in a painting's style, or both.
-
-    `texopt image --target blocks.4:17` shows a channel, `texopt image PHOTO --target "blocks.4:*"` dreams,
-    `texopt image PHOTO --style PAINTING` transfers a style, `texopt image --style PAINTING --tileable` makes a texture
-    of it, `texopt image PHOTO --invert blocks.4` shows what a layer knows of the photo.
-    """
-
-    image: Annotated[Path | None, tyro.conf.Positional, option("[IMAGE]")] = None
-    """What it starts from, and keeps the content of."""
-    target: Annotated[str, option("TARGET")] = ""
-    """What to excite. blocks.4:17: a layer's channel. blocks.4:17@center: a neuron; also @X,Y.
-    blocks.4:*: all that a layer sees. tiger: an ImageNet class. A sum: "blocks.4:17 + 0.5*tiger - snow leopard".
-    Several with commas are for a frame each: "tabby, tiger"."""
-    style: Annotated[tuple[Path, ...], option("IMAGE ...")] = ()
-    """A painting, or several that are blended."""
-    invert: Annotated[str, option("LAYER")] = ""
-    """Show what this layer knows of IMAGE."""
-    start: Literal["auto", "repainted", "original", "noise"] = "auto"
-    """What it starts from: IMAGE in the painting's colours, IMAGE (original), or noise.
-    auto: the first of them that there is; noise with --invert."""
-    strength: float = 0.5
-    """With a style: how much of IMAGE may be lost, from 0 to 1, nothing but style."""
-    style_scale: float = 1.0
-    """Length of the painting's shorter side in the image, in its shorter sides; less gives finer strokes."""
-    smooth: float = 0.0
-    """Weight of total variation, against noise."""
-    octaves: int = 1
-    """How many sizes what is excited shall have: every other one 1.4 times smaller, seen in crops."""
-    frames: int = 1
-    """Images at once."""
-    diversity: float = 0.0
-    """With several: weight of their being different."""
-    transparent: bool = False
-    """Leave transparent what the target does not need."""
-    tileable: bool = False
-    """Have the image go on across its borders."""
-
-    def name(self) -> str:
-        starts = [self.image.stem] if self.image else []
-        goals = [name for name in (target_name(self.target), target_name(self.invert)) if name]
-        return "_".join([*starts, *goals, *(path.stem for path in self.style[:3])])
-
-    def files(self) -> dict[str, list[Path]]:
-        return {"image": [self.image] if self.image else [], "style": list(self.style)} | super().files()
-
-
-@dataclass(frozen=True, kw_only=True)
-class InterpolateConfig(PictureConfig):
-    """Images from one target to another, in which the same things stay in the same places, and a GIF of them."""
-
-    first: Annotated[str, tyro.conf.Positional, option("TARGET")]
-    """What the first image excites, as of `texopt image --target`."""
-    last: Annotated[str, tyro.conf.Positional, option("TARGET")]
-    """What the last one does."""
-    frames: int = 6
-    """How many images."""
-    share: bool = True
-    """Have the images share a part of lower resolution, which is what keeps things in their places."""
-
-    def name(self) -> str:
-        return f"{target_name(self.first)}_to_{target_name(self.last)}"
 
 
 RUNS: dict[str, type[RunConfig]] = {

@@ -9,10 +9,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from texopt.cli.options.runs import (
-    CONFIGS,
-    LoopConfig,
-)
+from texopt.cli.options.loop import LoopConfig
+from texopt.cli.options.runs import CONFIGS
 from texopt.errors import OptionError
 
 CONFIG = "config.yaml"  # the last file that a run writes, by which a batch knows that it is complete

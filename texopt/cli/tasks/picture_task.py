@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from texopt.cli.options.runs import ImageConfig, InterpolateConfig, PictureConfig
+from texopt.cli.options.pictures import ImageConfig, InterpolateConfig, PictureConfig
 from texopt.cli.style_recipe import FIRST
 from texopt.cli.tasks.mesh_task import TEXTURES
 from texopt.cli.tasks.task import descent_of

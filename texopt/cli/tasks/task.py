@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from texopt.cli.options.runs import LoopConfig
+from texopt.cli.options.loop import LoopConfig
 from texopt.errors import OptionError
 from texopt.features.extractor import FeatureExtractor
 from texopt.objectives import Objective
