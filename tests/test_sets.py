@@ -115,7 +115,7 @@ def test_a_set_that_was_stopped_goes_on(files: list[str], tmp_path: Path, monkey
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("texopt.cli.commands.running._Bar.show", stop)
+        patch.setattr("texopt.show.progress.ProgressBar.__call__", stop)
         main(["style", one, two, "--style", painting, *SMALL, "--checkpoint-seconds", "0", "--out", str(stopped)])
     assert (stopped / "checkpoint.safetensors").exists()
     assert main(["resume", str(stopped)]) == 0
