@@ -73,10 +73,12 @@ def _log() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _unwrapped_here(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def _unwrapped_here(request: pytest.FixtureRequest) -> Iterator[None]:
     """An interpreter for each unwrapping takes seconds; tests of that are marked."""
-    if "own_process" not in request.keywords:
-        monkeypatch.setattr("texopt.io.unwrapping.unwrap._run_worker", unwrap_here)
+    with pytest.MonkeyPatch.context() as patch:  # of its own, so that a test's is undone when it was
+        if "own_process" not in request.keywords:
+            patch.setattr("texopt.io.unwrapping.unwrap._run_worker", unwrap_here)
+        yield
 
 
 def check_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
