@@ -167,7 +167,7 @@ def test_other_systems_count_in_ways_of_their_own(monkeypatch: pytest.MonkeyPatc
 RUN = """
 import json, resource, sys
 from texopt.cli import memory_budget
-from texopt.cli import main
+from texopt.cli.main import main
 check, found = memory_budget.check, []
 memory_budget.check = lambda *a: found.append(check(*a))
 assert main(sys.argv[1:]) == 0
