@@ -7,6 +7,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from texopt.show.history import Step
 
@@ -26,9 +27,11 @@ class ProgressBar:
     """
 
     def __init__(self, steps: int | None = None, console: Console | None = None, shown: bool = True) -> None:
+        whole = Column(no_wrap=True)  # where the terminal is narrow, the terms take a second line
         columns = (
-            MofNCompleteColumn(), BarColumn(bar_width=24), TextColumn("{task.fields[speed]}"), TimeRemainingColumn(),
-            TextColumn("left  {task.fields[terms]}"),
+            MofNCompleteColumn(table_column=whole), BarColumn(bar_width=16, table_column=whole),
+            TextColumn("{task.fields[speed]}", table_column=whole), TimeRemainingColumn(table_column=whole),
+            TextColumn("left  {task.fields[terms]}", table_column=Column()),
         )  # fmt: skip
         self._bar = Progress(*columns, console=console, refresh_per_second=4, disable=not shown)
         self._row = self._bar.add_task("", total=steps, speed="", terms="preparing")
