@@ -148,3 +148,15 @@ def small_network(monkeypatch: pytest.MonkeyPatch, extractor: FeatureExtractor) 
     """The commands look with the small network, whatever backbone they are told to take."""
     for module in ("commands.evaluation", "tasks.mesh_task", "tasks.picture_task"):
         monkeypatch.setattr(f"texopt.cli.{module}.load_backbone", lambda *_: extractor)
+
+
+@pytest.fixture
+def little_written(monkeypatch: pytest.MonkeyPatch, small_network: None) -> None:
+    """A command writes little beside the texture, and starts are small."""
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 12)
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 128)
+    monkeypatch.setattr("texopt.optim.result.loss_plot", lambda history: b"")
+    monkeypatch.setattr("texopt.optim.result.viewer_html", lambda *parts: b"")
+    monkeypatch.setattr("texopt.show.preview.CELL", 32)
+    monkeypatch.setattr("texopt.texture.paintings.SIZE", 64)
+    monkeypatch.setattr("texopt.texture.paintings.SAMPLES", 2048)

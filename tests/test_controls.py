@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,22 +22,9 @@ from texopt.io.export import export
 from texopt.mesh.mesh import Mesh
 from texopt.system.images import load_image, to_image, to_tensor
 
-pytestmark = pytest.mark.usefixtures("small_network")
+pytestmark = pytest.mark.usefixtures("little_written")
 
 SMALL = ["--steps", "6", "--view-size", "32", "--texture-size", "64", "--format", "png", "--style-scale", "0.5"]
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little of what is written beside the texture, and small starts."""
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 128)
-    monkeypatch.setattr("texopt.optim.result.loss_plot", lambda history: b"")
-    monkeypatch.setattr("texopt.optim.result.viewer_html", lambda *parts: b"")
-    monkeypatch.setattr("texopt.show.preview.CELL", 32)
-    starts = import_module("texopt.texture.paintings")
-    monkeypatch.setattr(starts, "SIZE", 64)
-    monkeypatch.setattr(starts, "SAMPLES", 2048)
 
 
 def soft(size: int, seed: int) -> torch.Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -377,20 +376,7 @@ def inputs(tmp_path: Path) -> list[str]:
     return ["style", str(cube), str(image)]
 
 
-@pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch, small_network: None) -> None:
-    """Little of what is written beside the texture, and small starts."""
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 128)
-    monkeypatch.setattr("texopt.optim.result.loss_plot", lambda history: b"")
-    monkeypatch.setattr("texopt.optim.result.viewer_html", lambda *parts: b"")
-    monkeypatch.setattr("texopt.show.preview.CELL", 32)
-    starts = import_module("texopt.texture.paintings")
-    monkeypatch.setattr(starts, "SIZE", 64)
-    monkeypatch.setattr(starts, "SAMPLES", 2048)
-
-
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("little_written")
 def test_the_command_and_its_config(inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it saves makes the same texture again, from another folder, too."""
     monkeypatch.chdir(tmp_path)

@@ -71,16 +71,21 @@ def _plain(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     )  # fmt: skip
 
 
+def same_padding(conv: nn.Conv2d, size: Sequence[int]) -> Padding:
+    """What TensorFlow's SAME pads images of a size (height, width) with: less before than behind, where it is odd."""
+    down, across = (
+        max((-(-length // step) - 1) * step + taps - length, 0)
+        for length, step, taps in zip(size, conv.stride, conv.kernel_size, strict=True)
+    )
+    return across // 2, across - across // 2, down // 2, down - down // 2
+
+
 def _padding(conv: nn.Conv2d, size: Sequence[int]) -> Padding:
     """What a convolution pads images of a size with."""
     if type(conv) is nn.Conv2d:
         down, across = (int(side) for side in conv.padding)
         return across, across, down, down
-    down, across = (  # as TensorFlow does
-        max((-(-length // step) - 1) * step + taps - length, 0)
-        for length, step, taps in zip(size, conv.stride, conv.kernel_size, strict=True)
-    )
-    return across // 2, across - across // 2, down // 2, down - down // 2
+    return same_padding(conv, size)
 
 
 class SmallImages(nn.Module):

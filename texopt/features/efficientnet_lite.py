@@ -12,6 +12,8 @@ from collections import OrderedDict
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from texopt.features.convolutions import same_padding
+
 # kind, blocks, kernel, stride of the first, expansion, channels: Table 1 of the paper
 STAGES = (
     ("separable", 1, 3, 1, 1, 16),
@@ -28,14 +30,10 @@ EPSILON = 1e-3  # of batch normalisations, as TensorFlow has it
 
 
 class Conv2dSame(nn.Conv2d):
-    """A convolution that pads as TensorFlow's SAME does: less before than behind, where it is odd."""
+    """A convolution that pads as TensorFlow's SAME does."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        down, across = (
-            max((math.ceil(length / step) - 1) * step + taps - length, 0)
-            for length, step, taps in zip(inputs.shape[2:], self.stride, self.kernel_size, strict=True)
-        )
-        inputs = F.pad(inputs, (across // 2, across - across // 2, down // 2, down - down // 2))
+        inputs = F.pad(inputs, same_padding(self, inputs.shape[2:]))
         return F.conv2d(inputs, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 

@@ -91,7 +91,9 @@ class ViewRenderer:
         cameras = self.cameras(generator, count, turn * count)[own]
         fragments = self.scene.rasterize(cameras, height, width)
         background = to_device(self.background(generator, count, height, width)[own], self.device)
-        scale = height * known.scales.setdefault(cameras.zoom, mean_scale([cameras]))
+        if cameras.zoom not in known.scales:
+            known.scales[cameras.zoom] = mean_scale([cameras])
+        scale = height * known.scales[cameras.zoom]
         extended = self.seams.extend(fragments, generator, own, count, scale * self.size)
         seen = self._shade(extended, fragments.mask[:, None], background)
         move = None if self.views.transform is None else _repeatable(self.views.transform, generator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -62,7 +63,4 @@ def descent_of(config: LoopConfig, share: float = 1.0) -> Descent:
     asked = Descent(
         learning_rate=config.learning_rate, optimizer=config.optimizer, schedule=config.schedule, clip=config.clip
     )
-    if share == 1:
-        return asked
-    rate = max(config.learning_rate * share, 1e-6)
-    return Descent(learning_rate=rate, optimizer=config.optimizer, schedule=config.schedule, clip=config.clip)
+    return replace(asked, learning_rate=max(asked.learning_rate * share, 1e-6))
