@@ -102,7 +102,7 @@ def frames(share: bool, steps: int = 30) -> torch.Tensor:
         if share
         else [texopt.FourierTexture(64, generator=Generator().manual_seed(index)) for index in range(4)]
     )
-    goal = texopt.interpolate(texopt.channel("act2", 1), texopt.channel("act2", 5))
+    goal = texopt.across_frames(texopt.channel("act2", 1), texopt.channel("act2", 5))
     result = texopt.optimize(
         mesh,
         textures,

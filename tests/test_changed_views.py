@@ -153,7 +153,7 @@ def test_it_is_one_of_several_frames(extractor: FeatureExtractor) -> None:
     view.frame, view.frames = torch.arange(3), 3
     each = texopt.objective(lambda view: view.image.flatten(1).mean(1), "each")
     levels = view.image.flatten(1).mean(1)
-    mixed = value(texopt.interpolate(each, texopt.on(each, dark)), view)
+    mixed = value(texopt.across_frames(each, texopt.on(each, dark)), view)
     assert mixed == pytest.approx(float((levels * torch.tensor([1, 0.625, 0.25])).mean()))
     one_each = value(texopt.by_frame([each, texopt.on(each, dark), texopt.on(each, dark)]), view)
     assert one_each == pytest.approx(float((levels * torch.tensor([1, 0.25, 0.25])).mean()))

@@ -304,24 +304,24 @@ def test_shares_that_cannot_be(blend: tuple[float, ...]) -> None:
         texopt.style([])
 
 
-def test_strength_moves_the_target_from_the_original_to_the_painting(extractor: FeatureExtractor) -> None:
-    """At strength 0 the original is nothing to be changed, at 1 the painting; in between the loss changes evenly."""
+def test_toward_moves_the_target_from_the_original_to_the_painting(extractor: FeatureExtractor) -> None:
+    """At 0 the original is nothing to be changed, at 1 the painting; in between the loss changes evenly."""
     picture, original = noise_image(), 0.5 + 0.1 * torch.rand(1, 3, 64, 64)
 
-    def loss(image: Tensor, strength: float) -> float:
-        goal = texopt.style(picture, scale=1.0, strength=strength)
+    def loss(image: Tensor, toward: float) -> float:
+        goal = texopt.style(picture, scale=1.0, toward=toward)
         return goal(make_view(extractor, image, original=original))[0].item()
 
     painted = to_tensor(picture)[None]
-    of_original = [loss(original, strength) for strength in (0.0, 0.3, 0.6, 1.0)]
-    of_painting = [loss(painted, strength) for strength in (0.0, 0.3, 0.6, 1.0)]
+    of_original = [loss(original, toward) for toward in (0.0, 0.3, 0.6, 1.0)]
+    of_painting = [loss(painted, toward) for toward in (0.0, 0.3, 0.6, 1.0)]
     assert of_original[0] < 1e-4
     assert of_painting[-1] < 1e-4
     assert of_original == sorted(of_original)
     assert of_painting == sorted(of_painting, reverse=True)
-    for strength in (-0.1, 1.1, float("nan")):
-        with pytest.raises(OptionError, match="strength"):
-            texopt.style(picture, strength=strength)
+    for toward in (-0.1, 1.1, float("nan")):
+        with pytest.raises(OptionError, match="toward"):
+            texopt.style(picture, toward=toward)
 
 
 def test_style_of_a_part_is_of_that_part(extractor: FeatureExtractor) -> None:

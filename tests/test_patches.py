@@ -172,11 +172,11 @@ def test_state_is_kept_and_forgotten(extractor: FeatureExtractor) -> None:
     assert float(first(view)[0]) == start
 
 
-def test_strength_is_the_way_from_the_original(extractor: FeatureExtractor) -> None:
+def test_toward_is_the_way_from_the_original(extractor: FeatureExtractor) -> None:
     original = torch.rand(1, 3, 32, 32)
     losses = [
-        float(texopt.patches(picture(), scale=1.0, strength=strength)(make_view(extractor, original))[0])
-        for strength in (0.0, 0.5, 1.0)
+        float(texopt.patches(picture(), scale=1.0, toward=toward)(make_view(extractor, original))[0])
+        for toward in (0.0, 0.5, 1.0)
     ]
     assert losses[0] == pytest.approx(0, abs=1e-5)
     assert losses[0] < losses[1] < losses[2]
@@ -198,7 +198,7 @@ def test_several_paintings_are_used_in_their_shares(extractor: FeatureExtractor)
         ({"sizes": []}, "sizes"),
         ({"sizes": [2.0]}, "sizes"),
         ({"rate": -1.0}, "rate"),
-        ({"strength": 2.0}, "strength"),
+        ({"toward": 2.0}, "toward"),
         ({"scale": 100.0}, "scale"),
         ({"blend": [1, 2]}, "blend"),
     ],

@@ -41,7 +41,7 @@ def files(tmp_path: Path) -> list[str]:
     return [str(cube_file(tmp_path / "one.obj")), str(cube_file(tmp_path / "two.obj", 2.0)), str(painting)]
 
 
-@pytest.mark.usefixtures("small_network")
+@pytest.mark.usefixtures("little_written")
 def test_a_set_has_a_folder_for_each_mesh(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, two, painting = files
     out = tmp_path / "out"
@@ -104,7 +104,7 @@ def test_paintings_have_to_be_given(capsys: pytest.CaptureFixture[str]) -> None:
     assert "after all meshes" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("small_network")
+@pytest.mark.usefixtures("little_written")
 def test_a_set_that_was_stopped_goes_on(files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two, painting = files
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"

@@ -21,11 +21,12 @@ from .io.load import load_mesh as load_mesh
 from .io.transforms_json import read_photos as read_photos
 
 # objectives
-from .objectives import GramEMA as GramEMA, Objective as Objective, alignment as alignment, blur as blur
+from .objectives import GramEMA as GramEMA, Objective as Objective, across_frames as across_frames
+from .objectives import alignment as alignment, blur as blur
 from .objectives import by_frame as by_frame, change as change, channel as channel, classified_as as classified_as
 from .objectives import colors as colors, content as content, deepdream as deepdream, direction as direction
 from .objectives import diversity as diversity, functional as functional, gram_matrix as gram_matrix
-from .objectives import interpolate as interpolate, inversion as inversion, l1 as l1, l2 as l2, logit as logit
+from .objectives import inversion as inversion, l1 as l1, l2 as l2, logit as logit
 from .objectives import neuron as neuron, objective as objective, on as on, patches as patches
 from .objectives import photographs as photographs, seam as seam, strokes as strokes, style as style
 from .objectives import total_variation as total_variation, transparent as transparent

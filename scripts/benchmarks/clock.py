@@ -10,10 +10,10 @@ from typing import Any
 from unittest import mock
 
 import torch
-from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from texopt import objectives
 from texopt.features import FeatureExtractor
+from texopt.optim import adam
 from texopt.render import scene, seam_points
 from texopt.texture import texture_set
 
@@ -29,6 +29,7 @@ CALLS = (  # (class or module, function, part)
     (texture_set.TextureSet, "sample", "texture: decode and look-up"),
     (texture_set.Surface, "sample", "original: look-up"),  # without the textures', which are within it
     (objectives.Objective, "__call__", OBJECTIVE),
+    (adam.Adam, "step", ADAM),
     (torch.Tensor, "backward", GRADIENT),  # of the objective first, see _timed_network
 )
 PARTS = (
@@ -116,9 +117,4 @@ def timers(clock: Clock) -> Iterator[None]:
                 undo.enter_context(mock.patch.object(owner, name, clock.timed(part, getattr(owner, name))))
         network = _timed_network(clock, FeatureExtractor.forward)
         undo.enter_context(mock.patch.object(FeatureExtractor, "forward", network))
-        for hook in (
-            register_optimizer_step_pre_hook(lambda *_: clock.enter(ADAM)),
-            register_optimizer_step_post_hook(lambda *_: clock.leave()),
-        ):
-            undo.callback(hook.remove)
         yield

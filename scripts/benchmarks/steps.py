@@ -38,6 +38,7 @@ class Run:
     def __post_init__(self) -> None:
         self.device = resolve_device(self.config.device)
         self.task = StyleTask(self.config, self.device)
+        self.task.prepare()
         self.mesh, self.textures, self.extractor = self.task.mesh, self.task.textures, self.task.extractor
 
     def wait(self) -> None:

@@ -10,7 +10,6 @@ import importlib
 import json
 import os
 import resource
-import runpy
 import subprocess
 import sys
 import time
@@ -23,7 +22,9 @@ SCRIPTS = Path(__file__).parent.parent
 TASKS = {
     "step": "steps", "profile": "steps", "rank": "steps",
     "drawing": "drawing", "growth": "drawing", "files": "drawing", "parts": "drawing", "first_call": "drawing",
+    "startup": "startup", "bare": "startup",
 }  # fmt: skip
+WHOLE = ("startup",)  # tasks that are the whole process, with its start
 LONGEST = 900  # seconds of a task
 
 
@@ -32,19 +33,18 @@ def run(task: str, tree: Path, ranks: int, options: Mapping[str, Any]) -> dict[s
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"] if ranks > 1 else []
     command = [sys.executable, *launcher, "-m", "benchmarks.worker", task]
     path = os.pathsep.join(filter(None, [str(SCRIPTS), os.environ.get("PYTHONPATH")]))
-    command.append(json.dumps({"started": time.time(), **options}))  # started: the command task's
+    command.append(json.dumps({"started": time.time(), **options}))  # started: for tasks that time their own process
     try:
         child = subprocess.run(
             command, cwd=tree, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=LONGEST
         )
     except subprocess.TimeoutExpired:
         return f"not done after {LONGEST} s"
-    ended = time.time()
     if child.returncode:
         errors = [line for line in child.stderr.splitlines() if "Error" in line] or child.stderr.splitlines()
         return errors[-1].strip() if errors else f"ended with {child.returncode}"
     found: dict[str, float] = json.loads(child.stdout.strip().splitlines()[-1])
-    return {name: value + (ended if name == "whole s" else 0) for name, value in found.items()}
+    return found
 
 
 def measure(
@@ -67,28 +67,13 @@ def measure(
     }
 
 
-def command(started: float, arguments: list[str]) -> dict[str, float]:
-    """Seconds of `texopt ARGUMENTS`: from the start to the first step; the whole, to which `run` adds the end."""
-    from torch.optim.optimizer import register_optimizer_step_post_hook
-
-    first: list[float] = []
-    register_optimizer_step_post_hook(lambda *_: first or first.append(time.time()))
-    sys.argv = ["texopt", *arguments]
-    try:
-        runpy.run_module("texopt", run_name="__main__")
-    except SystemExit as end:
-        if end.code:
-            raise
-    return {"first step s": first[0] - started, "whole s": -started}
-
-
 def main() -> None:
     task, options = sys.argv[1], json.loads(sys.argv[2])
     from texopt.system.process import tune_process
 
     tune_process()  # as `texopt style` does, before torch is there
-    if task == "command":
-        found = command(**options)
+    if task in WHOLE:
+        found = getattr(importlib.import_module(f"benchmarks.{TASKS[task]}"), task)(**options)
     else:
         import torch
 

@@ -79,7 +79,7 @@ def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.I
 def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
     """What is taken of the paintings. Under a strength of 0.5 the original's own statistics are a part of it."""
     shown = [in_colors_of(painting, mesh) for painting in paintings] if config.keep_colors else list(paintings)
-    common: dict[str, Any] = {"scale": config.style_scale, "strength": toward(config)}
+    common: dict[str, Any] = {"scale": config.style_scale, "toward": toward(config)}
     regions = Regions(mesh)
     for part in config.where:
         regions.check(part)

@@ -3,7 +3,7 @@
 from texopt.objectives import functional
 from texopt.objectives.color_histogram import colors
 from texopt.objectives.content_loss import content
-from texopt.objectives.frames import alignment, by_frame, diversity, interpolate, transparent
+from texopt.objectives.frames import across_frames, alignment, by_frame, diversity, transparent
 from texopt.objectives.gram_matrices import GramEMA, gram_matrix, style
 from texopt.objectives.patch_matching import patches
 from texopt.objectives.photo_loss import photographs
@@ -13,8 +13,8 @@ from texopt.objectives.terms import Objective, Term, as_objective, objective, on
 from texopt.objectives.visualization import channel, classified_as, deepdream, direction, inversion, logit, neuron
 
 __all__ = [
-    "GramEMA", "Objective", "Term", "alignment", "as_objective", "blur", "by_frame", "change", "channel",
-    "classified_as", "colors", "content", "deepdream", "direction", "diversity", "functional", "gram_matrix",
-    "interpolate", "inversion", "l1", "l2", "logit", "neuron", "objective", "on", "patches", "photographs", "seam",
+    "GramEMA", "Objective", "Term", "across_frames", "alignment", "as_objective", "blur", "by_frame", "change",
+    "channel", "classified_as", "colors", "content", "deepdream", "direction", "diversity", "functional",
+    "gram_matrix", "inversion", "l1", "l2", "logit", "neuron", "objective", "on", "patches", "photographs", "seam",
     "strokes", "style", "total_variation", "transparent",
 ]  # fmt: skip

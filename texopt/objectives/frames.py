@@ -12,7 +12,7 @@ from texopt.objectives.terms import Loss, Objective, as_objective, objective, po
 from texopt.objectives.view import View
 
 
-def interpolate(first: Objective | Loss, last: Objective | Loss) -> Objective:
+def across_frames(first: Objective | Loss, last: Objective | Loss) -> Objective:
     """From one objective to another over the frames of a canvas: the first frame is for `first`, the last for `last`,
     those between for both in shares.
 

@@ -174,10 +174,10 @@ class Style:
 
     def __init__(
         self, images: Sequence[Image.Image], shares: Sequence[float], layers: Sequence[str] | None, scale: float,
-        decay: float, strength: float, where: str, object_only: bool,
+        decay: float, toward: float, where: str, object_only: bool,
     ) -> None:  # fmt: skip
         self.images, self.shares, self.layers, self.scale, self.decay = images, shares, layers, scale, decay
-        self.strength, self.where, self.object_only = strength, where, object_only
+        self.toward, self.where, self.object_only = toward, where, object_only
         self.targets: dict[str, dict[str, Tensor]] = {}
         self.averages: dict[str, GramEMA] = {}
         self.original_averages: dict[str, GramEMA] = {}
@@ -229,17 +229,17 @@ class Style:
         if not self.object_only:
             mask = torch.ones_like(mask)
         averages = self.averages[view.look].update(gram_matrices(view.features, goals, mask), seen)
-        if self.strength < 1:
+        if self.toward < 1:
             originals = gram_matrices(view.original_features, goals, mask)
             originals = self.original_averages[view.look].update(originals, seen)
-            goals = {layer: torch.lerp(originals[layer], goal, self.strength) for layer, goal in goals.items()}
+            goals = {layer: torch.lerp(originals[layer], goal, self.toward) for layer, goal in goals.items()}
         losses = [F.l1_loss(averages[layer], goal) / goal.abs().mean() for layer, goal in goals.items()]
         return torch.stack(losses).sum() * seen
 
 
 def style(
     image: Painting | Sequence[Painting], layers: Sequence[str] | None = None, scale: float = 1.1,
-    decay: float = DECAY, *, blend: Sequence[float] | None = None, strength: float = 1.0, where: str = "",
+    decay: float = DECAY, *, blend: Sequence[float] | None = None, toward: float = 1.0, where: str = "",
     object_only: bool = True,
 ) -> Objective:  # fmt: skip
     """Look like a painting: the relative L1 distance of Gram matrices, summed over layers.
@@ -256,17 +256,17 @@ def style(
             cameras and the size of the views. Smaller values give finer strokes.
         decay: of the moving average, per step.
         blend: shares of several paintings, by default equal: G* is the mean of theirs.
-        strength: of 0 to 1: how far G* is from the original's own statistics (0) towards the painting's (1).
+        toward: of 0 to 1: how far G* is from the original's own statistics (0) towards the painting's (1).
         where: the part of the surface that it is for, as texopt.render.regions names them; "" is all of it.
         object_only: False takes the background in as well, as the published method does.
     """
     check_scale(scale)
-    check_strength(strength)
+    check_toward(toward)
     GramEMA(decay)  # says what it cannot be
     images = several(image)
     shares = blend_shares(len(images), blend)
     pictures = [loaded(one, min_size=16) for one in images]
-    return objective(Style(pictures, shares, layers, scale, decay, strength, where, object_only), "style")
+    return objective(Style(pictures, shares, layers, scale, decay, toward, where, object_only), "style")
 
 
 def check_scale(scale: float) -> None:
@@ -275,7 +275,7 @@ def check_scale(scale: float) -> None:
         raise OptionError(f"the style's scale has to be between 0.05 and 8 diameters, not {scale}")
 
 
-def check_strength(strength: float) -> None:
+def check_toward(toward: float) -> None:
     """OptionError for a share of the way from the original to the painting that cannot be."""
-    if not 0 <= strength <= 1:
-        raise OptionError(f"the style's strength has to be between 0 and 1, not {strength}")
+    if not 0 <= toward <= 1:
+        raise OptionError(f"toward has to be between 0 (the original) and 1 (the painting), not {toward}")

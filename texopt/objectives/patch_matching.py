@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from texopt.errors import OptionError
 from texopt.features.view_sizes import resized
-from texopt.objectives.gram_matrices import check_scale, check_strength, on_mesh, solid_cells
+from texopt.objectives.gram_matrices import check_scale, check_toward, on_mesh, solid_cells
 from texopt.objectives.terms import Objective, objective, positioned
 from texopt.objectives.view import View
 from texopt.system import distributed
@@ -100,10 +100,10 @@ class Patches:
 
     def __init__(
         self, images: Sequence[Image.Image], shares: Sequence[float], layers: Sequence[str] | None, scale: float,
-        sizes: Sequence[float], rate: float, strength: float, where: str,
+        sizes: Sequence[float], rate: float, toward: float, where: str,
     ) -> None:  # fmt: skip
         self.images, self.shares, self.layers, self.scale = images, shares, layers, scale
-        self.sizes, self.rate, self.strength, self.where = sizes, rate, strength, where
+        self.sizes, self.rate, self.toward, self.where = sizes, rate, toward, where
         self.reset()
 
     def reset(self) -> None:
@@ -162,7 +162,7 @@ class Patches:
                 features = positioned(small.features[layer], layer)
                 if min(features.shape[2:]) < SIDE:
                     continue
-                before = small.original_features[layer] if self.strength < 1 else None
+                before = small.original_features[layer] if self.toward < 1 else None
                 loss, targets[name] = self._compare(features, before, mask, targets[name], generator)
                 losses.append(loss)
         if not losses:
@@ -186,7 +186,7 @@ class Patches:
         prices = target.prices + self.rate * torch.where(count > 0, excess, 0.0)
         goals = target.patches[best]
         if before is not None:
-            goals = F.normalize(torch.lerp(target.rows(before, chosen), goals, self.strength))
+            goals = F.normalize(torch.lerp(target.rows(before, chosen), goals, self.toward))
         distances = (1 - (rows * goals).sum(1)) * weights
         loss = distances.reshape(len(features), -1).sum(1).sum() / count.clamp(min=1)
         return loss, replace(target, prices=prices)
@@ -194,7 +194,7 @@ class Patches:
 
 def patches(
     image: Painting | Sequence[Painting], layers: Sequence[str] | None = None, scale: float = 1.1, *,
-    sizes: Sequence[float] = SIZES, rate: float = RATE, blend: Sequence[float] | None = None, strength: float = 1.0,
+    sizes: Sequence[float] = SIZES, rate: float = RATE, blend: Sequence[float] | None = None, toward: float = 1.0,
     where: str = "",
 ) -> Objective:  # fmt: skip
     """Be made of the pieces of a painting: of its stars, shapes and swirls, all of them in turn.
@@ -219,14 +219,14 @@ def patches(
         sizes: of the view, above 0 and at most 1.
         rate: of prices: how much one rises in a step for each time its share that it is used. 0 is without prices.
         blend: shares of several paintings, by default equal: of the surface that each is on.
-        strength: of 0 to 1: goals are this far from the original's own patches (0) towards the painting's (1).
+        toward: of 0 to 1: goals are this far from the original's own patches (0) towards the painting's (1).
         where: the part of the surface that it is for, as texopt.render.regions names them; "" is all of it.
 
     OptionError for numbers that cannot be, and, when it first sees a view, for a painting that is smaller on the object
     than a patch at every size.
     """
     check_scale(scale)
-    check_strength(strength)
+    check_toward(toward)
     if not sizes or not all(0 < size <= 1 for size in sizes):
         raise OptionError(f"sizes have to be above 0 and at most 1, not {list(sizes)}")
     if not 0 <= rate <= 1:
@@ -234,4 +234,4 @@ def patches(
     images = several(image)
     shares = blend_shares(len(images), blend)
     pictures = [loaded(one, min_size=16) for one in images]
-    return objective(Patches(pictures, shares, layers, scale, sizes, rate, strength, where), "patches")
+    return objective(Patches(pictures, shares, layers, scale, sizes, rate, toward, where), "patches")

@@ -261,7 +261,7 @@ def on(goal: Objective | Loss, change: Change) -> Objective:
         texopt.optimize(mesh, texture, lit + texopt.content().below(0.5))
 
     It has the terms of `goal` by their names, with their memory, which `optimize` resets and keeps in checkpoints; in a
-    function that calls `goal` itself it would do neither. `+`, `*`, `below`, `interpolate` and the like work as ever:
+    function that calls `goal` itself it would do neither. `+`, `*`, `below`, `across_frames` and the like work as ever:
     weights and conditions that were there before see the changed view, later ones the view itself.
 
     change: from a View to a View, see View.with_image. It is called once for a view, whatever number of terms and calls

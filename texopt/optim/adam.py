@@ -1,13 +1,19 @@
-"""Adam, for dense gradients as torch has it, and for sparse ones at a cost of what they hold."""
+"""Adam, for dense gradients as torch has it, and for sparse ones at a cost of what they hold.
+
+It is our own since torch's steps no sparse gradients, and since the constructor of torch.optim's classes imports
+torch._dynamo, which takes as long as a draft's first steps.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 from texopt.raster.kernels import at, for_each_block, kernel
 from texopt.system.pages import empty_zeros
@@ -37,8 +43,9 @@ def _step_rows(block, rows, grad, values, mean, square, counts, last, step, rate
             values[row, at(j)] -= scale * m / (np.sqrt(v) + least)
 
 
-class Adam(torch.optim.Adam):
-    """torch's Adam, that also takes sparse gradients of float32 parameters on the CPU, and then steps their rows alone.
+class Adam:
+    """Adam with the attributes of torch.optim.Optimizer that texopt.optim uses. It also takes sparse gradients of
+    float32 parameters on the CPU, and then steps their rows alone.
 
     A row that has a gradient in every step moves as dense Adam moves it. One that has it in few moves when it has: the
     mean of its gradients is over those, while their mean square fades with every step as in dense Adam. So what is seen
@@ -49,6 +56,8 @@ class Adam(torch.optim.Adam):
 
     Args:
         parameters: to be optimised. rate: learning rate.
+
+    param_groups: one, with "params" and the rate, "lr". state: of each parameter, its moments and counters.
     """
 
     found_inf: Tensor | None = None  # where it is 1, torch's fused step, which looks for it, changes nothing
@@ -56,21 +65,50 @@ class Adam(torch.optim.Adam):
     def __init__(self, parameters: Iterable[Tensor], rate: float) -> None:
         parameters = list(parameters)
         fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
-        super().__init__(parameters, lr=rate, betas=BETAS, eps=EPSILON, fused=fused)
+        self.param_groups: list[dict[str, Any]] = [{"params": parameters, "lr": rate, "fused": fused}]
+        self.state: dict[Tensor, dict[str, Any]] = defaultdict(dict)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.param_groups[0]["params"]:
+            parameter.grad = None
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                if parameter.grad.is_sparse:
-                    self._step_sparse(parameter, group["lr"])
-                    parameter.grad = None
-                else:
-                    for name in COUNTERS:
-                        self.state[parameter].pop(name, None)
-        super().step(closure)
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """Take a step. closure: gives the parameters their gradients, and returns the loss."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        (group,) = self.param_groups
+        seen = [parameter for parameter in group["params"] if parameter.grad is not None]
+        self._step_dense([parameter for parameter in seen if not parameter.grad.is_sparse], group)
+        for parameter in seen:
+            if parameter.grad.is_sparse:
+                self._step_sparse(parameter, group["lr"])
+                parameter.grad = None
+        return loss
+
+    def _step_dense(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        for parameter in parameters:
+            state = self.state[parameter]
+            if not state:
+                state["step"] = torch.zeros((), device=parameter.device if group["fused"] else None)
+                for name in ("exp_avg", "exp_avg_sq"):
+                    state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+            for name in COUNTERS:
+                state.pop(name, None)
+
+        def each(name: str) -> list[Tensor]:
+            return [self.state[parameter][name] for parameter in parameters]
+
+        grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if parameters:
+            adam(
+                parameters, grads, each("exp_avg"), each("exp_avg_sq"), [], each("step"), fused=group["fused"],
+                foreach=False if group["fused"] else None, found_inf=self.found_inf, amsgrad=False, beta1=BETAS[0],
+                beta2=BETAS[1], lr=group["lr"], weight_decay=0.0, eps=EPSILON, maximize=False,
+            )  # fmt: skip
 
     def _step_sparse(self, parameter: Tensor, rate: float) -> None:
         assert parameter.grad is not None

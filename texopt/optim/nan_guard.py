@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from texopt.optim.adam import Adam
+from texopt.optim.optimizers import Optimizer
 from texopt.system.readback import LATE, Late
 
 log = logging.getLogger("texopt")
@@ -81,7 +81,7 @@ class Guard:
             return value.detach()
 
         try:
-            self.optimizer.step(evaluate)  # type: ignore[arg-type]
+            self.optimizer.step(evaluate)
         except _NotFinite:
             self.optimizer.state.clear()
             return False

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from texopt.errors import OptionError
 from texopt.optim.adam import BETAS, EPSILON, Adam
@@ -16,6 +15,18 @@ from texopt.optim.lbfgs import HISTORY, LBFGS
 from texopt.system import distributed
 
 MOMENTUM = 0.9
+
+
+class Optimizer(Protocol):
+    """What is used of torch.optim.Optimizer."""
+
+    param_groups: list[dict[str, Any]]
+    state: Any
+
+    @property
+    def step(self) -> Callable[..., Any]: ...
+
+    def zero_grad(self, set_to_none: bool = True) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -92,12 +103,12 @@ def make(name: str, parameters: Iterable[Tensor], rate: float) -> Optimizer:
     """An optimiser by its name, with a rate of its own."""
     one = kind(name)
     optimizer = one.build(list(parameters), rate)
-    if not one.sparse:
+    if isinstance(optimizer, torch.optim.Optimizer) and not one.sparse:
         optimizer.register_step_pre_hook(_dense)
     return optimizer
 
 
-def _dense(optimizer: Optimizer, *_: Any) -> None:
+def _dense(optimizer: torch.optim.Optimizer, *_: Any) -> None:
     for parameter in _parameters(optimizer):
         if parameter.grad is not None and parameter.grad.is_sparse:
             parameter.grad = parameter.grad.to_dense()

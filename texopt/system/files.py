@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from texopt.errors import OutputError
 
@@ -132,91 +132,27 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Make a folder, for this process alone while the block lasts; a folder that was made for nothing goes again.
+    """Make a folder, for this process alone while the block lasts; a folder that was made for nothing is removed.
 
-    The lock is a file with the process's number that the system holds for it (flock), and lets go of however the
-    process ends: one that is left behind is none. OutputError where it cannot be written to, or another process works
-    in it.
+    The system releases the lock however the process ends, so that a lock file that is left behind locks nothing.
+    OutputError where the folder cannot be written to, or another process works in it.
     """
     made = not folder.exists()
+    lock = FileLock(folder / LOCK, blocking=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _own_lock(folder / LOCK)
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror or error}; choose another --out") from None
+        lock.acquire()
+    except Timeout:
+        raise OutputError(f"another run works in {folder}; wait for it or choose another --out") from None
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise OutputError(f"cannot write to {folder}: {reason or error}; choose another --out") from None
     try:
-        with lock:
-            try:
-                yield
-            finally:
-                _remove(lock)
+        yield
     finally:
+        with suppress(OSError):  # Windows removes no file that is open
+            (folder / LOCK).unlink()
+        lock.release()
         if made:
             with suppress(OSError):  # there is something in it
                 folder.rmdir()
-
-
-def _own_lock(path: Path) -> IO[str]:
-    """The lock file, open and locked; OutputError where another process has it."""
-    while True:
-        lock = _opened(path)
-        try:
-            if not _locked(lock.fileno()):
-                lock.seek(0)
-                owner = lock.read().strip() or "?"
-                raise OutputError(f"process {owner} works in {path.parent}; wait for it or choose another --out")
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock.fileno()), path.lstat()):
-                    lock.truncate(0)
-                    lock.write(f"{os.getpid()}\n")
-                    lock.flush()
-                    return lock
-        except BaseException:
-            lock.close()
-            raise
-        lock.close()  # its owner has removed it meanwhile
-
-
-def _opened(path: Path) -> IO[str]:
-    """The lock file, made if it is not there. OutputError where its name is a link, which leads to a file of somebody
-    else's that would be written to, or something that is no file."""
-
-    def opener(name: str, flags: int) -> int:
-        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
-
-    refusal = OutputError(f"{path} is a link or no regular file; remove it or choose another --out")
-    with suppress(FileNotFoundError):
-        if not stat.S_ISREG(path.lstat().st_mode):  # links, too, where there is no O_NOFOLLOW
-            raise refusal
-    lock = open(path, "a+", encoding="ascii", errors="replace", opener=opener)  # noqa: SIM115
-    about = os.fstat(lock.fileno())
-    if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
-        lock.close()
-        raise refusal
-    return lock
-
-
-def _remove(lock: IO[str]) -> None:
-    """Remove a lock file, before it is let go of."""
-    with suppress(OSError):  # Windows does not remove what is open
-        os.unlink(lock.name)
-
-
-def _locked(handle: int) -> bool:
-    """Whether this process has the lock now, until it closes the file or ends."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            os.lseek(handle, 1 << 20, os.SEEK_SET)  # beyond the number, which others have to read
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

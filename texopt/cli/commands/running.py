@@ -119,6 +119,7 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
     check_videos("timelapse", listed(config.timelapse))
     drawing = backends.select(config.raster, device).name
     task = make_task(command, config, device)
+    task.prepare()
     config = task.config
     if writes:
         _check_files(task)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def make_task(command: str, config: Any, device: torch.device) -> Task:
-    """The task of a command (texopt.cli.options.runs.LOOPS) with its options. TexoptError for what cannot be."""
+    """The task of a command (texopt.cli.options.runs.LOOPS) with its options, which has not been prepared."""
     if command == "style" and config.together:
         from texopt.cli.tasks.set_task import SetTask
 

@@ -69,36 +69,63 @@ class MeshTask(ABC):
 
     config: RunConfig
     transform: Transform | None = None
+    mesh: Mesh
+    extractor: FeatureExtractor
+    sizes: list[int]  # texels a side, of each texture
+    folder: Path
+    objective: Objective
+    views: Views
+    descent: Descent
+    textures: list[Texture]
+    described: str
 
-    def __init__(self, config: RunConfig, device: torch.device, extractor: FeatureExtractor | None = None) -> None:
+    def __init__(self, config: RunConfig, device: torch.device) -> None:
+        self.config, self.device, self.steps = config, device, config.steps
+        self._page: LivePage | None = None
+
+    def prepare(self, extractor: FeatureExtractor | None = None) -> None:
+        """Check the options, then read the inputs, then make what is optimised.
+
+        extractor: of the network, where it has been loaded already.
+        """
+        self._check_options()
+        self.check()
+        self._read(extractor)
+        self._make()
+
+    def _check_options(self) -> None:
+        config = self.config
         check_run(config.steps, config.seed)
         Views(size=config.view_size, per_step=config.views_per_step, coarse=config.coarse)  # says what cannot be
         descent_of(config)
+        sample_sphere(distance=config.distance, elevation=config.elevation)  # so does this
         _check_outputs(config)
         check_size(config.texture_size)
         if config.max_memory:
             memory_budget.parse_limit(config.max_memory)
-        self.config, self.device, self.steps = config, device, config.steps
-        self.check()
-        sample_sphere(distance=config.distance, elevation=config.elevation)  # says what cannot be
-        self.extractor = extractor or load_backbone(config.backbone, config.weights, device)
+
+    def _read(self, extractor: FeatureExtractor | None) -> None:
+        config = self.config
+        self.extractor = extractor or load_backbone(config.backbone, config.weights, self.device)
         check_stride(config.view_size, self.extractor.stride)
-        self.mesh = mesh = load(config)
-        if device.type == "cpu":
-            memory_budget.check(config, mesh, self.extractor)
+        self.mesh = load(config)
+        if self.device.type == "cpu":
+            memory_budget.check(config, self.mesh, self.extractor)
+        self.folder = config.out or Path("outputs") / f"{self.mesh.name}_{config.name()}"
+        self.config = replace(config, out=self.folder)
+        for model in self._models():
+            check_target(self.mesh, model)
+
+    def _make(self) -> None:
+        config, mesh = self.config, self.mesh
         self.sizes = mesh.map_sizes(config.texture_size)
         self.objective, self.views, self.descent = self.make_objective(), self.make_views(), self.make_descent()
         self.textures = self.make_textures(Generator().manual_seed(config.seed))
-        self.folder = config.out or Path("outputs") / f"{mesh.name}_{config.name()}"
-        self.config = replace(config, out=self.folder)
-        for model in self._models():
-            check_target(mesh, model)
         self.described = f"{mesh.name}: {len(mesh.faces):,} triangles; {config.texture} {described(mesh, self.sizes)}"
-        self._whole = config.texture in ("fourier", "pixel") and max(self.sizes) > WHOLE
-        self._page: LivePage | None = None
 
     def check(self) -> None:
-        """Say what cannot be of the command's own options, before anything is computed."""
+        """Say what cannot be of the command's own options, and read the small files that they name, before anything is
+        computed."""
         return None
 
     @abstractmethod
@@ -150,7 +177,7 @@ class MeshTask(ABC):
         return [*models, *(self.folder / name for name in (*REPORTS, *videos))]
 
     def watchers(self) -> list[Callable[[Step], None]]:
-        if self._whole:
+        if self.config.texture in ("fourier", "pixel") and max(self.sizes) > WHOLE:
             log.info(
                 "a %s texture is decoded whole in every step; --texture pyramid computes what a view sees",
                 self.config.texture,

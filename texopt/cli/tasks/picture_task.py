@@ -25,10 +25,10 @@ from texopt.mesh.image_canvas import canvas, canvas_size
 from texopt.mesh.mesh import Mesh
 from texopt.objectives import (
     Objective,
+    across_frames,
     by_frame,
     content,
     diversity,
-    interpolate,
     inversion,
     style,
     total_variation,
@@ -179,36 +179,48 @@ class PictureTask(ABC):
     tileable = False
 
     def __init__(self, config: PictureConfig, device: torch.device) -> None:
-        self.config = config
+        self.config, self.device, self.steps = config, device, config.steps
+
+    def prepare(self) -> None:
         given = self.check()
-        self.size = height, width = size_of(config, given)
-        self.frames = self.frame_count()
+        self._check_options()
+        self.size, self.frames = size_of(self.config, given), self.frame_count()
+        self.kind = self.config.texture
+        if self.kind == "auto":
+            self.kind = "pyramid" if max(self.size) > LARGE else "fourier"
+        self.mesh = self._canvas(given)
+        self.objective = self.make_objective()
+        self.extractor = load_backbone(self.config.backbone, self.config.weights, self.device)
+        check_stride(self.config.view_size, self.extractor.stride)
+        self.descent, self.views = descent_of(self.config), self._views()
+        generator = torch.Generator().manual_seed(self.config.seed)
+        self.textures = self.make_textures(generator, canvas_size(*self.size))
+        self.folder = self.config.out or Path("outputs") / self.config.name()
+        self.config = replace(self.config, out=self.folder, views_per_step=self.views.per_step)
+
+    def _check_options(self) -> None:
+        config = self.config
         check_run(config.steps, config.seed)
         Views(size=config.view_size, per_step=config.views_per_step, coarse=config.coarse)  # says what cannot be
-        self.descent, self.steps = descent_of(config), config.steps
-        if given is not None:
-            images = [given.resize((width, height), Image.Resampling.LANCZOS)] * self.frames
-            self.mesh = canvas(images, tileable=self.tileable)
-        else:
-            self.mesh = canvas(None, (height, width), self.frames, self.tileable)
-        self.objective = self.make_objective()
-        self.extractor = load_backbone(config.backbone, config.weights, device)
-        check_stride(config.view_size, self.extractor.stride)
+        descent_of(config)
+
+    def _canvas(self, given: Image.Image | None) -> Mesh:
+        height, width = self.size
+        if given is None:
+            return canvas(None, self.size, self.frames, self.tileable)
+        resized = given.resize((width, height), Image.Resampling.LANCZOS)
+        return canvas([resized] * self.frames, tileable=self.tileable)
+
+    def _views(self) -> Views:
+        (height, width), config = self.size, self.config
         cameras, size = cameras_for(self.mesh, config.view_size, self.tileable, self.extractor.stride)
         warn_of_few_cells(self.extractor, self.objective, size)
-        count = max(config.views_per_step, self.frames)
-        self.views = Views(
-            cameras=self.nearer(cameras), size=size, per_step=count, transform=self.transform, coarse=config.coarse
-        )
-        self.kind = (
-            ("pyramid" if max(height, width) > LARGE else "fourier") if config.texture == "auto" else config.texture
-        )
-        self.textures = self.make_textures(torch.Generator().manual_seed(config.seed), canvas_size(height, width))
-        self.folder = config.out or Path("outputs") / config.name()
-        self.config = replace(self.config, out=self.folder, views_per_step=count)
-        seen = "x".join(map(str, reversed(size)))
-        images_of = f"{self.frames} images" if self.frames > 1 else "an image"
-        self.described = f"{images_of} of {width}x{height}, seen at {seen}; {self.kind} texture"
+        images = f"{self.frames} images" if self.frames > 1 else "an image"
+        self.described = f"{images} of {width}x{height}, seen at {size[1]}x{size[0]}; {self.kind} texture"
+        return Views(
+            cameras=self.nearer(cameras), size=size, per_step=max(config.views_per_step, self.frames),
+            transform=self.transform, coarse=config.coarse,
+        )  # fmt: skip
 
     @abstractmethod
     def check(self) -> Image.Image | None:
@@ -339,7 +351,7 @@ class InterpolateTask(PictureTask):
         return self.config.frames
 
     def make_objective(self) -> Objective:
-        return interpolate(parse_target(self.config.first), parse_target(self.config.last))
+        return across_frames(parse_target(self.config.first), parse_target(self.config.last))
 
     def make_textures(self, generator: torch.Generator, size: tuple[int, int]) -> list[Texture]:
         if self.config.share:

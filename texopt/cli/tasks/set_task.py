@@ -22,7 +22,27 @@ class SetTask:
     """See texopt.cli.tasks.task.Task. What cannot be is said of all meshes before any is begun."""
 
     def __init__(self, config: StyleConfig, device: torch.device) -> None:
-        files = [config.mesh, *config.together]
+        names = [file.stem for file in (config.mesh, *config.together)]
+        self.folder = config.out or Path("outputs") / f"{'_'.join(names[:3])}_{config.name()}"
+        self.config = replace(config, out=self.folder)
+        self.tasks = [
+            StyleTask(replace(config, mesh=file, together=(), out=self.folder / file.stem), device)
+            for file in (config.mesh, *config.together)
+        ]
+        self.steps = config.steps * len(self.tasks)
+
+    def prepare(self) -> None:
+        self._check()
+        first = self.tasks[0]
+        for task in self.tasks:
+            task.prepare(None if task is first else first.extractor)
+        self.mesh, self.textures = [task.mesh for task in self.tasks], [task.textures for task in self.tasks]
+        self.objective, self.views, self.descent = first.objective, first.views, first.descent
+        self.extractor = first.extractor
+        self.described = f"a set of {len(self.tasks)} meshes; " + "; ".join(task.described for task in self.tasks)
+
+    def _check(self) -> None:
+        config, files = self.config, [self.config.mesh, *self.config.together]
         names = [file.stem for file in files]
         if doubles := sorted({name for name in names if names.count(name) > 1}):
             raise OptionError(f"two meshes of the set are named {doubles[0]}, and would share a folder; rename one")
@@ -38,16 +58,6 @@ class SetTask:
                 raise OptionError(f"{option} is for one mesh; leave it out, or style each mesh on its own")
         if config.keep_colors:
             raise OptionError("--keep-colors is of one mesh's colours; leave it out, or style each mesh on its own")
-        self.folder = config.out or Path("outputs") / f"{'_'.join(names[:3])}_{config.name()}"
-        self.config, self.tasks = replace(config, out=self.folder), list[StyleTask]()
-        for file, name in zip(files, names, strict=True):
-            own = replace(config, mesh=file, together=(), out=self.folder / name)
-            self.tasks.append(StyleTask(own, device, self.tasks[0].extractor if self.tasks else None))
-        first = self.tasks[0]
-        self.mesh, self.textures = [task.mesh for task in self.tasks], [task.textures for task in self.tasks]
-        self.objective, self.views, self.descent = first.objective, first.views, first.descent
-        self.extractor, self.steps = first.extractor, config.steps * len(self.tasks)
-        self.described = f"a set of {len(self.tasks)} meshes; " + "; ".join(task.described for task in self.tasks)
 
     def _configs(self) -> list[Path]:
         return [task.folder / CONFIG for task in self.tasks]

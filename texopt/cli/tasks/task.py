@@ -19,7 +19,7 @@ from texopt.show.video import Timelapse
 
 
 class Task(Protocol):
-    """What a command optimises, and what it makes of the result. Its making says what cannot be.
+    """What a command optimises, and what it makes of the result. `prepare` has to be called before anything else.
 
     config: the options, with what follows from them and the inputs filled in. folder: of the results. mesh: a Mesh, or
     a list of them. textures: of a mesh, one a map; of several meshes, such a list for each. described: the run, in a
@@ -38,6 +38,9 @@ class Task(Protocol):
 
     @property
     def config(self) -> LoopConfig: ...
+
+    def prepare(self) -> None:
+        """Read the inputs and make what is optimised. TexoptError for what cannot be."""
 
     def files(self) -> list[Path]:
         """All files that `write` writes, but for copies of those that the mesh's own materials name."""
