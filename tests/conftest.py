@@ -73,11 +73,14 @@ def _log() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _unwrapped_here(request: pytest.FixtureRequest) -> Iterator[None]:
-    """An interpreter for each unwrapping takes seconds; tests of that are marked."""
+def _quick(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What takes seconds and matters to few tests: an interpreter for each unwrapping (tests of that are marked), and
+    many views to find which texels are seen."""
     with pytest.MonkeyPatch.context() as patch:  # of its own, so that a test's is undone when it was
         if "own_process" not in request.keywords:
             patch.setattr("texopt.io.unwrapping.unwrap._run_worker", unwrap_here)
+        patch.setattr("texopt.render.reached.COVERAGE_VIEWS", 12)
+        patch.setattr("texopt.render.reached.COVERAGE_SIZE", 128)
         yield
 
 
@@ -151,12 +154,21 @@ def small_network(monkeypatch: pytest.MonkeyPatch, extractor: FeatureExtractor) 
 
 
 @pytest.fixture
-def little_written(monkeypatch: pytest.MonkeyPatch, small_network: None) -> None:
-    """A command writes little beside the texture, and starts are small."""
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 128)
-    monkeypatch.setattr("texopt.optim.result.loss_plot", lambda history: b"")
-    monkeypatch.setattr("texopt.optim.result.viewer_html", lambda *parts: b"")
+def small_originals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textures that are made of vertex colours and the like are small."""
+    monkeypatch.setattr("texopt.io.original_textures.SIZE", 128)
+
+
+@pytest.fixture
+def quick_runs(monkeypatch: pytest.MonkeyPatch, small_network: None) -> None:
+    """Runs of the command with a small network, whose starts and pictures are small."""
     monkeypatch.setattr("texopt.show.preview.CELL", 32)
     monkeypatch.setattr("texopt.texture.paintings.SIZE", 64)
     monkeypatch.setattr("texopt.texture.paintings.SAMPLES", 2048)
+
+
+@pytest.fixture
+def little_written(monkeypatch: pytest.MonkeyPatch, quick_runs: None) -> None:
+    """Quick runs of the command that write little beside the texture."""
+    monkeypatch.setattr("texopt.optim.result.loss_plot", lambda history: b"")
+    monkeypatch.setattr("texopt.optim.result.viewer_html", lambda *parts: b"")

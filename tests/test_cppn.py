@@ -224,7 +224,8 @@ def test_a_network_of_opacity_is_made_only_where_something_is_transparent(
     ]
     config = FeatureConfig(mesh=mesh, target="act2:1", texture="cppn", transparent=transparent, texture_size=16)
     generator, alone = Generator().manual_seed(0), Generator().manual_seed(0)
-    task = FeatureTask(config, torch.device("cpu"), extractor)
+    task = FeatureTask(config, torch.device("cpu"))
+    task.prepare(extractor)
     textures = task.make_textures(generator)
     for _ in range(1 + transparent):
         Cppn(3, generator=alone)

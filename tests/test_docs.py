@@ -8,16 +8,19 @@ import runpy
 import shlex
 import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import MESHES, STYLES
+from conftest import MESHES, STYLES, make_cube
+from photographer import around, photograph, write_obj
 from PIL import Image
 
 import texopt
 from texopt.cli.main import main
+from texopt.io.export import export
 
 ROOT = Path(__file__).parent.parent
 
@@ -103,12 +106,14 @@ INPUTS = {
 }  # fmt: skip
 
 
+def lines_of(page: Path) -> list[str]:
+    """The commands of a page."""
+    return re.findall(r"^    (texopt [^`\n#]*)", page.read_text(), re.MULTILINE)
+
+
 def command_lines() -> list[list[str]]:
     """The commands of all pages, with files in the place of capitals."""
-    found = []
-    for page in PAGES:
-        lines = re.findall(r"^    (texopt [^`\n#]*)", page.read_text(), re.MULTILINE)
-        found += [[INPUTS.get(word, word) for word in shlex.split(line)[1:]] for line in lines]
+    found = [[INPUTS.get(word, word) for word in shlex.split(line)[1:]] for page in PAGES for line in lines_of(page)]
     unique = [list(line) for line in dict.fromkeys(map(tuple, found))]
     assert len(unique) > 40
     return unique
@@ -122,33 +127,68 @@ def test_command_lines_are_understood(arguments: list[str], monkeypatch: pytest.
     assert len(understood) == (arguments != ["backbones"])
 
 
-# what makes a run short, and what a machine may lack
+# what makes a run short; a page in the browser is not run
 SHORT = {
     "style": ["--steps", "2", "--view-size", "64", "--texture-size", "64", "--coarse", "0"],
     "feature": ["--steps", "2", "--view-size", "64", "--texture-size", "64"],
+    "custom": ["--steps", "2", "--view-size", "64", "--texture-size", "64"],
+    "fit": ["--steps", "2", "--view-size", "64", "--texture-size", "64"],
     "image": ["--steps", "2", "--view-size", "64"],
     "interpolate": ["--steps", "2", "--size", "64"],
-    "saliency": ["--view-size", "64"], "info": [], "unwrap": ["--texture-size", "64"], "render": [], "doctor": None,
+    "batch": ["--set", "steps=2", "view-size=64", "texture-size=64"],
+    "saliency": ["--view-size", "64"], "evaluate": ["--view-size", "64"], "unwrap": ["--texture-size", "64"],
+    "info": [], "render": [], "backbones": [], "doctor": [], "view": None,
 }  # fmt: skip
+TABLE = """mesh,style,strength,texture-size,name
+barrel.obj,mosaic.jpg,,,
+chest.obj,mosaic.jpg,0.7,32,
+creature.obj,"mosaic.jpg brush.jpg",0.4,,hero in rags
+"""
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The current folder, with all files that the pages name."""
+    shutil.copytree(MESHES, tmp_path / "meshes")
+    for path in (*MESHES.glob("creature.*"), STYLES / "mosaic.jpg"):
+        shutil.copy(path, tmp_path)
+    for name in ("brush.jpg", "painting.jpg", "paint.png"):
+        Image.open(STYLES / "brush.jpg").resize((96, 64)).save(tmp_path / name)
+    head, last = (tmp_path / "creature.obj").read_text().split("usemtl creature\n")
+    faces = last.splitlines(keepends=True)
+    parts = ["usemtl body\n", *faces[::2], "usemtl hat\n", *faces[1::2]]
+    (tmp_path / "creature.obj").write_text("".join([head, *parts]))
+    material = (tmp_path / "creature.mtl").read_text()
+    (tmp_path / "creature.mtl").write_text("".join(material.replace("creature\n", f"{n}\n") for n in ("body", "hat")))
+    cube = make_cube()
+    for name in ("barrel.obj", "chest.obj", "hero.glb"):
+        export(cube, [torch.rand(3, 16, 16)], tmp_path / name)
+    photograph(cube, tmp_path, around(8), (48, 64))
+    write_obj(cube, tmp_path / "photographed.obj")
+    (tmp_path / "jobs.csv").write_text(TABLE)
+    (tmp_path / "own.py").write_text("def loss(view):\n    return (view.image * view.mask).mean()\n")
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["features.md", "images.md", "formats.md"])
-def test_command_lines_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in (*MESHES.glob("creature.*"), STYLES / "mosaic.jpg"):
-        shutil.copy(path, tmp_path)
-    Image.open(STYLES / "brush.jpg").resize((96, 64)).save(tmp_path / "brush.jpg")
-    monkeypatch.chdir(tmp_path)
-    lines = re.findall(r"^    (texopt [^`\n#]*)", (ROOT / "docs" / page).read_text(), re.MULTILINE)
-    ran = 0
-    for line in lines:
-        arguments = [INPUTS.get(word, word) for word in shlex.split(line)[1:]]
-        short = SHORT.get(arguments[0])
-        if short is None:  # a page in the browser, and what takes long and has tests of its own
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("page", [page for page in PAGES if lines_of(page)], ids=lambda page: page.stem)
+def test_command_lines_run(page: Path) -> None:
+    for line in lines_of(page):
+        inputs = INPUTS | ({"MESH": "photographed.obj"} if "CAMERAS.json" in line else {})
+        arguments = [inputs.get(word, word) for word in shlex.split(line)[1:]]
+        short = SHORT[arguments[0]]
+        if short is None or ("--ray" in arguments and not find_spec("ray")):
             continue
+        if arguments[:2] == ["evaluate", "outputs"]:
+            arguments[1] = styled()
         assert main([*arguments, *short]) == 0, line
-        ran += 1
-    assert ran > 2
+
+
+def styled() -> str:
+    """A folder with a result of `texopt style`."""
+    assert main(["style", "creature.obj", "mosaic.jpg", *SHORT["style"], "--out", "styled"]) == 0
+    return "styled"
 
 
 def test_page_names_every_public_operation() -> None:

@@ -38,8 +38,6 @@ RADIUS = 3**0.5  # of the cube's bounding sphere
 @pytest.fixture(autouse=True)
 def _few_views(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("texopt.evaluation.views.VIEWS", 4)
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 128)
 
 
 def soft(places: Tensor) -> Tensor:

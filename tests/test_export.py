@@ -37,11 +37,7 @@ FACE = "f 1/1 2/2 3/3 4/4\n"
 MTL = "newmtl dark red\nKd 1 0 0\nnewmtl blue\nmap_Kd skin.png\n"
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.io.original_textures.SIZE", 128)
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 128)
+pytestmark = pytest.mark.usefixtures("small_originals")
 
 
 def noise(size: int = 64) -> Tensor:

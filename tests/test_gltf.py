@@ -28,14 +28,13 @@ from texopt.texture.colorspace import linear_to_srgb, srgb_to_linear
 
 
 @pytest.fixture(autouse=True)
-def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fast(monkeypatch: pytest.MonkeyPatch, small_originals: None) -> None:
     """Small textures, and every face its own chart, all in one place."""
 
     def unwrap(vertices: np.ndarray, faces: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         return np.tile([[0.0, 0], [1, 0], [0, 1]], (len(faces), 1)), np.arange(3 * len(faces)).reshape(-1, 3)
 
     monkeypatch.setattr("texopt.io.unwrapping.unwrap.unwrap_faces", unwrap)
-    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
 
 
 def corners(raw: RawMesh) -> np.ndarray:

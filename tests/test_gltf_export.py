@@ -29,10 +29,9 @@ from texopt.render.scene import rasterize
 
 
 @pytest.fixture(autouse=True)
-def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fast(monkeypatch: pytest.MonkeyPatch, small_originals: None) -> None:
     """Small textures, and new UVs that put every face into a cell of its own."""
     monkeypatch.setattr("texopt.io.unwrapping.unwrap.unwrap_faces", one_cell_a_face)
-    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
 
 
 def noise(mesh: Mesh, size: int = 32) -> list[Tensor]:
@@ -632,8 +631,7 @@ def test_a_mirrored_copy_faces_outward_as_obj_and_shares_its_texels(
     assert first == second
 
 
-def test_opacity_comes_along_to_new_uvs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
+def test_opacity_comes_along_to_new_uvs(tmp_path: Path) -> None:
     values = np.full((64, 64, 4), 255, np.uint8)
     values[:, :32, 3] = 0  # the left half is clear
     builder = Builder()

@@ -25,9 +25,8 @@ NEW = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(1)).mul(255)
 
 
 @pytest.fixture(autouse=True)
-def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fast(monkeypatch: pytest.MonkeyPatch, small_originals: None) -> None:
     monkeypatch.setattr("texopt.io.unwrapping.unwrap.unwrap_faces", one_cell_a_face)
-    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
 
 
 def shown(material: dict[str, Any], builder: Builder | None = None, **quad: Any) -> Builder:

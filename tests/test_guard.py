@@ -14,7 +14,7 @@ import texopt
 from texopt import FeatureExtractor, OptionError, PixelTexture, PyramidTexture, View
 from texopt.optim.adam import Adam
 from texopt.optim.nan_guard import GIVE_UP, Guard
-from texopt.show.history import loss_plot
+from texopt.show.loss_plot import loss_plot
 from texopt.system.images import to_image
 
 

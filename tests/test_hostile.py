@@ -18,7 +18,7 @@ from texopt.errors import TexoptError
 from texopt.system.yaml import read_yaml
 
 WORKERS = 2
-SAMPLED = 20  # one of so many files is tried, where not all are
+SAMPLED = 60  # one of so many files is tried, where not all are
 TESTS = Path(__file__).parent
 ALL = [*cases()]
 CASES = {case.name: case for case in ALL}

@@ -19,8 +19,7 @@ MESHES = Path(__file__).parents[1] / "meshes"
 
 
 @pytest.fixture(autouse=True)
-def _small_atlas(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("texopt.io.original_textures.SIZE", 256)
+def _small_atlas(small_originals: None, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="texopt")
 
 

@@ -23,10 +23,7 @@ SQUARE = "vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
 
 
 @pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("texopt.io.original_textures.SIZE", 128)
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 128)
+def _small(small_originals: None, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="texopt")
 
 

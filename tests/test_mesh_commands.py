@@ -24,8 +24,7 @@ TWO = f"mtllib m.mtl\n{SQUARE}v 0 0 1\nusemtl red\nf 1/1 2/2 3/3\nusemtl blue\nf
 
 
 @pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.io.original_textures.SIZE", 128)
+def _small(monkeypatch: pytest.MonkeyPatch, small_originals: None, quick_runs: None) -> None:
     monkeypatch.setattr("texopt.cli.tasks.mesh_task.VIDEO", 48)
 
 

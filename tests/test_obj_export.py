@@ -48,9 +48,7 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
+pytestmark = pytest.mark.usefixtures("small_originals")
 
 
 def folder_of(folder: Path, obj: str, mtl: str, encoding: str = "utf-8") -> Path:

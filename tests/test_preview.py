@@ -14,7 +14,7 @@ from PIL import Image
 import texopt
 from texopt import Mesh, load_mesh
 from texopt.optim.result import Result
-from texopt.show.history import _smooth, loss_plot
+from texopt.show.loss_plot import WIDTH, arrangement, limits, loss_plot, smoothed, ticks
 from texopt.show.preview import BACKGROUND, CELL, VIEWS, contact_sheet
 
 GREY = round(BACKGROUND * 255)
@@ -45,9 +45,7 @@ def test_every_view_shows_the_whole_mesh_with_its_texture(box: Mesh) -> None:
         assert max(sizes) > 0.8 * CELL
 
 
-def test_preview_is_before_over_after(box: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 4)
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 64)
+def test_preview_is_before_over_after(box: Mesh) -> None:
     texture = texopt.PixelTexture(8, start=(0.9, 0.5, 0.1))
     sheet = np.asarray(Result(box, texture, []).preview()).astype(int)
     assert sheet.shape == (2 * CELL, len(VIEWS) * CELL, 3)
@@ -58,40 +56,62 @@ def test_preview_is_before_over_after(box: Mesh, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(np.median(before, 0), box.maps[0].original[0, 0], atol=1)
 
 
+BLUES, BLACKS = [31, 119, 180], [38, 38, 38]
+
+
+def near(image: Image.Image, color: list[int]) -> np.ndarray:
+    """Which pixels are of about this colour."""
+    found: np.ndarray = np.abs(np.asarray(image.convert("RGB")).astype(int) - color).max(-1) < 40
+    return found
+
+
 @pytest.mark.parametrize("count", [0, 1, 50])
 def test_loss_plot_is_a_png(count: int) -> None:
     steps = [texopt.Step(n + 1, 50, 0.1 * n, {"style": 1 / (n + 1), "loss": 2 / (n + 1)}) for n in range(count)]
     image = Image.open(io.BytesIO(loss_plot(steps)))
-    assert (image.format, image.width) == ("PNG", 910)
-    colors = np.asarray(image.convert("RGB")).reshape(-1, 3)
-    drawn = int((np.abs(colors.astype(int) - [31, 119, 180]).max(1) < 40).sum())
-    assert (drawn > 50) == (count > 0), "matplotlib's first colour is there where a term is"
+    assert (image.format, image.width) == ("PNG", WIDTH)
+    assert (near(image, BLUES).sum() > 20) == (count > 0)
 
 
 @pytest.mark.parametrize(("terms", "shape"), [(1, (1, 1)), (2, (1, 3)), (3, (2, 2)), (4, (3, 2)), (5, (2, 3))])
-def test_every_term_and_their_sum_have_a_panel(
-    monkeypatch: pytest.MonkeyPatch, terms: int, shape: tuple[int, int]
-) -> None:
-    from matplotlib.figure import Figure
-
-    figures: list[Figure] = []
-    save = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: figures.append(self) or save(self, *a, **k))
+def test_every_term_and_their_sum_have_a_panel(terms: int, shape: tuple[int, int]) -> None:
+    """A term falls from the upper left to the lower right of its panel, and so does the sum, in black."""
     named = {f"term{k}": 10.0**k for k in range(terms)}
-    loss_plot([texopt.Step(n, 9, 0.1, {**named, "loss": sum(named.values())}) for n in range(1, 10)])
-    panels = figures[0].axes
-    assert (panels[0].get_subplotspec().get_gridspec().get_geometry()) == shape
-    shown = [axes.get_title(loc="left") for axes in panels if axes.get_visible()]
-    assert shown == [*named, *(["weighted sum"] if terms > 1 else [])]
-    for axes, value in zip(panels, named.values(), strict=False):
-        assert axes.get_ylim()[0] == 0 < value < axes.get_ylim()[1] <= 1.2 * value
+    history = [
+        texopt.Step(n, 9, 0.1, {name: value / n for name, value in (named | {"loss": sum(named.values())}).items()})
+        for n in range(1, 10)
+    ]
+    image = Image.open(io.BytesIO(loss_plot(history)))
+    rows, columns = arrangement(terms + (terms > 1))
+    assert (rows, columns) == shape
+    height, width = image.height / rows, image.width / columns
+    for index in range(terms + (terms > 1)):
+        row, column = divmod(index, columns)
+        left, top = int(column * width) + 62, int(row * height) + 40
+        cell = image.crop((left, top, left + int(width) - 62, top + int(height) - 100))
+        y, x = np.nonzero(near(cell, BLUES if index < terms else BLACKS))
+        assert len(x) > 50, "a curve in every panel"
+        assert y[x < x.min() + 5].min() < y[x > x.max() - 40].max() - 20, "it falls"
+
+
+def test_axes_hold_all_values_and_have_round_numbers() -> None:
+    assert limits(np.array([0.5, 2.0])) == (0.0, 2.1)
+    assert limits(np.array([-1.0, 1.0])) == (-1.1, 1.1)
+    assert limits(np.full(3, np.nan)) == (0.0, 1.0)
+    for low, high in ([0, 1], [0, 0.037], [-3, 12000], [-1e-7, 1e-7], [5, 5.001]):
+        found = ticks(low, high, 5)
+        assert 2 <= len(found) <= 6
+        assert low <= found[0] < found[-1] <= high
+    assert ticks(1, 3, 6, whole=True) == [1, 2, 3]
+    assert ticks(1, 240, 6, whole=True) == [50, 100, 150, 200]
+    assert ticks(0.5, 1.5, 6, whole=True) == [1]
 
 
 @pytest.mark.parametrize("count", [1, 2, 19, 20, 300])
 def test_smoothing_keeps_the_level_and_lessens_noise(count: int) -> None:
-    np.testing.assert_allclose(_smooth(np.full(count, 2.5)), np.full(count, 2.5))
+    np.testing.assert_allclose(smoothed(np.full(count, 2.5)), np.full(count, 2.5))
     noisy = np.random.default_rng(0).normal(1.0, 0.1, count)
-    smooth = _smooth(noisy)
+    smooth = smoothed(noisy)
     assert smooth.shape == noisy.shape
     assert noisy.min() <= smooth.min() <= smooth.max() <= noisy.max()
     if count == 300:

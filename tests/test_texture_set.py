@@ -28,11 +28,7 @@ from texopt.texture.texture_set import with_kept
 SIZES = ((8, 32), (64, 16), (1, 1), (32, 32))
 
 
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_VIEWS", 12)
-    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 128)
+pytestmark = pytest.mark.usefixtures("small_originals")
 
 
 def several(*kept: int, count: int = 3) -> Mesh:

@@ -196,9 +196,9 @@ def test_transfer_to_the_same_layout_is_resampling(height: int, width: int, monk
     np.testing.assert_allclose(made[..., 2], 128, atol=1)
 
 
-def test_transfer_turns_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("small_originals")
+def test_transfer_turns_and_repeats() -> None:
     """Into a layout that is turned by a quarter; the old one repeats its texture beyond 1."""
-    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
     colors = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
     image = colors.repeat(32, 0).repeat(32, 1)
     raw = plane(image, SQUARE + np.array([4, -2]))

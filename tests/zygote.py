@@ -80,12 +80,10 @@ def main() -> None:
     from texopt.system.process import tune_process
 
     tune_process()
-    importlib.import_module("texopt.features.backbones")._torchvision()  # which timm needs, and may not load as it is
     for name in (
         "texopt.cli.tasks.style_task",
         "texopt.cli.commands.running",
-        "timm",
-        "matplotlib.figure",
+        "texopt.show.loss_plot",
         "rich.progress",
         "texopt.show.viewer",
         "yaml",

@@ -28,6 +28,8 @@ from texopt.system.devices import resolve_device
 VIEWS = 16
 PATCH = 3  # what hides a part of a view is as many times smaller a side
 PLACES = 7  # of it along a side
+# the map "inferno" in nine even steps (van der Walt & Smith 2015, bids.github.io/colormap, CC0)
+INFERNO = "000004 1b0c41 4a0c6b 781c6d a52c60 cf4446 ed6925 fb9b06 f7d13d fcffa4"
 
 Score = Callable[[Tensor], Tensor]  # a rendering [1,3,H,W] -> how well it does by the objective, a scalar
 Evidence = Callable[[Score, Tensor, Tensor], Tensor]  # score, rendering, mask [1,1,H,W] -> [1,C,H,W]
@@ -162,13 +164,19 @@ def _score(
     return score
 
 
+def _inferno(share: Tensor) -> Tensor:
+    """[h,w] in [0,1] -> [3,h,w], from black over red to light yellow."""
+    colors = torch.tensor([[*bytes.fromhex(code)] for code in INFERNO.split()]) / 255
+    place = share * (len(colors) - 1)
+    below = place.floor().long().clamp(max=len(colors) - 2)
+    return torch.lerp(colors[below], colors[below + 1], (place - below)[..., None]).permute(2, 0, 1)
+
+
 def heat(maps: Sequence[Tensor], pictures: Sequence[Tensor]) -> list[Tensor]:
     """Maps as heat over pictures: dark grey where nothing is, to yellow at the top half per cent of all maps.
 
     maps: [h,w], what is below 0 counts as 0; pictures: [3,H,W] in [0,1]. Returns [3,H,W].
     """
-    import matplotlib
-
     from texopt.system.images import resized
 
     smooth = [
@@ -179,6 +187,5 @@ def heat(maps: Sequence[Tensor], pictures: Sequence[Tensor]) -> list[Tensor]:
     out = []
     for one, picture in zip(smooth, pictures, strict=True):
         share = (one / top).clamp(0, 1).sqrt()
-        color = torch.from_numpy(matplotlib.colormaps["inferno"](share.numpy())[..., :3]).float().permute(2, 0, 1)
-        out.append(torch.lerp(0.5 * picture.mean(0, keepdim=True).expand_as(picture), color, share))
+        out.append(torch.lerp(0.5 * picture.mean(0, keepdim=True).expand_as(picture), _inferno(share), share))
     return out

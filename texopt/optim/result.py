@@ -24,7 +24,8 @@ from texopt.mesh.vertex_buffers import map_parts
 from texopt.render.padding import fill
 from texopt.render.reached import Coverage, all_around, reached_texels
 from texopt.render.uv_raster import covered
-from texopt.show.history import Ending, Step, loss_plot
+from texopt.show.history import Ending, Step
+from texopt.show.loss_plot import loss_plot
 from texopt.show.preview import contact_sheet
 from texopt.show.viewer import viewer_html
 from texopt.system.files import write_file

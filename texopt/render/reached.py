@@ -47,8 +47,9 @@ def reached_texels(mesh: Mesh, sizes: Sequence[tuple[int, int]], coverage: Cover
     reached: list[Tensor | None] = [None] * len(mesh.maps)
     for index, (height, width) in zip(mesh.optimized, sizes, strict=True):
         reached[index] = torch.zeros(1, min(height, COVERAGE_TEXELS), min(width, COVERAGE_TEXELS), requires_grad=True)
-    for fragments in map(_level_by_area, coverage(Scene(mesh, optimized=True))):
-        seen = look_up(reached, fragments)[:, 0] * fragments.mask
+    for fragments in coverage(Scene(mesh, optimized=True)):
+        there = _level_by_area(fragments.pick(fragments.mask.flatten().nonzero()[:, 0]))
+        seen = look_up(reached, there)[:, 0] * there.mask
         if seen.requires_grad:
             seen.sum().backward()  # type: ignore[no-untyped-call]
     found = [image.detach() if image.grad is None else image.grad for image in reached if image is not None]

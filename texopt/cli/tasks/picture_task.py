@@ -42,7 +42,8 @@ from texopt.optim.views import Views
 from texopt.render.cameras import Sampler
 from texopt.render.canvas_cameras import crops, octaves, whole
 from texopt.render.transforms import Transform, robust
-from texopt.show.history import Step, loss_plot
+from texopt.show.history import Step
+from texopt.show.loss_plot import loss_plot
 from texopt.show.video import Timelapse, write_video
 from texopt.system.files import write_file
 from texopt.system.images import load_image, to_image

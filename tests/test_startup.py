@@ -1,0 +1,41 @@
+"""What a run does without, so that it starts soon."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import MESHES, STYLES
+
+HEAVY = ["timm", "torchvision", "torch._dynamo", "matplotlib", "scipy.sparse", "ray", "viser", "IPython"]
+RUN = ["style", str(MESHES / "creature.obj"), str(STYLES / "mosaic.jpg"), "--steps", "1"]
+SMALL = ["--texture-size", "32", "--view-size", "64", "--coarse", "0"]
+
+
+def imported(code: str, *arguments: str) -> set[str]:
+    """Which of the heavy packages a program imports."""
+    code += f"\nimport sys; print({{*{HEAVY}}} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    found: set[str] = eval(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def test_a_run_with_the_default_network_imports_no_heavy_package(tmp_path: Path) -> None:
+    code = "import sys; from texopt.cli.main import main; assert main(sys.argv[1:]) == 0"
+    assert imported(code, *RUN, *SMALL, "--out", str(tmp_path)) == set()
+    assert (tmp_path / "loss.png").exists()
+
+
+def test_the_package_and_its_drawing_import_no_heavy_package() -> None:
+    code = f"""
+import texopt, texopt.optim.result
+mesh = texopt.load_mesh({str(MESHES / "creature.obj")!r})
+texopt.optim.result.Result(mesh, texopt.PixelTexture(8), []).preview()"""
+    assert imported(code) == set()
+
+
+def test_help_is_printed_without_torch() -> None:
+    code = "import sys; from texopt.cli.main import main; main(['--help']); print({'torch', 'numba'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "set()"
