@@ -163,6 +163,7 @@ def small_originals(monkeypatch: pytest.MonkeyPatch) -> None:
 def quick_runs(monkeypatch: pytest.MonkeyPatch, small_network: None) -> None:
     """Runs of the command with a small network, whose starts and pictures are small."""
     monkeypatch.setattr("texopt.show.preview.CELL", 32)
+    monkeypatch.setattr("texopt.evaluation.views.VIEWS", 4)
     monkeypatch.setattr("texopt.texture.paintings.SIZE", 64)
     monkeypatch.setattr("texopt.texture.paintings.SAMPLES", 2048)
 

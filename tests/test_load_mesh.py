@@ -191,7 +191,7 @@ def test_unwrapped_materials_become_one_atlas(tmp_path: Path, kind: str) -> None
     mesh = load_mesh(solid_materials(tmp_path, kind), unwrap=True)
     assert not mesh.own_uvs
     assert [texture.name for texture in mesh.maps] == ["atlas"]
-    assert mesh.maps[0].original.shape == (256, 256, 3)
+    assert mesh.maps[0].original.shape == (128, 128, 3)
     np.testing.assert_array_equal(at_faces(mesh), [[255, 0, 0], [0, 0, 255], [0, 255, 0], [0, 255, 0]])
 
 

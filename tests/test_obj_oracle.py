@@ -90,7 +90,7 @@ def test_well_formed_files(body: list[str], block: int, end: str) -> None:
     assert not isinstance(assert_same((HEAD + "\n".join(body)).replace("\n", end), block), str)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(BODIES.filter(bool), BLOCKS, st.lists(st.tuples(st.floats(0, 1), st.sampled_from(FRAGMENTS)), max_size=2))
 def test_files_with_something_put_in(body: list[str], block: int, put_in: list[tuple[float, str]]) -> None:
     """Whatever stands wherever: what becomes of it is the same, the error too."""

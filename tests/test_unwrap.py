@@ -75,6 +75,7 @@ def test_unwrapping_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPa
         unwrap_faces(box.vertices, box.faces)
 
 
+@pytest.mark.slow
 def test_the_worker_says_how_far_it_is(tmp_path: Path) -> None:
     """Up to 1, and never less than before, whether the space between charts is halved or not."""
     for faces in (trimesh.creation.box().faces, np.arange(900).reshape(-1, 3)):
@@ -196,9 +197,9 @@ def test_transfer_to_the_same_layout_is_resampling(height: int, width: int, monk
     np.testing.assert_allclose(made[..., 2], 128, atol=1)
 
 
-@pytest.mark.usefixtures("small_originals")
-def test_transfer_turns_and_repeats() -> None:
+def test_transfer_turns_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     """Into a layout that is turned by a quarter; the old one repeats its texture beyond 1."""
+    monkeypatch.setattr("texopt.io.original_textures.SIZE", 64)
     colors = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
     image = colors.repeat(32, 0).repeat(32, 1)
     raw = plane(image, SQUARE + np.array([4, -2]))

@@ -145,8 +145,9 @@ def test_coverage() -> None:
     assert upper.any(1).tolist() == [True] + [False] * 7  # v > 1 is the first row
 
 
-def test_views_reach_the_edge_that_is_clamped() -> None:
+def test_views_reach_the_edge_that_is_clamped(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of a face shows a corner of the texture, and the edges are what the rest is filled from."""
+    monkeypatch.setattr("texopt.render.reached.COVERAGE_SIZE", 512)
     mesh = quad((CLAMP, CLAMP), 1.0, 3.0, 64)
     (seen,) = reached_texels(mesh, [(64, 64)])
     assert seen[0, -1]
