@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,6 +83,11 @@ def _quick(request: pytest.FixtureRequest) -> Iterator[None]:
         patch.setattr("texopt.render.reached.COVERAGE_VIEWS", 12)
         patch.setattr("texopt.render.reached.COVERAGE_SIZE", 128)
         yield
+
+
+def slow(value: Any) -> Any:
+    """A value of a parameter that only --all tries."""
+    return pytest.param(value, marks=pytest.mark.slow)
 
 
 def check_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,6 +116,7 @@ def frames(share: bool, steps: int = 30) -> torch.Tensor:
     return torch.stack([texture.bake().detach() for texture in textures])
 
 
+@pytest.mark.slow
 def test_frames_that_share_a_part_differ_less() -> None:
     """In where things are: one minus the correlation of a frame with the next."""
 

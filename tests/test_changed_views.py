@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_cube
+from conftest import make_cube, slow
 from PIL import Image
 from settings import grouped
 from torch import Generator, Tensor, nn
@@ -266,7 +266,7 @@ def test_two_runs_with_one_objective_are_the_same(extractor: FeatureExtractor) -
     assert torch.equal(first.texture.bake(), second.texture.bake())
 
 
-@pytest.mark.parametrize("stop", [1, 4])
+@pytest.mark.parametrize("stop", [1, slow(4)])
 def test_a_run_goes_on_to_the_same_bytes(extractor: FeatureExtractor, tmp_path: Path, stop: int) -> None:
     whole = run(extractor, objective())
     path = Checkpoint(tmp_path / "run.safetensors", seconds=0)

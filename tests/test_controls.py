@@ -124,6 +124,7 @@ def test_every_material_takes_its_own_paintings_colour(
 # what is kept
 
 
+@pytest.mark.slow
 def test_the_originals_colours_are_kept(mesh: str, paintings: list[str], tmp_path: Path) -> None:
     mean = used(soft(64, 0)).mean(1)
     free, kept, strokes = (

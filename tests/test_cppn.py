@@ -243,6 +243,7 @@ def test_digits_do_not_depend_on_the_number_of_threads() -> None:
     assert all(torch.equal(one, other) for others in found[1:] for one, other in zip(found[0], others, strict=True))
 
 
+@pytest.mark.slow
 def test_several_maps_share_a_network_and_go_on_from_a_checkpoint(extractor: FeatureExtractor, tmp_path: Path) -> None:
     mesh, path = two_maps(), tmp_path / "run.safetensors"
 

@@ -64,7 +64,8 @@ def programs() -> list[Any]:
     for page in PAGES:
         blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
         if blocks and page.name != "raster.md":
-            found.append(pytest.param(blocks, id=page.stem))
+            mark = [] if page.stem in ("README", "index") else [pytest.mark.slow]
+            found.append(pytest.param(blocks, id=page.stem, marks=mark))
     assert len(found) >= 3
     return found
 

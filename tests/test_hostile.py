@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import slow
 from corpus import cases
 from corpus.worker import GIGABYTES, SECONDS
 
@@ -73,7 +74,7 @@ def test_there_are_many_and_all_kinds() -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits address space, reads /proc")
-@pytest.mark.parametrize("part", range(WORKERS))
+@pytest.mark.parametrize("part", [0, *map(slow, range(1, WORKERS))])
 def test_every_file_ends_in_an_error_of_one_line_or_in_success(tmp_path: Path, part: int, everything: bool) -> None:
     names = [*CASES][part::WORKERS]
     assert _told(tmp_path, names if everything else names[::SAMPLED]) == []

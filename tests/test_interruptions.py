@@ -80,11 +80,10 @@ def zygote() -> Iterator[Zygote]:
 
 
 @pytest.fixture(scope="module")
-def whole(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory, everything: bool) -> tuple[Path, float]:
+def whole(zygote: Zygote, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """The folder of a run that nothing happens to, and its seconds."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    if everything:
-        zygote.run(*RUN, "--out", str(folder))  # kernels are compiled and cached
+    zygote.run(*RUN, "--out", str(folder))  # kernels are compiled and cached
     answer = zygote.run(*RUN, "--out", str(folder))
     assert answer["code"] == 0, answer["said"]
     assert {path.name for path in folder.iterdir()} == FILES
@@ -128,12 +127,13 @@ def resume_or_start(folder: Path) -> list[str]:
     return ["resume", str(folder)] if (folder / NAME).exists() else [*RUN, "--out", str(folder)]
 
 
+@pytest.mark.slow
 def test_killed_fifty_times_at_random_moments_nothing_is_lost(
-    zygote: Zygote, whole: tuple[Path, float], tmp_path: Path, everything: bool
+    zygote: Zygote, whole: tuple[Path, float], tmp_path: Path
 ) -> None:
     random, kills, rounds = np.random.default_rng(0), 0, 0
     before, longest = 0, whole[1]
-    while kills < (50 if everything else 3):
+    while kills < 50:
         folder = tmp_path / str(rounds)
         answer = zygote.run(
             *resume_or_start(folder), after=float(random.uniform(0.1, 1.1) * longest), signals=(signal.SIGKILL,)

@@ -227,6 +227,7 @@ def check_attacked_runs(make_page: Callable[..., LivePage], optimize: Optimize, 
         page.close()
 
 
+@pytest.mark.slow
 def test_a_page_of_another_site_gets_nothing_from_before_the_start(
     make_page: Callable[..., LivePage], optimize: Optimize
 ) -> None:
@@ -503,6 +504,7 @@ def ended(client: Client) -> bool:
         return True
 
 
+@pytest.mark.slow
 def test_idle_connections_are_limited(page: LivePage, caplog: pytest.LogCaptureFixture) -> None:
     idle = []
     for number in range(3 * CONNECTIONS):

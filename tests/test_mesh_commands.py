@@ -187,6 +187,7 @@ def test_a_live_page_without_viser_is_one_line(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_the_live_page_changes_no_byte(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("viser")
     from texopt.show.live import LivePage

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import STYLES, check_one_line
+from conftest import STYLES, check_one_line, slow
 from PIL import Image
 
 from texopt import FeatureExtractor, load_mesh
@@ -67,7 +67,7 @@ def test_yaml_gives_texts_back(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="names that other systems do not have")
-@pytest.mark.parametrize("kind", ["not UTF-8", "YAML's line ends"])
+@pytest.mark.parametrize("kind", ["not UTF-8", slow("YAML's line ends")])
 def test_a_run_of_any_name_is_the_same_again_from_its_config(tmp_path: Path, kind: str) -> None:
     try:
         mesh = tetrahedron(tmp_path / f"{TEXTS[kind]}.obj")
@@ -83,6 +83,7 @@ def test_a_run_of_any_name_is_the_same_again_from_its_config(tmp_path: Path, kin
         assert (first / name).read_bytes() == (again / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_the_longest_name_of_a_mesh_is_that_of_its_results(tmp_path: Path) -> None:
     mesh, out = tetrahedron(tmp_path / f"{'n' * 251}.obj"), tmp_path / "out"
     for _ in range(2):  # again over what is there

@@ -446,6 +446,7 @@ def test_colours_of_a_plain_view_are_as_far_as_they_are(extractor: FeatureExtrac
     assert loss == pytest.approx(axes.sum(1).abs().mean().item(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_colours_descend_and_leave_the_background_alone(extractor: FeatureExtractor) -> None:
     picture, mask = noise_image(), torch.zeros(1, 1, 32, 32)
     mask[..., :20, :] = 1

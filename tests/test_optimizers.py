@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
-from conftest import check_one_line, make_cube, make_network
+from conftest import check_one_line, make_cube, make_network, slow
 from settings import grouped
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
@@ -171,7 +171,7 @@ def detailed(monkeypatch: pytest.MonkeyPatch) -> Callable[[], nn.Module]:
     return lambda: PyramidTexture(64, start=(0.4, 0.5, 0.6))
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [name if name in ("adam", "lbfgs") else slow(name) for name in KINDS])
 def test_a_run_goes_on_bit_for_bit_after_any_step(
     extractor: FeatureExtractor, tmp_path: Path, detailed: Callable[[], nn.Module], name: str
 ) -> None:
@@ -289,6 +289,7 @@ def test_a_step_of_lbfgs_that_is_interrupted_is_lost_and_nothing_else(
         assert torch.equal(resumed.texture.bake(), whole.texture.bake())  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_lbfgs_comes_closer_than_adam_with_as_many_looks() -> None:
     """A whole image, squares of style and content, as Gatys, Ecker & Bethge have them, a network without corners."""
     network, layers = make_network(), ("act1", "act2")

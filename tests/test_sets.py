@@ -104,6 +104,7 @@ def test_paintings_have_to_be_given(capsys: pytest.CaptureFixture[str]) -> None:
     assert "after all meshes" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little_written")
 def test_a_set_that_was_stopped_goes_on(files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two, painting = files

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import make_cube
+from conftest import make_cube, slow
 from settings import grouped
 from torch import Generator, Tensor
 
@@ -99,8 +99,8 @@ def test_averages_of_style_are_of_all_meshes(extractor: FeatureExtractor) -> Non
         torch.testing.assert_close(average[layer], (seen[0][layer] + seen[1][layer]) / 2)
 
 
-@pytest.mark.parametrize("stop", [1, 3])
-@pytest.mark.parametrize("kind", [PixelTexture, texopt.PyramidTexture])
+@pytest.mark.parametrize("stop", [1, slow(3)])
+@pytest.mark.parametrize("kind", [slow(PixelTexture), texopt.PyramidTexture])
 def test_a_run_goes_on_to_the_same_bytes(
     extractor: FeatureExtractor, tmp_path: Path, kind: Callable[..., Any], stop: int
 ) -> None:

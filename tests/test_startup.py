@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import MESHES, STYLES
 
 HEAVY = ["timm", "torchvision", "torch._dynamo", "matplotlib", "scipy.sparse", "ray", "viser", "IPython"]
@@ -27,6 +28,7 @@ def test_a_run_with_the_default_network_imports_no_heavy_package(tmp_path: Path)
     assert (tmp_path / "loss.png").exists()
 
 
+@pytest.mark.slow
 def test_the_package_and_its_drawing_import_no_heavy_package() -> None:
     code = f"""
 import texopt, texopt.optim.result

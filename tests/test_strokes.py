@@ -376,6 +376,7 @@ def inputs(tmp_path: Path) -> list[str]:
     return ["style", str(cube), str(image)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little_written")
 def test_the_command_and_its_config(inputs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it saves makes the same texture again, from another folder, too."""
