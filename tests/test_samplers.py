@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 import texopt
 from texopt import FeatureExtractor, OptionError, fixed_views, look_at, orbit, orthographic, perspective, sample_sphere
 from texopt.render.cameras import Cameras, Sampler
-from texopt.render.samplers import Shuffled, as_sampler
+from texopt.render.samplers import Shuffled, as_sampler, mean_scales
 from texopt.render.scene import Scene
 
 EYE, ONES = torch.eye(4).expand(3, 4, 4), torch.ones(2)
@@ -188,3 +188,10 @@ def test_what_cannot_be_is_named(call: Callable[[], Tensor], message: str) -> No
         call()
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+def test_the_mean_scale_is_over_all_distances() -> None:
+    """A radius spans 1 / distance of what it does where the sphere fits, and distances are even over their range."""
+    (fits,) = mean_scales(sample_sphere(distance=(1.0, 1.0))).values()
+    (near,) = mean_scales(sample_sphere(distance=(0.5, 1.0))).values()
+    assert near / fits == pytest.approx(math.log(2) / 0.5, rel=0.02)

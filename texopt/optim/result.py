@@ -7,6 +7,7 @@ import html
 import io
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -167,12 +168,19 @@ class Result:
 
         formats: of the model: obj, glb, png. bits: as of export; in a .glb there are always 8. unlit: as of export.
         """
-        folder = Path(folder)
-        for ending in formats:
-            self.export(folder / f"{self.mesh.name}.{ending}", 8 if ending == "glb" else bits, unlit)
-        sheet = io.BytesIO()
-        self.preview().save(sheet, "PNG")
-        contents = sheet.getvalue(), self.viewer(), loss_plot(self.history), self.history_csv().encode()
+        folder, images = Path(folder), self.images
+        with ThreadPoolExecutor(1) as beside:  # encoding a picture keeps one core busy
+            reports = beside.submit(self._reports)
+            for ending in formats:
+                bits_of = 8 if ending == "glb" else bits
+                export(self.mesh, images, folder / f"{self.mesh.name}.{ending}", bits=bits_of, unlit=unlit)
+            contents = reports.result()
         for name, data in zip(REPORTS, contents, strict=True):
             write_file(folder / name, data)
         return folder
+
+    def _reports(self) -> tuple[bytes, ...]:
+        """What is in the files of REPORTS."""
+        sheet = io.BytesIO()
+        self.preview().save(sheet, "PNG")
+        return sheet.getvalue(), self.viewer(), loss_plot(self.history), self.history_csv().encode()

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from texopt.mesh.mesh import Mesh
+from texopt.raster.reach import Reach
 from texopt.render.cameras import fixed_views
 from texopt.render.fragments import Fragments
-from texopt.render.look_up import look_up
 from texopt.render.scene import Scene
 
 COVERAGE_VIEWS, COVERAGE_SIZE = 48, 512
@@ -44,16 +44,14 @@ def reached_texels(mesh: Mesh, sizes: Sequence[tuple[int, int]], coverage: Cover
 
     sizes: (height, width) of those maps. coverage: the views.
     """
-    reached: list[Tensor | None] = [None] * len(mesh.maps)
-    for index, (height, width) in zip(mesh.optimized, sizes, strict=True):
-        reached[index] = torch.zeros(1, min(height, COVERAGE_TEXELS), min(width, COVERAGE_TEXELS), requires_grad=True)
+    reaches = [Reach(*(min(side, COVERAGE_TEXELS) for side in size)) for size in sizes]
     for fragments in coverage(Scene(mesh, optimized=True)):
-        there = _level_by_area(fragments.pick(fragments.mask.flatten().nonzero()[:, 0]))
-        seen = look_up(reached, there)[:, 0] * there.mask
-        if seen.requires_grad:
-            seen.sum().backward()  # type: ignore[no-untyped-call]
-    found = [image.detach() if image.grad is None else image.grad for image in reached if image is not None]
-    return [_enlarged(image[0] > 0, size) for image, size in zip(found, sizes, strict=True)]
+        fragments = replace(fragments, scene=None, eye=None)  # which nothing here looks at
+        for index, reach in zip(mesh.optimized, reaches, strict=True):
+            shown = fragments.mask if len(mesh.maps) == 1 else fragments.mask & (fragments.map_id == index)
+            seen = _level_by_area(fragments.at(shown.flatten().nonzero()[None, :, 0, None]).within(*reach.size))
+            reach.add(seen.texture_uv.flatten(0, 2), seen.uv_da.flatten(0, 2))
+    return [_enlarged(reach.texels(), size) for reach, size in zip(reaches, sizes, strict=True)]
 
 
 def _enlarged(image: Tensor, size: tuple[int, int]) -> Tensor:

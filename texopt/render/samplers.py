@@ -13,6 +13,7 @@ from texopt.render.cameras import Cameras, Sampler, sample_sphere
 from texopt.render.fragments import Fragments
 from texopt.render.scene import Scene
 
+VIEWS, TOGETHER = 256, 4  # that a mean over a sampler's views is of, and how many of them a step has
 COVERED = 512  # pixels a side, that it is found with what given cameras see
 
 
@@ -73,5 +74,6 @@ def mean_scale(views: Sequence[Cameras]) -> float:
 
 def mean_scales(sampler: Sampler) -> dict[float, float]:
     """mean_scale of a sampler's views, by their zoom: close-ups need not stand where the others do."""
-    views = [sampler(Generator().manual_seed(0), 1, index) for index in range(256)]
+    generator = Generator().manual_seed(0)
+    views = [sampler(generator, TOGETHER, number) for number in range(0, VIEWS, TOGETHER)]
     return {zoom: mean_scale([view for view in views if view.zoom == zoom]) for zoom in {view.zoom for view in views}}

@@ -82,9 +82,11 @@ def transport(source: Tensor, target: Tensor, samples: Tensor, generator: Genera
     """
 
     def moved(values: Tensor, sorted_samples: Tensor, sorted_target: Tensor) -> Tensor:
-        values = values.contiguous()
-        below, upto = (torch.searchsorted(sorted_samples, values, right=right) for right in (False, True))
-        place = (below + upto).float() / (2 * len(sorted_samples)) * (len(sorted_target) - 1)
+        first, end = (torch.searchsorted(sorted_samples, sorted_samples, right=right) for right in (False, True))
+        below = torch.searchsorted(sorted_samples, values.contiguous())
+        same = below.clamp(max=len(sorted_samples) - 1)  # the first sample that is not less
+        ranks = torch.where(sorted_samples[same] == values, (first + end)[same], 2 * below)  # twice; of equals the mean
+        place = ranks.float() / (2 * len(sorted_samples)) * (len(sorted_target) - 1)
         low = place.floor().long()
         return torch.lerp(sorted_target[low], sorted_target[(low + 1).clamp(max=len(sorted_target) - 1)], place - low)
 
