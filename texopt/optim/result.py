@@ -169,18 +169,14 @@ class Result:
         formats: of the model: obj, glb, png. bits: as of export; in a .glb there are always 8. unlit: as of export.
         """
         folder, images = Path(folder), self.images
-        with ThreadPoolExecutor(1) as beside:  # encoding a picture keeps one core busy
-            reports = beside.submit(self._reports)
+        with ThreadPoolExecutor(1) as beside:
+            page = beside.submit(self.viewer)  # encoding its pictures keeps one core busy
             for ending in formats:
                 bits_of = 8 if ending == "glb" else bits
                 export(self.mesh, images, folder / f"{self.mesh.name}.{ending}", bits=bits_of, unlit=unlit)
-            contents = reports.result()
+            sheet = io.BytesIO()
+            self.preview().save(sheet, "PNG")
+            contents = sheet.getvalue(), page.result(), loss_plot(self.history), self.history_csv().encode()
         for name, data in zip(REPORTS, contents, strict=True):
             write_file(folder / name, data)
         return folder
-
-    def _reports(self) -> tuple[bytes, ...]:
-        """What is in the files of REPORTS."""
-        sheet = io.BytesIO()
-        self.preview().save(sheet, "PNG")
-        return sheet.getvalue(), self.viewer(), loss_plot(self.history), self.history_csv().encode()
