@@ -131,6 +131,7 @@ def test_command_lines_are_understood(arguments: list[str], monkeypatch: pytest.
 # what makes a run short; a page in the browser is not run
 SHORT = {
     "style": ["--steps", "2", "--view-size", "64", "--texture-size", "64", "--coarse", "0"],
+    "demo": ["--steps", "2", "--view-size", "64", "--texture-size", "64", "--coarse", "0"],
     "feature": ["--steps", "2", "--view-size", "64", "--texture-size", "64"],
     "custom": ["--steps", "2", "--view-size", "64", "--texture-size", "64"],
     "fit": ["--steps", "2", "--view-size", "64", "--texture-size", "64"],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import MESHES, STYLES
+
+from texopt.raster.kernels import is_cached
 
 HEAVY = ["timm", "torchvision", "torch._dynamo", "matplotlib", "scipy.sparse", "ray", "viser", "IPython"]
 RUN = ["style", str(MESHES / "creature.obj"), str(STYLES / "mosaic.jpg"), "--steps", "1"]
@@ -35,6 +38,17 @@ import texopt, texopt.optim.result
 mesh = texopt.load_mesh({str(MESHES / "creature.obj")!r})
 texopt.optim.result.Result(mesh, texopt.PixelTexture(8), []).preview()"""
     assert imported(code) == set()
+
+
+def test_a_kernel_is_known_to_be_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_kernel.py").write_text(
+        "from texopt.raster.kernels import kernel\n\n@kernel\ndef twice(x):\n    return 2 * x\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    twice = importlib.import_module("own_kernel").twice
+    assert not is_cached(twice)
+    assert twice(3) == 6
+    assert is_cached(twice)
 
 
 def test_help_is_printed_without_torch() -> None:

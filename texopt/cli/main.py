@@ -24,6 +24,7 @@ USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through rend
   texopt fit MESH CAMERAS.json         give a mesh its texture from photographs with known cameras
   texopt batch JOBS.csv|JOBS.yaml      run a table of such jobs, here or on a cluster
 
+  texopt demo                          a first try: the bundled creature in the style of brush strokes
   texopt resume DIR                    go on with a run that was stopped
   texopt evaluate DIR                  how good a result is, in numbers
   texopt saliency IMAGE|MESH TARGET    where a class or channel sees what it answers to
@@ -126,6 +127,10 @@ def main(arguments: list[str] | None = None) -> int:
     open_streams()
     _configure_log()
     try:
+        if command == "demo":
+            from texopt.cli.demo import demo_inputs
+
+            command, rest = "style", [*demo_inputs(), *rest]
         if command in CONFIGS:
             code = _run(command, rest)
             sys.stdout.flush()
@@ -139,7 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
         elif command == "--version":
             print(f"texopt {__version__}")
         else:
-            raise OptionError(f"unknown command {command!r}; the commands are {', '.join(CONFIGS)} and backbones")
+            raise OptionError(f"unknown command {command!r}; the commands are demo, {', '.join(CONFIGS)} and backbones")
         sys.stdout.flush()
     except BrokenPipeError:  # who reads this has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,6 +38,12 @@ kernel = njit(nogil=True, cache=True, error_model="numpy")  # called from Python
 called = njit(nogil=True, error_model="numpy")  # called by kernels
 inlined = njit(nogil=True, error_model="numpy", forceinline=True)  # a part of kernels, put in its place by LLVM
 expanded = njit(nogil=True, error_model="numpy", inline="always")  # the same by numba: constants reach its loops
+
+
+def is_cached(compiled: Any) -> bool:
+    """Whether an earlier process has compiled a kernel, so that this one only loads it."""
+    folder, name = Path(compiled.stats.cache_path), compiled.py_func.__name__
+    return any(folder.glob(f"*.{name}-*.nbi"))
 
 
 @inlined

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from texopt.raster.barycentrics import NOTHING, cross, shade
-from texopt.raster.kernels import at, called, for_each_block, inlined, kernel
+from texopt.raster.kernels import at, called, for_each_block, inlined, is_cached, kernel
 
 SUBPIXEL = 256  # steps a pixel is divided into
 GUARD = 2.0**20  # largest screen coordinate, in pixels, that is drawn without clipping: int64 edge functions hold it
@@ -254,6 +254,11 @@ def _draw(block, height, width, corners, planes, rows, faces, peeled_depth, peel
     if len(peeled_depth) > 0:
         for i in range(pixels):
             peeled_depth[at(top * width + i)], peeled_face[at(top * width + i)] = depth[at(i)], visible[at(i)]
+
+
+def compiled() -> bool:
+    """Whether an earlier process has compiled the kernels, which takes a quarter of a minute."""
+    return is_cached(_draw)
 
 
 def draw(

@@ -37,7 +37,8 @@ def launch(job: Job, folder: Path, threads: int | None, device: str = "auto") ->
         return subprocess.Popen(
             command_line(job.command, folder, options), stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONIOENCODING": "utf-8"},  # which logs are read as
-            start_new_session=True,  # Ctrl-C reaches the batch alone, which ends its jobs in its own way
+            start_new_session=True,  # Ctrl-C reaches the batch alone, which ends its jobs in its own way;
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # this is how Windows has it
         )  # fmt: skip
 
 

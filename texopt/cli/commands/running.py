@@ -25,7 +25,7 @@ from texopt.features.backbones import NONE
 from texopt.optim.checkpoint import NAME, Checkpoint, read
 from texopt.optim.loop import optimize
 from texopt.optim.result import Result
-from texopt.raster import backends
+from texopt.raster import backends, visibility
 from texopt.show.history import Step
 from texopt.show.progress import ProgressBar
 from texopt.show.video import Timelapse, check_videos
@@ -118,6 +118,8 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
     started, writes = time.perf_counter(), distributed.rank() == 0
     check_videos("timelapse", listed(config.timelapse))
     drawing = backends.select(config.raster, device).name
+    if not visibility.compiled():
+        log.info("compiling what draws; it is kept, so that only the first run waits for it")
     task = make_task(command, config, device)
     task.prepare()
     config = task.config
