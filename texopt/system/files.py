@@ -141,6 +141,7 @@ def claimed(folder: Path) -> Iterator[None]:
     lock = FileLock(folder / LOCK, blocking=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _check_lock(folder / LOCK)
         lock.acquire()
     except Timeout:
         raise OutputError(f"another run works in {folder}; wait for it or choose another --out") from None
@@ -156,3 +157,10 @@ def claimed(folder: Path) -> Iterator[None]:
         if made:
             with suppress(OSError):  # there is something in it
                 folder.rmdir()
+
+
+def _check_lock(path: Path) -> None:
+    """OutputError for a lock file that has another name, too: earlier versions of filelock empty it."""
+    with suppress(FileNotFoundError):
+        if path.lstat().st_nlink > 1 and path.is_file():
+            raise OutputError(f"{path} is a link to another file; remove it or choose another --out")
