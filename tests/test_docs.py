@@ -138,7 +138,7 @@ SHORT = {
     "image": ["--steps", "2", "--view-size", "64"],
     "interpolate": ["--steps", "2", "--size", "64"],
     "batch": ["--set", "steps=2", "view-size=64", "texture-size=64"],
-    "saliency": ["--view-size", "64"], "evaluate": ["--view-size", "64"], "unwrap": ["--texture-size", "64"],
+    "saliency": ["--view-size", "64"], "evaluate": [], "unwrap": ["--texture-size", "64"],
     "info": [], "render": [], "backbones": [], "doctor": [], "view": None,
 }  # fmt: skip
 TABLE = """mesh,style,strength,texture-size,name

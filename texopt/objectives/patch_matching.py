@@ -23,7 +23,7 @@ from texopt.texture.paintings import blend_shares
 
 SIDE = 3  # cells of a layer, of a patch
 SIZES = (1.0, 0.5, 0.25)  # of the view, at which it is looked at
-CELLS = 512  # patches of a view that are compared in a step, at each size
+CELLS = 256  # patches of a view that are compared in a step, at each size
 MOST = 4096  # patches of the paintings, at each size
 RATE = 0.01  # of prices, a step
 PARTS = 16  # of a product, so that its digits do not depend on how many threads it is divided over
