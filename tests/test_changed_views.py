@@ -357,5 +357,5 @@ def test_pictures_are_not_changed(extractor: FeatureExtractor) -> None:
     goal: Any = texopt.on(texopt.style(Image.new("RGB", (64, 64), "red")), dark)
     plain: Any = texopt.style(Image.new("RGB", (64, 64), "red"))
     goal(view), plain(view)
-    for layer, target in plain.terms[0].loss.targets[view.look].items():
-        assert torch.equal(target, goal.terms[0].loss.targets[view.look][layer])
+    for layer, target in plain.terms[0].loss.targets[view.magnification].items():
+        assert torch.equal(target, goal.terms[0].loss.targets[view.magnification][layer])

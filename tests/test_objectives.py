@@ -361,14 +361,18 @@ def test_close_ups_have_targets_and_averages_of_their_own(extractor: FeatureExtr
     close = replace(view, zoom=4.0, scale=4 * view.scale)
     goal(view)
     loss = goal.terms[0].loss
-    before = loss.averages[view.look].state["act1"].clone()  # type: ignore[attr-defined]
+    before = loss.averages[view.magnification].state["act1"].clone()  # type: ignore[attr-defined]
     goal(replace(close, image=view.image * 0))
-    assert set(loss.targets) == {view.look, close.look}  # type: ignore[attr-defined]
-    assert torch.equal(loss.averages[view.look].state["act1"], before)  # type: ignore[attr-defined]
-    assert not torch.allclose(loss.targets[view.look]["act2"], loss.targets[close.look]["act2"], rtol=0.05)  # type: ignore[attr-defined]
+    assert set(loss.targets) == {view.magnification, close.magnification}  # type: ignore[attr-defined]
+    assert torch.equal(loss.averages[view.magnification].state["act1"], before)  # type: ignore[attr-defined]
+    assert not torch.allclose(
+        loss.targets[view.magnification]["act2"], loss.targets[close.magnification]["act2"], rtol=0.05
+    )  # type: ignore[attr-defined]
     direct = texopt.style(noise_image(256), scale=4.0)
     direct(view)
-    assert torch.equal(direct.terms[0].loss.targets[view.look]["act1"], loss.targets[close.look]["act1"])  # type: ignore[attr-defined]
+    assert torch.equal(
+        direct.terms[0].loss.targets[view.magnification]["act1"], loss.targets[close.magnification]["act1"]
+    )  # type: ignore[attr-defined]
 
 
 def test_close_ups_do_not_enlarge_a_painting_beyond_its_pixels(extractor: FeatureExtractor) -> None:

@@ -147,9 +147,9 @@ def test_what_some_prices_rise_by_others_fall(extractor: FeatureExtractor) -> No
     torch.manual_seed(0)
     view = make_view(extractor, shown(picture(seed=3)) * 0.2)
     for _ in range(60):
-        target = next(iter(loss.targets.get(view.look, {}).values()), None)
+        target = next(iter(loss.targets.get(view.magnification, {}).values()), None)
         objective(view)
-        after = next(iter(loss.targets[view.look].values()))
+        after = next(iter(loss.targets[view.magnification].values()))
         change = after.prices - (target.prices if target else 0)
         assert float((change * after.shares).sum()) == pytest.approx(0, abs=1e-6)
 
@@ -161,11 +161,11 @@ def test_state_is_kept_and_forgotten(extractor: FeatureExtractor) -> None:
     for _ in range(5):
         first(view)
     state = first.state_dict()
-    before = {name: prices.clone() for name, prices in state["patches"][0][view.look].items()}
+    before = {name: prices.clone() for name, prices in state["patches"][0][view.magnification].items()}
     second.load_state_dict(state)
     expected = first(view)[0]
     assert torch.equal(second(view)[0], expected)
-    assert all(torch.equal(prices, before[name]) for name, prices in state["patches"][0][view.look].items())
+    assert all(torch.equal(prices, before[name]) for name, prices in state["patches"][0][view.magnification].items())
     first.load_state_dict(state)  # as a run does that takes a step back
     assert torch.equal(first(view)[0], expected)
     first.reset()
@@ -186,7 +186,7 @@ def test_several_paintings_are_used_in_their_shares(extractor: FeatureExtractor)
     objective = texopt.patches([picture(), picture(seed=1), picture(seed=2)], blend=[3, 1, 0], scale=1.0, sizes=[1.0])
     view = make_view(extractor, torch.rand(1, 3, 32, 32))
     objective(view)
-    (target,) = objective.terms[0].loss.targets[view.look].values()
+    (target,) = objective.terms[0].loss.targets[view.magnification].values()
     count = len(target.shares) // 2
     assert float(target.shares[:count].sum()) == pytest.approx(0.75)
     assert float(target.shares[count:].sum()) == pytest.approx(0.25)

@@ -134,15 +134,15 @@ class Shape:
         plane, density = self._faces
         views, total = config.steps * config.views_per_step, 0.0
         pixels = config.view_size / (2 * sum(config.distance) / 2)  # a radius
-        looks = [(0.4 * views * (1 - config.close_ups), pixels)]
+        distances = [(0.4 * views * (1 - config.close_ups), pixels)]
         if config.close_ups:
-            looks.append((0.4 * views * config.close_ups / config.zoom**2, pixels * config.zoom))
+            distances.append((0.4 * views * config.close_ups / config.zoom**2, pixels * config.zoom))
         points = config.steps * (2 * POINTS + 2 * config.view_size)
         for index, size in zip(self.mesh.optimized, self.sizes(config.texture_size), strict=True):
             here = self.mesh.face_map == index
             while size > BASE:
                 seen = np.zeros(int(here.sum()))
-                for times, scale in looks:  # faces that are seen squarely enough show the level
+                for times, scale in distances:  # faces that are seen squarely enough show the level
                     seen += times * (1 - density[here] * size / scale / 2).clip(min=0)
                 pages = size * size * TEXEL / PAGE
                 faces = pages * min(float((plane[here] * -np.expm1(-seen)).sum()), 1.0)

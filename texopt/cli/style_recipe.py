@@ -60,7 +60,7 @@ def toward(config: StyleConfig) -> float:
 
 def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
     """Style and content, in the balance that the options ask for."""
-    objective = _looks(config, mesh, paintings)
+    objective = _manner(config, mesh, paintings)
     pieces = bool(config.patch_weight) and not config.keep_strokes
     kept = content(distance=config.content_loss, detailed=pieces)  # so that they have room where there was one colour
     if config.content_weight is not None:
@@ -76,7 +76,7 @@ def style_objective(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.I
     return objective
 
 
-def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
+def _manner(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) -> Objective:
     """What is taken of the paintings. Under a strength of 0.5 the original's own statistics are a part of it."""
     shown = [in_colors_of(painting, mesh) for painting in paintings] if config.keep_colors else list(paintings)
     common: dict[str, Any] = {"scale": config.style_scale, "toward": toward(config)}
@@ -84,17 +84,17 @@ def _looks(config: StyleConfig, mesh: Mesh, paintings: Sequence[Image.Image]) ->
     for part in config.where:
         regions.check(part)
 
-    def look(images: Sequence[Image.Image], blend: Sequence[float], where: str) -> Objective:
+    def manner(images: Sequence[Image.Image], blend: Sequence[float], where: str) -> Objective:
         if config.keep_strokes:
             return config.style_weight * COLORS * colors(images, blend, where)
-        manner = config.style_weight * style(images, blend=blend, where=where, object_only=config.object_only, **common)
+        gram = config.style_weight * style(images, blend=blend, where=where, object_only=config.object_only, **common)
         if not config.patch_weight:
-            return manner
-        return manner + config.patch_weight * patches(images, blend=blend, where=where, **common)
+            return gram
+        return gram + config.patch_weight * patches(images, blend=blend, where=where, **common)
 
     if not config.where:
-        return look(shown, config.blend, "")
-    parts = [look([image], (), part) for image, part in zip(shown, config.where, strict=True)]
+        return manner(shown, config.blend, "")
+    parts = [manner([image], (), part) for image, part in zip(shown, config.where, strict=True)]
     return sum(parts[1:], parts[0])
 
 

@@ -43,13 +43,15 @@ def classified_share(
     number = class_number(index)
     extractor = as_extractor(backbone)
     check_stride(view_size, extractor.stride)
-    scene, looks, generator = Scene(mesh, optimized=True), mesh.originals(), Generator().manual_seed(seed)
+    scene, textures, generator = Scene(mesh, optimized=True), mesh.originals(), Generator().manual_seed(seed)
     sample, behind = cameras or sample_sphere(), background or smooth_noise()
     hits, (height, width) = 0, sides(view_size)
     for start in range(0, views, BATCH):
         count = min(BATCH, views - start)
         fragments = scene.rasterize(sample(generator, count, start), height, width)
-        image = composite(look_up(looks, fragments), fragments.mask[:, None], behind(generator, count, height, width))
+        image = composite(
+            look_up(textures, fragments), fragments.mask[:, None], behind(generator, count, height, width)
+        )
         logits = extractor(image, ["logits"])["logits"]
         if not 0 <= number < logits.shape[1]:
             raise OptionError(f"the network has classes 0 to {logits.shape[1] - 1}, not {number}")

@@ -29,7 +29,7 @@ def photo_psnr(mesh: Mesh, images: Sequence[Tensor], photos: Photos, exposure: b
         exposure: bring renderings to each photograph's exposure first, by the least-squares gain of each channel.
     """
     scene = Scene(mesh, optimized=True)
-    looks = [Mipmapped.of(image, scene.backend) for image in images]
+    textures = [Mipmapped.of(image, scene.backend) for image in images]
     found = []
     height, width = window_size(photos, LARGEST)
     for index, photo in enumerate(photos):
@@ -42,7 +42,7 @@ def photo_psnr(mesh: Mesh, images: Sequence[Tensor], photos: Photos, exposure: b
         goal, counts = (part[None] for part in cut(photos, index, window, height, width))
         fragments = scene.rasterize(camera(photo, mesh, window), height, width)
         weight = inner(shown(fragments, mesh)[:, None].float()) * counts
-        product, square, goal_square = moments(look_up(looks, fragments), goal, weight)[0]
+        product, square, goal_square = moments(look_up(textures, fragments), goal, weight)[0]
         gain = product / square.clamp(min=1e-12) if exposure else torch.ones(3, dtype=torch.float64)
         error = (gain**2 * square - 2 * gain * product + goal_square).sum() / (3 * weight.sum().double())
         if weight.any():

@@ -170,7 +170,7 @@ class GramEMA:
 
 
 class Style:
-    """The loss of `style`: a function of a View, with targets and Gram averages for each View.look as its state."""
+    """The loss of `style`: a function of a View, with targets and Gram averages for each magnification as its state."""
 
     def __init__(
         self, images: Sequence[Image.Image], shares: Sequence[float], layers: Sequence[str] | None, scale: float,
@@ -187,22 +187,26 @@ class Style:
         self.targets, self.averages, self.original_averages = {}, {}, {}
 
     def state_dict(self) -> dict[str, Any]:
-        """For every look the targets and both averages."""
+        """For every magnification the targets and both averages."""
         return {
-            look: [targets, self.averages[look].state_dict(), self.original_averages[look].state_dict()]
-            for look, targets in self.targets.items()
+            magnification: [
+                targets,
+                self.averages[magnification].state_dict(),
+                self.original_averages[magnification].state_dict(),
+            ]
+            for magnification, targets in self.targets.items()
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.reset()
-        for look, (targets, average, original) in state.items():
-            self._take(look, targets)
-            self.averages[look].load_state_dict(average)
-            self.original_averages[look].load_state_dict(original)
+        for magnification, (targets, average, original) in state.items():
+            self._take(magnification, targets)
+            self.averages[magnification].load_state_dict(average)
+            self.original_averages[magnification].load_state_dict(original)
 
-    def _take(self, look: str, targets: dict[str, Tensor]) -> None:
-        self.targets[look] = targets
-        self.averages[look], self.original_averages[look] = GramEMA(self.decay), GramEMA(self.decay)
+    def _take(self, magnification: str, targets: dict[str, Tensor]) -> None:
+        self.targets[magnification] = targets
+        self.averages[magnification], self.original_averages[magnification] = GramEMA(self.decay), GramEMA(self.decay)
 
     def prepare(self, view: View) -> dict[str, Tensor]:
         """Gram matrices of the paintings as large as they are on the mesh, weighted with their shares."""
@@ -221,17 +225,17 @@ class Style:
         return mixed
 
     def __call__(self, view: View) -> Tensor:
-        if view.look not in self.targets:
-            self._take(view.look, self.prepare(view))
-        goals = {layer: target.to(view.image.device) for layer, target in self.targets[view.look].items()}
+        if view.magnification not in self.targets:
+            self._take(view.magnification, self.prepare(view))
+        goals = {layer: target.to(view.image.device) for layer, target in self.targets[view.magnification].items()}
         mask = view.where(self.where) if self.where else view.mask
         seen = distributed.averaged(mask.sum()).sign()
         if not self.object_only:
             mask = torch.ones_like(mask)
-        averages = self.averages[view.look].update(gram_matrices(view.features, goals, mask), seen)
+        averages = self.averages[view.magnification].update(gram_matrices(view.features, goals, mask), seen)
         if self.toward < 1:
             originals = gram_matrices(view.original_features, goals, mask)
-            originals = self.original_averages[view.look].update(originals, seen)
+            originals = self.original_averages[view.magnification].update(originals, seen)
             goals = {layer: torch.lerp(originals[layer], goal, self.toward) for layer, goal in goals.items()}
         losses = [F.l1_loss(averages[layer], goal) / goal.abs().mean() for layer, goal in goals.items()]
         return torch.stack(losses).sum() * seen

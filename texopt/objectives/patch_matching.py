@@ -113,20 +113,23 @@ class Patches:
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """Prices, by the size of views, and by layer and size."""
-        prices = {look: {name: one.prices for name, one in targets.items()} for look, targets in self.targets.items()}
+        prices = {
+            magnification: {name: one.prices for name, one in targets.items()}
+            for magnification, targets in self.targets.items()
+        }
         return self.known | prices
 
     def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
-        self.known = {look: dict(prices) for look, prices in state.items()}
-        for look, targets in self.targets.items():
-            prices = self.known.get(look, {})
+        self.known = {magnification: dict(prices) for magnification, prices in state.items()}
+        for magnification, targets in self.targets.items():
+            prices = self.known.get(magnification, {})
             for name, target in targets.items():
                 targets[name] = replace(target, prices=prices.get(name, torch.zeros_like(target.prices)))
 
     def prepare(self, view: View, layers: Sequence[str]) -> dict[str, Target]:
         """Targets by layer and size, of the paintings as large as they are on the mesh."""
         view.extractor.require(*layers)
-        known = self.known.get(view.look, {})
+        known = self.known.get(view.magnification, {})
         targets: dict[str, Target] = {}
         whole = [on_mesh(image, self.scale, view) for image in self.images]
         for size in self.sizes:
@@ -149,9 +152,9 @@ class Patches:
         layers = self.layers or [name for name in [view.extractor.content_layer] if name]
         if not layers:
             raise OptionError("the backbone has no content layer of its own; name some: patches(image, layers=[...])")
-        if view.look not in self.targets:
-            self.targets[view.look] = self.prepare(view, layers)
-        targets, generator, losses = self.targets[view.look], Generator().manual_seed(view.step), []
+        if view.magnification not in self.targets:
+            self.targets[view.magnification] = self.prepare(view, layers)
+        targets, generator, losses = self.targets[view.magnification], Generator().manual_seed(view.step), []
         for size in self.sizes:
             names = {layer: f"{layer} {size:g}" for layer in layers if f"{layer} {size:g}" in targets}
             if not names:  # the painting has no patch of this size

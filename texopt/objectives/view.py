@@ -141,8 +141,8 @@ class View:
         return self._changed[key] or self
 
     @property
-    def look(self) -> str:
-        """How closely this view looks: its zoom and scale. What an objective remembers of views is for each its own."""
+    def magnification(self) -> str:
+        """A name for its zoom and scale. What an objective remembers of views is for each its own."""
         return f"zoom {self.zoom:.6g}, scale {self.scale:.6g}"
 
     @property

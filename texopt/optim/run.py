@@ -142,12 +142,12 @@ class Run:
         """Take back what a step that failed has changed."""
         self._restore(self._between)
 
-    def again(self, look: Callable[[], T]) -> T:
-        """Look once more as at the step's start, with the same random numbers; averages know only its first look."""
+    def again(self, evaluate: Callable[[], T]) -> T:
+        """Evaluate as at the step's start, with the same random numbers; averages know only the first time."""
         after = self._now()
         self.rewind()
         try:
-            return look()
+            return evaluate()
         finally:
             self._restore(after)
 

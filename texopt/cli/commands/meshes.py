@@ -84,10 +84,10 @@ def render(config: RenderConfig) -> None:
     mesh = load_mesh(config.mesh)
     if any(source.resolve() == out.resolve() for source in mesh.files):
         raise OutputError(f"{out} is a file of the mesh; choose another --out")
-    scene, looks = Scene(mesh), mesh.originals()
+    scene, textures = Scene(mesh), mesh.originals()
 
     def picture(cameras: Any) -> Any:
-        return draw(scene, zoomed(cameras, config.zoom, torch.zeros(len(cameras), 2)), config.size, looks)[0]
+        return draw(scene, zoomed(cameras, config.zoom, torch.zeros(len(cameras), 2)), config.size, textures)[0]
 
     if ending in VIDEOS:
         write_video(out, turntable(picture, mesh, elevation=config.elevation))

@@ -95,23 +95,23 @@ class Restyling:
 
     def _paint(self, material: dict[str, Any], shown: int) -> None:
         """Show a map as what the material shows; alpha and all other channels stay."""
-        look, texture = appearance_of(material), self.mesh.maps[shown]
+        appearance, texture = appearance_of(material), self.mesh.maps[shown]
         new: dict[str, Any] = {"index": self.textures.of(shown)}
         if not texture.own_uvs:
             _shift_uv_sets(material)
-        elif look.reference is not None:  # where it is looked up stays as it is
-            new |= {key: look.reference[key] for key in ("texCoord", "extensions") if key in look.reference}
+        elif appearance.reference is not None:  # where it is looked up stays as it is
+            new |= {key: appearance.reference[key] for key in ("texCoord", "extensions") if key in appearance.reference}
         glows = any(material.get("emissiveFactor", ())) and material.get("emissiveTexture")
-        if look.emitted and not self.unlit:
+        if appearance.emitted and not self.unlit:
             material |= {"emissiveFactor": [1.0, 1.0, 1.0], "emissiveTexture": new}
             if texture.cut_out:  # the alpha of the base colour counts, which stays black
                 material.setdefault("pbrMetallicRoughness", {})["baseColorTexture"] = copy.deepcopy(new)
         else:
-            self._paint_base(material, new, float(look.factor[3]))
-            if look.emitted:  # which is not seen where there is no light; other engines are not to show both
+            self._paint_base(material, new, float(appearance.factor[3]))
+            if appearance.emitted:  # which is not seen where there is no light; other engines are not to show both
                 for key in ("emissiveFactor", "emissiveTexture"):
                     material.pop(key, None)
-            elif glows and look.reference and self._picture(glows) == self._picture(look.reference):
+            elif glows and appearance.reference and self._picture(glows) == self._picture(appearance.reference):
                 material["emissiveTexture"] = copy.deepcopy(new)  # the same picture also glows
         if texture.cut_out:
             material |= CUT_OUT

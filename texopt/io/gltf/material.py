@@ -35,14 +35,14 @@ def appearance_of(material: dict[str, Any]) -> Appearance:
     """The base colour of a material, or its diffuse colour where it has one (KHR_materials_pbrSpecularGlossiness, to
     which the base colour is a fallback). The emission where that is black."""
     extensions, pbr = material.get("extensions", {}), material.get("pbrMetallicRoughness", {})
-    look = Appearance(pbr.get("baseColorTexture"), np.array(pbr.get("baseColorFactor", WHITE), float))
+    appearance = Appearance(pbr.get("baseColorTexture"), np.array(pbr.get("baseColorFactor", WHITE), float))
     if GLOSSY in extensions:
         glossy = extensions[GLOSSY]
-        look = Appearance(glossy.get("diffuseTexture"), np.array(glossy.get("diffuseFactor", WHITE), float))
+        appearance = Appearance(glossy.get("diffuseTexture"), np.array(glossy.get("diffuseFactor", WHITE), float))
     emission = np.array(material.get("emissiveFactor", (0.0,) * 3), float)
-    if (look.factor[:3] > 0).any() or not (emission > 0).any() or UNLIT in extensions:
-        return look
-    return Appearance(material.get("emissiveTexture"), np.array([*emission, look.factor[3]]), emitted=True)
+    if (appearance.factor[:3] > 0).any() or not (emission > 0).any() or UNLIT in extensions:
+        return appearance
+    return Appearance(material.get("emissiveTexture"), np.array([*emission, appearance.factor[3]]), emitted=True)
 
 
 def opaque(material: dict[str, Any]) -> bool:
@@ -76,18 +76,21 @@ class Materials:
         self._made: dict[Any, Material] = {}
 
     def load(self, material: dict[str, Any]) -> Material:
-        """The look of a material. ImageError where its texture cannot be read."""
-        look = appearance_of(material)
-        tint = look.factor[:3].clip(0, 1)
+        """What a material shows. ImageError where its texture cannot be read."""
+        appearance = appearance_of(material)
+        tint = appearance.factor[:3].clip(0, 1)
         red, green, blue = (float(x) for x in linear_to_srgb(tint))
-        if look.reference is None:
+        if appearance.reference is None:
             return Material((red, green, blue))
-        wrap, image = wrap_of(self.file, look.reference["index"]), self.file.texture_image(look.reference["index"])
+        wrap, image = (
+            wrap_of(self.file, appearance.reference["index"]),
+            self.file.texture_image(appearance.reference["index"]),
+        )
         if image not in self._images:
             name = name_of(self.file.get("images")[image]) or f"image {image}"
             self._images[image] = textured(self.file.image(image), f"{name} of {self.file.path}")
         whole = self._images[image]
-        alpha = None if opaque(material) or look.emitted else whole.alpha
+        alpha = None if opaque(material) or appearance.emitted else whole.alpha
         key = (image, alpha is None, wrap, *tint)
         if key not in self._made:
             values = whole.image()

@@ -106,7 +106,7 @@ class _Scene:
     def __init__(self, file: GltfFile) -> None:
         self.file = file
         self.materials = file.get("materials")
-        self.looks = [
+        self.appearances = [
             appearance_of(material) for material in (*self.materials, {})
         ]  # the last of primitives that have none
         self.vertices, self.uvs, self.normals, self.colors = (_Columns() for _ in range(4))
@@ -144,10 +144,10 @@ class _Scene:
             corners = corners[:, TURNED]
 
         material = primitive.get("material", len(self.materials))
-        look = self.looks[material]
+        appearance = self.appearances[material]
         skin = tuple(attributes.get(name) for name in ("JOINTS_0", "WEIGHTS_0"))
         targets = repr(primitive["targets"]) if pose.targets else ""
-        tints = None if look.emitted else vertex_colors(file, attributes)
+        tints = None if appearance.emitted else vertex_colors(file, attributes)
         self.tinted |= tints is not None
         key = (*shown, attributes["POSITION"], tints is not None and attributes["COLOR_0"], skin, targets)
         self.faces.append(corners + self.vertices.add(key, pose.positions))
@@ -157,7 +157,7 @@ class _Scene:
             if "NORMAL" in attributes
             else np.full_like(corners, -1)
         )
-        self.face_uvs.append(self._corner_uvs(corners, attributes, look.reference))
+        self.face_uvs.append(self._corner_uvs(corners, attributes, appearance.reference))
         self.face_material.append(np.full(len(corners), material))
         self.face_object.append(np.full(len(corners), len(self.objects)))
         self.copy_of.append(np.arange(piece.face, piece.face + len(corners)))
