@@ -94,6 +94,17 @@ def test_every_term_and_their_sum_have_a_panel(terms: int, shape: tuple[int, int
         assert y[x < x.min() + 5].min() < y[x > x.max() - 40].max() - 20, "it falls"
 
 
+@pytest.mark.parametrize("value", [0.0, 5e-324, -1e-320, 1e308, -1e308, float("inf"), float("nan"), 1e-7])
+@pytest.mark.parametrize("name", ["a\nb", "direction:\udcff.npy", "é😀网", "x" * 300, ""])
+def test_any_term_has_a_plot(value: float, name: str) -> None:
+    """Whatever an objective is named, and whatever it comes to; no name reaches into what is beside it."""
+    terms = [{name: value, "b": -value, "loss": one} for one in (value, 1.0, value)]
+    history = [texopt.Step(n, 3, 0.1, one) for n, one in enumerate(terms, 1)]
+    image = Image.open(io.BytesIO(loss_plot(history)))
+    gap = np.asarray(image.convert("L"))[:30, WIDTH // 3 - 11 : WIDTH // 3]
+    assert gap.min() == 255
+
+
 def test_axes_hold_all_values_and_have_round_numbers() -> None:
     assert limits(np.array([0.5, 2.0])) == (0.0, 2.1)
     assert limits(np.array([-1.0, 1.0])) == (-1.1, 1.1)

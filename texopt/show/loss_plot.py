@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from texopt.errors import printable
 from texopt.show.history import Step
 
 WIDTH, ROW, FOOT = 910, 236, 34  # pixels: of the picture, of a row of panels, of the line below them
@@ -20,6 +21,7 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 14, 34, 26  # between a panel's frame and its cel
 SCALE = 2  # it is drawn larger by this, then made smaller
 BLACK, GREY, GRID, BLUE = (38, 38, 38), (110, 110, 110), (225, 225, 225), (31, 119, 180)
 FAINT = 0.3  # of a curve before it is smoothed
+LEAST, MOST = 1e-290, 1e290  # numbers with which there is room to compute
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
@@ -41,10 +43,9 @@ def limits(values: np.ndarray) -> tuple[float, float]:
     known = values[np.isfinite(values)]
     if not len(known):
         return 0.0, 1.0
-    low, high = float(known.min()), float(known.max())
-    low = min(low, 0.0) if low > 0 else low
-    margin = 0.05 * (high - low) or 0.05 * abs(high) or 0.5
-    return (0.0 if low == 0 else low - margin), high + margin
+    low, high = min(float(known.min()), 0.0), float(known.max())
+    span = high - low if high - low > LEAST else abs(high) if abs(high) > LEAST else 10.0
+    return (0.0 if low == 0 else low - 0.05 * span), high + 0.05 * span
 
 
 def ticks(low: float, high: float, most: int, whole: bool = False) -> list[float]:
@@ -73,9 +74,18 @@ class Panel:
         across, up = (x - self.x[0]) / (self.x[1] - self.x[0]), (y - self.y[0]) / (self.y[1] - self.y[0])
         return SCALE * (left + across * (right - left)), SCALE * (bottom - up * (bottom - top))
 
-    def text(self, place: tuple[float, float], text: str, anchor: str, size: int = 12, color: object = BLACK) -> None:
+    def text(
+        self, place: tuple[float, float], text: str, anchor: str, size: int = 12, color: tuple[int, ...] = BLACK,
+        most: float = math.inf,
+    ) -> float:  # fmt: skip
+        """Write a line, cut off where it is longer than `most` pixels. Returns its length."""
         font = ImageFont.load_default(SCALE * size)
-        self.draw.text(place, text, color, font, anchor)  # type: ignore[arg-type]
+        shown = text
+        while shown and self.draw.textlength(shown, font) > most:
+            text = text[:-1]
+            shown = f"{text}..."
+        self.draw.text(place, shown, color, font, anchor)
+        return self.draw.textlength(shown, font)
 
     def axes(self, number_steps: bool) -> None:
         """The grid with its numbers; those of steps only where nothing is below."""
@@ -120,6 +130,7 @@ def loss_plot(history: list[Step]) -> bytes:
         cell = column * WIDTH / columns, row * ROW, (column + 1) * WIDTH / columns, (row + 1) * ROW
         box = cell[0] + LEFT, cell[1] + TOP, cell[2] - RIGHT, cell[3] - BOTTOM
         values = np.array([step.terms[name] for step in history])
+        values = np.where(np.isfinite(values), values.clip(-MOST, MOST), np.nan)
         smooth, color = smoothed(values), BLACK if name == "loss" else BLUE
         margin = 0.02 * (steps[-1] - steps[0]) or 0.5
         ends = steps[0] - margin, steps[-1] + margin
@@ -128,8 +139,9 @@ def loss_plot(history: list[Step]) -> bytes:
         panel.curve(steps, values, [round(255 + FAINT * (one - 255)) for one in color], 1)
         panel.curve(steps, smooth, color, 2)
         above = SCALE * (box[1] - 8)
-        panel.text((SCALE * box[0], above), "weighted sum" if name == "loss" else name, "ls", 14)
-        panel.text((SCALE * box[2], above), f"{smooth[-1]:.3g}", "rs", 14, color)
+        last = panel.text((SCALE * box[2], above), f"{smooth[-1]:.3g}", "rs", 14, color)
+        title = "weighted sum" if name == "loss" else printable(name)
+        panel.text((SCALE * box[0], above), title, "ls", 14, BLACK, SCALE * (box[2] - box[0] - 12) - last)
     if names:
         font = ImageFont.load_default(SCALE * 12)
         draw.text((SCALE * WIDTH / 2, SCALE * (rows * ROW + 8)), "step", GREY, font, "mt")
