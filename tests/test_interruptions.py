@@ -189,6 +189,7 @@ def test_a_terminal_that_is_closed_stops_the_run(whole: tuple[Path, float], tmp_
     out = tmp_path / "out"
     pid, terminal = pty.fork()
     if not pid:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored
         os.execv(sys.executable, [sys.executable, "-m", "texopt", *RUN, "--steps", "10000", "--out", str(out)])
     said = b""
     while not (out / NAME).exists():
