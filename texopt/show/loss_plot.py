@@ -90,7 +90,7 @@ class Panel:
     def axes(self, number_steps: bool) -> None:
         """The grid with its numbers; those of steps only where nothing is below."""
         (left, right), (low, high) = self.x, self.y
-        for step in ticks(left, right, 6, whole=True):
+        for step in ticks(max(left, 0.5), right, 6, whole=True):  # the first is 1
             x, y = self.place(step, low)
             self.draw.line([(x, y), self.place(step, high)], GRID, SCALE)
             if number_steps:
