@@ -225,17 +225,16 @@ def _fitted(weights: dict[str, Tensor], model: nn.Module, source: str) -> dict[s
     """Weights under the model's own names: as they are, or in order where names differ but every shape agrees."""
     wanted = model.state_dict()
     if weights.keys() >= wanted.keys():
-        chosen = {name: weights[name].to(value.dtype) for name, value in wanted.items()}
+        chosen = {name: weights[name] for name in wanted}
     elif len(weights) == len(wanted):
-        pairs = zip(wanted.items(), weights.values(), strict=True)
-        chosen = {name: given.to(value.dtype) for (name, value), given in pairs}
+        chosen = dict(zip(wanted, weights.values(), strict=True))
     else:
         chosen = {}
     wrong = [name for name, value in chosen.items() if value.shape != wanted[name].shape]
     if wrong or not chosen:
         what = f"its shape of {wrong[0]} differs" if wrong else f"it has {len(weights)} tensors of {len(wanted)}"
         raise WeightsError(f"{source} does not fit the network ({what}); was it made for another one?")
-    return chosen
+    return {name: value.to(wanted[name].dtype) for name, value in chosen.items()}
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

@@ -168,12 +168,12 @@ class Result:
 
         formats: of the model: obj, glb, png. bits: as of export; in a .glb there are always 8. unlit: as of export.
         """
-        folder, images = Path(folder), self.images
+        folder = Path(folder)
+        self.images  # noqa: B018  (made once, before two threads ask for them)
         with ThreadPoolExecutor(1) as beside:
             page = beside.submit(self.viewer)  # encoding its pictures keeps one core busy
             for ending in formats:
-                bits_of = 8 if ending == "glb" else bits
-                export(self.mesh, images, folder / f"{self.mesh.name}.{ending}", bits=bits_of, unlit=unlit)
+                self.export(folder / f"{self.mesh.name}.{ending}", 8 if ending == "glb" else bits, unlit)
             sheet = io.BytesIO()
             self.preview().save(sheet, "PNG")
             contents = sheet.getvalue(), page.result(), loss_plot(self.history), self.history_csv().encode()

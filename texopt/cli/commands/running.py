@@ -119,7 +119,7 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
     check_videos("timelapse", listed(config.timelapse))
     drawing = backends.select(config.raster, device).name
     if not visibility.compiled():
-        log.info("compiling what draws; it is kept, so that only the first run waits for it")
+        log.info("compiling the drawing code; only the first run does, and it takes about 20 seconds")
     task = make_task(command, config, device)
     task.prepare()
     config = task.config

@@ -18,7 +18,7 @@ from texopt.cli import memory_budget
 from texopt.cli.loading import described, load
 from texopt.cli.options.runs import RunConfig
 from texopt.cli.options.texts import listed
-from texopt.cli.tasks.task import descent_of
+from texopt.cli.tasks.task import check_options, descent_of
 from texopt.errors import OptionError
 from texopt.features.backbones import load_backbone
 from texopt.features.extractor import FeatureExtractor
@@ -30,7 +30,6 @@ from texopt.mesh.surface_points import random_points
 from texopt.mesh.vertex_buffers import map_parts
 from texopt.objectives import Objective, seam
 from texopt.optim.descent import Descent
-from texopt.optim.loop import check_run
 from texopt.optim.result import REPORTS, Result
 from texopt.optim.views import Views
 from texopt.render.backgrounds import Background, plain, random_color, smooth_noise
@@ -95,10 +94,8 @@ class MeshTask(ABC):
 
     def _check_options(self) -> None:
         config = self.config
-        check_run(config.steps, config.seed)
-        Views(size=config.view_size, per_step=config.views_per_step, coarse=config.coarse)  # says what cannot be
-        descent_of(config)
-        sample_sphere(distance=config.distance, elevation=config.elevation)  # so does this
+        check_options(config)
+        sample_sphere(distance=config.distance, elevation=config.elevation)  # says what cannot be
         _check_outputs(config)
         check_size(config.texture_size)
         if config.max_memory:

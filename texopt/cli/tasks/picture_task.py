@@ -16,11 +16,11 @@ from torch import Tensor
 from texopt.cli.options.pictures import ImageConfig, InterpolateConfig, PictureConfig
 from texopt.cli.style_recipe import FIRST
 from texopt.cli.tasks.mesh_task import TEXTURES
-from texopt.cli.tasks.task import descent_of
+from texopt.cli.tasks.task import check_options, descent_of
 from texopt.errors import ImageError, OptionError
 from texopt.features.backbones import load_backbone
 from texopt.features.extractor import STRIDE, FeatureExtractor
-from texopt.features.view_sizes import check_stride
+from texopt.features.view_sizes import check_stride, sides
 from texopt.mesh.image_canvas import canvas, canvas_size
 from texopt.mesh.mesh import Mesh
 from texopt.objectives import (
@@ -36,7 +36,6 @@ from texopt.objectives import (
 )
 from texopt.objectives.gram_matrices import DECAY
 from texopt.objectives.targets import layers_of, parse_target, parse_targets
-from texopt.optim.loop import check_run
 from texopt.optim.result import Result
 from texopt.optim.views import Views
 from texopt.render.cameras import Sampler
@@ -184,7 +183,7 @@ class PictureTask(ABC):
 
     def prepare(self) -> None:
         given = self.check()
-        self._check_options()
+        check_options(self.config)
         self.size, self.frames = size_of(self.config, given), self.frame_count()
         self.kind = self.config.texture
         if self.kind == "auto":
@@ -198,12 +197,9 @@ class PictureTask(ABC):
         self.textures = self.make_textures(generator, canvas_size(*self.size))
         self.folder = self.config.out or Path("outputs") / self.config.name()
         self.config = replace(self.config, out=self.folder, views_per_step=self.views.per_step)
-
-    def _check_options(self) -> None:
-        config = self.config
-        check_run(config.steps, config.seed)
-        Views(size=config.view_size, per_step=config.views_per_step, coarse=config.coarse)  # says what cannot be
-        descent_of(config)
+        (height, width), seen = self.size, sides(self.views.size)
+        images = f"{self.frames} images" if self.frames > 1 else "an image"
+        self.described = f"{images} of {width}x{height}, seen at {seen[1]}x{seen[0]}; {self.kind} texture"
 
     def _canvas(self, given: Image.Image | None) -> Mesh:
         height, width = self.size
@@ -213,11 +209,9 @@ class PictureTask(ABC):
         return canvas([resized] * self.frames, tileable=self.tileable)
 
     def _views(self) -> Views:
-        (height, width), config = self.size, self.config
+        config = self.config
         cameras, size = cameras_for(self.mesh, config.view_size, self.tileable, self.extractor.stride)
         warn_of_few_cells(self.extractor, self.objective, size)
-        images = f"{self.frames} images" if self.frames > 1 else "an image"
-        self.described = f"{images} of {width}x{height}, seen at {size[1]}x{size[0]}; {self.kind} texture"
         return Views(
             cameras=self.nearer(cameras), size=size, per_step=max(config.views_per_step, self.frames),
             transform=self.transform, coarse=config.coarse,

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from texopt.cli.options.loop import LoopConfig
+from texopt.cli.options.pictures import PictureConfig
+from texopt.cli.options.runs import RunConfig
 from texopt.errors import OptionError
 from texopt.features.extractor import FeatureExtractor
 from texopt.objectives import Objective
 from texopt.optim.descent import Descent
+from texopt.optim.loop import check_run
 from texopt.optim.result import Result
 from texopt.optim.views import Views
 from texopt.show.history import Step
@@ -59,6 +62,13 @@ class Task(Protocol):
 
     def finish(self, results: Sequence[Result]) -> None:
         """After all of it."""
+
+
+def check_options(config: RunConfig | PictureConfig) -> None:
+    """OptionError for options of a loop that cannot be."""
+    check_run(config.steps, config.seed)
+    Views(size=config.view_size, per_step=config.views_per_step, coarse=config.coarse)  # says what cannot be
+    descent_of(config)
 
 
 def descent_of(config: LoopConfig, share: float = 1.0) -> Descent:
