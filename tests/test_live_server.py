@@ -29,6 +29,7 @@ from texopt.mesh.vertex_buffers import indexed_part
 from texopt.show.live import LivePage
 from texopt.show.live_state import Throttle
 from texopt.system.images import to_image
+from texopt.system.local_pages import listen
 
 viser = pytest.importorskip("viser")
 msgspec = pytest.importorskip("msgspec")
@@ -208,7 +209,7 @@ def check_attacked_runs(make_page: Callable[..., LivePage], optimize: Optimize, 
     expected, _ = optimize()
     for _ in range(starts):
         # below the ports that the system gives to those who connect: one of them could connect to itself
-        with live_server.listen("127.0.0.1", 20_000 + os.getpid() % 10_000) as free:
+        with listen("127.0.0.1", 20_000 + os.getpid() % 10_000) as free:
             port = free.getsockname()[1]
         counts: Counter[str] = Counter()
         attackers = [attack(port, connections // 8, counts) for _ in range(8)]
@@ -653,10 +654,10 @@ def test_a_page_for_others_takes_its_own_page_by_any_name(make_page: Callable[..
 
 
 def test_a_port_that_is_taken_makes_room_for_the_next() -> None:
-    with live_server.listen("localhost", 0) as first:
+    with listen("localhost", 0) as first:
         address, port = first.getsockname()
         assert address == "127.0.0.1"
-        with live_server.listen("127.0.0.1", port) as second:
+        with listen("127.0.0.1", port) as second:
             assert port < second.getsockname()[1] < port + 100 or port > 65400
 
 
@@ -666,7 +667,7 @@ def test_a_port_that_is_taken_makes_room_for_the_next() -> None:
 )
 def test_what_cannot_be_listened_on_is_an_option_error(host: str, port: int) -> None:
     with pytest.raises(OptionError, match=r"port has to be|cannot listen on host"):
-        live_server.listen(host, port)
+        listen(host, port)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through rend
   texopt fit MESH CAMERAS.json         give a mesh its texture from photographs with known cameras
   texopt batch JOBS.csv|JOBS.yaml      run a table of such jobs, here or on a cluster
 
+  texopt studio                        style meshes on a page in the browser, without commands
   texopt demo                          a first try: the bundled creature in the style of brush strokes
   texopt resume DIR                    go on with a run that was stopped
   texopt evaluate DIR                  how good a result is, in numbers

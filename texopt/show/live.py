@@ -20,6 +20,7 @@ from texopt.errors import DependencyError, printable
 from texopt.io.gltf.unlit import unlit_glb
 from texopt.mesh.vertex_buffers import IndexedPart, unit_parts
 from texopt.show.live_state import Controls, Curves, Speed, Throttle, status
+from texopt.system.local_pages import is_loopback, listen, url_of
 
 if TYPE_CHECKING:
     from texopt.show.history import Step
@@ -99,9 +100,10 @@ class LivePage:
         log.info("live page: %s", self.url)
 
     def _serve(self, host: str, port: int) -> None:
-        from texopt.show.live_server import is_loopback, listen, serve  # which need what viser needs
+        from texopt.show.live_server import serve  # which needs what viser needs
 
         listening = listen(host, port)
+        self.url = url_of(listening)
         address, found = listening.getsockname()[:2]
         if port not in (0, found):
             log.info("port %d is in use: the live page takes another", port)
@@ -113,9 +115,6 @@ class LivePage:
         self._server, self._gate = serve(self._viser, listening)
         self._closed = False
         atexit.register(self.close)
-        open_to = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
-        name = f"[{open_to}]" if ":" in open_to else open_to
-        self.url = f"http://{name}:{found}"
 
     def _build(self, title: str, originals: Sequence[Image.Image] | None) -> None:
         """Camera, light, and the panel."""

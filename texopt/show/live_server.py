@@ -10,7 +10,6 @@ import asyncio
 import atexit
 import contextlib
 import io
-import ipaddress
 import logging
 import socket
 import threading
@@ -19,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from types import ModuleType
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import msgspec
 import websockets.asyncio.server
@@ -29,13 +28,12 @@ from websockets.exceptions import NegotiationError
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
-from texopt.errors import DependencyError, OptionError, printable
+from texopt.errors import DependencyError, printable
+from texopt.system.local_pages import WAITING, is_loopback, is_own_page
 
 log = logging.getLogger("texopt")
 
-PORTS = 100  # that are tried, from the given one on
 CONNECTIONS = 32  # open at once, whatever they are for; a browser that loads the page has up to seven
-WAITING = 16  # connections that the system may keep for us, and that are taken from it at once
 LONGEST = 2**16  # bytes of a message; the page's own have about 300
 PATIENCE = 30.0  # seconds in which a client reads nothing of what waits for it
 BYTES, BYTES_A_SECOND = 2**18, 2**16  # that a client may send at once, and from then on; a page sends 20,000 a second
@@ -47,54 +45,6 @@ TOO_MUCH = "connections that send too much"
 UNREAD = "connections that read nothing of what is sent"
 STRANGE = "messages that the page has no use for"
 BROKEN = "connections that have failed"
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether only this machine reaches the host."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on a host of this machine, at the first free port from the given one on; 0 takes any.
-
-    Raises OptionError: a host that is not this machine, a port that cannot be or is not allowed, none that is free.
-    """
-    if not 0 <= port <= 65535:
-        raise OptionError(f"port has to be between 0 and 65535, not {port}; 0 takes any that is free")
-    try:
-        found = socket.getaddrinfo(host or "?", None, type=socket.SOCK_STREAM)
-        family, _, _, _, (address, *_) = min(found, key=lambda info: info[0] != socket.AF_INET)
-        with socket.socket(family) as probe:
-            probe.bind((address, 0))
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OptionError(f"cannot listen on host {host!r} ({reason}); 127.0.0.1 is this machine only") from None
-    reason = "in use"
-    for candidate in range(port, min(port + PORTS, 65536)):
-        try:
-            return socket.create_server((address, candidate), family=family, backlog=WAITING)
-        except PermissionError:
-            reason = "not allowed"
-        except OSError:
-            pass
-    raise OptionError(f"port {port} and those after it are {reason}; choose another --port")
-
-
-def is_own_page(origin: str | None, host: str | None, local: bool) -> bool:
-    """Whether a request was made by the page that this server serves, or by no page.
-
-    Browsers say in Origin which page opens a websocket, and in Host whom it asked for. Where the server is `local`, the
-    latter has to be this machine's name: others can be made to lead here (DNS rebinding).
-    """
-    try:
-        name = urlsplit(f"//{host or ''}").hostname
-        page = host if origin is None else urlsplit(origin).netloc
-    except ValueError:  # no address
-        return False
-    return bool(host) and page == host and (not local or is_loopback(name))
 
 
 def kind_of(message: str | bytes) -> str | None:

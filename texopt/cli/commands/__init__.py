@@ -33,6 +33,10 @@ def run(command: str, config: Any) -> int:
         from texopt.cli.commands import diagnosis
 
         diagnosis.saliency(config)
+    elif command == "studio":
+        from texopt.cli.studio import server
+
+        server.run(config)
     elif command == "doctor":
         from texopt.cli.commands import diagnosis
 

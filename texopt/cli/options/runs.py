@@ -23,6 +23,7 @@ from texopt.cli.options.tools import (
     RenderConfig,
     ResumeConfig,
     SaliencyConfig,
+    StudioConfig,
     UnwrapConfig,
     ViewConfig,
 )
@@ -280,5 +281,5 @@ LOOPS: dict[str, type[LoopConfig]] = {**RUNS, "image": ImageConfig, "interpolate
 CONFIGS: dict[str, type] = {
     **LOOPS, "resume": ResumeConfig, "batch": BatchConfig, "evaluate": EvaluateConfig, "info": InfoConfig,
     "unwrap": UnwrapConfig, "render": RenderConfig, "view": ViewConfig, "saliency": SaliencyConfig,
-    "doctor": DoctorConfig,
+    "doctor": DoctorConfig, "studio": StudioConfig,
 }  # fmt: skip

@@ -150,6 +150,18 @@ class ViewConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudioConfig:
+    """Style meshes on a page in the browser, without commands (needs the extra studio)."""
+
+    dir: Annotated[Path, option("DIR")] = Path("outputs/studio")
+    """Folder of the results, those of earlier days too, and of what is dropped on the page."""
+    port: int = 8090
+    """Of the page."""
+    host: str = "127.0.0.1"
+    """Address that the page listens on; the default is for this machine only."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BatchConfig:
     """Run the jobs of a table, here or on a Ray cluster. Again, it runs those that failed, are new or have changed.
 

@@ -1,0 +1,94 @@
+"""The options that the page offers: those that README.md names, with their help, and what becomes of their values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from texopt.cli.options.helps import helps
+from texopt.cli.options.presets import preset_values
+from texopt.cli.options.runs import StyleConfig
+from texopt.cli.options.texts import listed
+
+HELP = helps(StyleConfig)
+OFFERED = (
+    "preset", "strength", "style_scale", "keep_colors", "where", "direction", "texture_size", "only", "mask", "format",
+)  # fmt: skip
+FORMATS = ("obj", "glb", "png")
+SIZES = (256, 512, 1024, 2048, 4096, 8192)
+DIRECTIONS = ("curvature", "curvature:across", "around:y", "along:y")
+OF_THE_STUDIO = {"mesh", "style", "out", "together", "live", "host", "port", "threads", "device", "preset"}
+_DEFAULTS = {
+    field.name: field.default for field in dataclasses.fields(StyleConfig) if field.default is not dataclasses.MISSING
+}
+DEFAULTS: dict[str, Any] = {name: _DEFAULTS[name] for name in OFFERED} | {
+    "format": ("obj", "glb"), "where": (), "only": (), "texture_size": None,
+}  # fmt: skip
+
+
+def options(
+    mesh: Path, style: tuple[Path, ...], shown: Mapping[str, Any], others: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The options of a run, as a config.yaml has them.
+
+    Args:
+        mesh, style: the inputs.
+        shown: the form's values, by the names in OFFERED; texture_size None is as the preset has it.
+        others: options that the form does not have, of a run that this one is like.
+    """
+    values = preset_values(shown["preset"]) | dict(others)
+    for name in ("strength", "style_scale", "keep_colors", "direction"):
+        values[name] = shown[name]
+    if shown["texture_size"] is not None:
+        values["texture_size"] = shown["texture_size"]
+    values |= {
+        "mesh": mesh, "style": style, "where": tuple(shown["where"]), "only": ",".join(shown["only"]),
+        "mask": str(shown["mask"] or ""), "format": ",".join(shown["format"]),
+    }  # fmt: skip
+    return _plain(values)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As a config.yaml has them; see LoopConfig.plain, which checks and resolves them again in the run."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Path):
+            return str(value)
+        return [plain(one) for one in value] if isinstance(value, tuple) else value
+
+    return {name: plain(value) for name, value in values.items()}
+
+
+def shown(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The form's values of a run's options, and those that the form does not have and differ from its preset's."""
+    preset = preset_values(values["preset"])
+    usual = _DEFAULTS | preset
+    found = {name: values.get(name, usual[name]) for name in OFFERED}
+    found["texture_size"] = None if found["texture_size"] == usual["texture_size"] else found["texture_size"]
+    found |= {name: listed(found[name]) for name in ("only", "format")}
+    others = {
+        name: value
+        for name, value in values.items()
+        if name not in OF_THE_STUDIO and name not in OFFERED and value != usual[name]
+    }
+    return found, others
+
+
+def described(values: Mapping[str, Any]) -> str:
+    """The options of a run that are not the usual ones, in a few words: `draft, strength 0.7, keep colors`."""
+    found, others = shown(values)
+    words = [] if found["preset"] == DEFAULTS["preset"] else [found["preset"]]
+    for name, value in ({name: found[name] for name in OFFERED[1:] if name != "format"} | others).items():
+        if value == DEFAULTS.get(name, _DEFAULTS[name]) or (name in DEFAULTS and not value and not DEFAULTS[name]):
+            continue
+        label = name.replace("_", " ")
+        if value is True or value is False:
+            words.append(label if value else f"no {label}")
+        elif name == "mask":
+            words.append("mask")
+        else:
+            text = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            words.append(f"{label} {text}")
+    return ", ".join(words)

@@ -1,0 +1,84 @@
+"""Who is answered, and how much they may send: the checks before the studio's pages.
+
+Any page that is open in a browser may send requests to this machine. Only the studio's own page gets an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from texopt.system.local_pages import is_own_page
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# everything comes from this server, and no other page shows this one in a frame, where its buttons could be clicked
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; form-action 'self'; base-uri 'self'; "
+    "object-src 'none'; frame-ancestors 'self'"
+)
+HEADERS = {
+    b"content-security-policy": POLICY.encode(), b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"same-origin", b"cross-origin-resource-policy": b"same-origin",
+}  # fmt: skip
+
+
+def refusal(scope: Scope, local: bool, most_bytes: int) -> tuple[int, str] | None:
+    """Why a request is not answered: a status and a line; None where it is.
+
+    local: whether the server is for this machine alone, so that it has to be asked for by this machine's name.
+    """
+    fields: dict[bytes, list[str]] = {}
+    for name, value in scope["headers"]:
+        fields.setdefault(name.lower(), []).append(value.decode("latin-1"))
+    origins, hosts, sites = (fields.get(name, []) for name in (b"origin", b"host", b"sec-fetch-site"))
+    origin, host = (values[0] if values else None for values in (origins, hosts))
+    if len(origins) > 1 or len(hosts) > 1 or not is_own_page(origin, host, local):
+        return 403, "Only the page of this server is answered."
+    followed = scope["path"] == "/" and fields.get(b"sec-fetch-mode") == ["navigate"]  # a link to the studio
+    if any(site not in ("same-origin", "none") for site in sites) and not followed:
+        return 403, "Only the page of this server is answered."
+    size = fields.get(b"content-length", ["0"])[0]
+    if not size.isdecimal() or int(size) > most_bytes:
+        return 413, f"More than {most_bytes >> 20} MB are not taken at once."
+    return None
+
+
+def guarded(app: App, local: bool, most_bytes: int) -> App:
+    """An ASGI application that answers its own page alone, and takes so many bytes of a request."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # the page opens no websockets
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if (refused := refusal(scope, local, most_bytes)) is not None:
+            status, text = refused
+            headers = [(b"content-type", b"text/plain; charset=utf-8"), *HEADERS.items()]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": f"{text}\n".encode()})
+            return
+        left = most_bytes
+
+        async def limited() -> MutableMapping[str, Any]:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            return message if left >= 0 else {"type": "http.disconnect"}  # one that did not say how much would come
+
+        async def with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                own = {name.lower() for name, _ in message.get("headers", [])}
+                more = [(name, value) for name, value in HEADERS.items() if name not in own]
+                message["headers"] = [*message.get("headers", []), *more]
+            await send(message)
+
+        await app(scope, limited, with_headers)
+
+    return answer
