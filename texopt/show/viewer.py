@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from importlib import resources
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,6 +22,11 @@ RESTART = 0xFFFF  # the 16-bit index that stands for no vertex in WebGL 2
 MAX_SIDE = 4096  # of textures, what every graphics card takes
 MAX_TEXELS = 4 * MAX_SIDE**2  # of all textures together, what a telephone's memory takes
 LOSSLESS = 1024**2  # texels; larger images are JPEG
+
+# what another page is made of: its model, and what it calls the two sides
+_MODEL = re.compile(r'(<script type="application/json" id="model">)(.*?)(</script>)', re.DOTALL)
+_LABELS = re.compile(r"<span>Before</span><span>After</span>")
+_BUTTONS = re.compile(r'(<button data-key="[ba]" title=")[^"]*(">)(?:Before|After)(</button>)')
 
 
 def _array(values: np.ndarray) -> dict[str, str]:
@@ -117,3 +123,34 @@ def viewer_html(
     head, body, tail = re.split(r"{{title}}|{{model}}", template)
     page = "".join([head, html.escape(title), body, json.dumps(model, separators=(",", ":")), tail])
     return page.encode("utf-8", "backslashreplace")  # names of files may be no Unicode
+
+
+def _shapes(model: dict[str, Any]) -> list[list[Any]]:
+    return [[part[name] for name in ("positions", "uvs", "triangles")] for part in model["parts"]]
+
+
+def compared_html(left: str, right: str, labels: tuple[str, str]) -> str:
+    """A page with the textures of one viewer's model as before, and those of another one's as after.
+
+    Args:
+        left, right: pages that `viewer_html` has made, of one mesh.
+        labels: what the two are called.
+
+    Raises:
+        ValueError: for pages of different meshes, or that are no such pages.
+    """
+    found = [_MODEL.search(page) for page in (left, right)]
+    if not all(found):
+        raise ValueError("this is no page of a model")
+    first, second = (json.loads(match[2]) for match in found if match)
+    if _shapes(first) != _shapes(second):
+        raise ValueError("these are not of the same mesh")
+    images = [one["images"][part["after"]] for one in (first, second) for part in one["parts"]]
+    count = len(second["parts"])
+    parts = [part | {"before": at, "after": at + count} for at, part in enumerate(second["parts"])]
+    model = json.dumps({"parts": parts, "images": images}, separators=(",", ":"))
+    page = _MODEL.sub(lambda match: match[1] + model + match[3], right)
+    names = [html.escape(name) for name in labels]
+    page = _LABELS.sub(lambda _: f"<span>{names[0]}</span><span>{names[1]}</span>", page)
+    sides = iter((names[0], "Left", names[1], "Right"))
+    return _BUTTONS.sub(lambda match: match[1] + next(sides) + match[2] + next(sides) + match[3], page)

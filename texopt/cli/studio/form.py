@@ -17,6 +17,7 @@ OFFERED = (
     "preset", "strength", "style_scale", "keep_colors", "where", "direction", "texture_size", "only", "mask", "format",
 )  # fmt: skip
 FORMATS = ("obj", "glb", "png")
+AS_PRESET = 0  # a texture size
 SIZES = (256, 512, 1024, 2048, 4096, 8192)
 DIRECTIONS = ("curvature", "curvature:across", "around:y", "along:y")
 OF_THE_STUDIO = {"mesh", "style", "out", "together", "live", "host", "port", "threads", "device", "preset"}
@@ -24,24 +25,22 @@ _DEFAULTS = {
     field.name: field.default for field in dataclasses.fields(StyleConfig) if field.default is not dataclasses.MISSING
 }
 DEFAULTS: dict[str, Any] = {name: _DEFAULTS[name] for name in OFFERED} | {
-    "format": ("obj", "glb"), "where": (), "only": (), "texture_size": None,
+    "format": ("obj", "glb"), "where": (), "only": (), "texture_size": AS_PRESET,
 }  # fmt: skip
 
 
-def options(
-    mesh: Path, style: tuple[Path, ...], shown: Mapping[str, Any], others: Mapping[str, Any]
-) -> dict[str, Any]:
+def options(mesh: Path, style: tuple[Path, ...], shown: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a run, as a config.yaml has them.
 
     Args:
         mesh, style: the inputs.
-        shown: the form's values, by the names in OFFERED; texture_size None is as the preset has it.
+        shown: the form's values, by the names in OFFERED; texture_size AS_PRESET is as the preset has it.
         others: options that the form does not have, of a run that this one is like.
     """
     values = preset_values(shown["preset"]) | dict(others)
     for name in ("strength", "style_scale", "keep_colors", "direction"):
         values[name] = shown[name]
-    if shown["texture_size"] is not None:
+    if shown["texture_size"] != AS_PRESET:
         values["texture_size"] = shown["texture_size"]
     values |= {
         "mesh": mesh, "style": style, "where": tuple(shown["where"]), "only": ",".join(shown["only"]),
@@ -66,7 +65,7 @@ def shown(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     preset = preset_values(values["preset"])
     usual = _DEFAULTS | preset
     found = {name: values.get(name, usual[name]) for name in OFFERED}
-    found["texture_size"] = None if found["texture_size"] == usual["texture_size"] else found["texture_size"]
+    found["texture_size"] = AS_PRESET if found["texture_size"] == usual["texture_size"] else found["texture_size"]
     found |= {name: listed(found[name]) for name in ("only", "format")}
     others = {
         name: value

@@ -11,14 +11,16 @@ from typing import IO, Any
 from PIL import Image
 
 from texopt.cli.options.saved import CONFIG, field_values, from_yaml
+from texopt.cli.studio import form
 from texopt.errors import OptionError, TexoptError
 from texopt.io.export_names import safe_name
 from texopt.optim import checkpoint
+from texopt.show.viewer import compared_html
 
 VIEWER, PREVIEW = "viewer.html", "preview.png"
 MOST = 200  # results that are listed, the latest
-SHOWN = 7  # the preview's view that a thumbnail shows: from ahead and above
-VIEWS = 8  # of a preview
+LONGEST = 32  # characters of a label
+VIEWS, SHOWN = 8, 1  # of a preview, and the one of them that a thumbnail shows
 
 
 @dataclass(frozen=True)
@@ -71,35 +73,31 @@ def _result(folder: Path) -> Result | None:
     return Result(folder, values, kept.is_file(), changed)
 
 
-def results(folder: Path) -> list[Result]:
-    """What a folder holds, the latest first."""
-    if not folder.is_dir():
-        return []
-    folders = sorted((path for path in folder.iterdir() if path.is_dir()), key=_touched, reverse=True)
-    found = (_result(path) for path in folders[: 2 * MOST])
-    return sorted((one for one in found if one), key=lambda one: one.changed, reverse=True)[:MOST]
+class History:
+    """The results in a folder. Those that have not changed since they were last asked for are not read again."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._read: dict[Path, tuple[int, Result | None]] = {}
 
-def _touched(folder: Path) -> float:
-    try:
-        return folder.stat().st_mtime
-    except OSError:
-        return 0.0
+    def results(self, busy: Path | None = None) -> list[Result]:
+        """All but the one that a run works in, the latest first."""
+        found = {}
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if path != busy and path.is_dir() and not path.is_symlink():
+                changed = path.stat().st_mtime_ns
+                known = self._read.get(path)
+                found[path] = known if known and known[0] == changed else (changed, _result(path))
+        self._read = found
+        there = [one for _, one in found.values() if one]
+        return sorted(there, key=lambda one: one.changed, reverse=True)[:MOST]
 
-
-def state(folder: Path) -> tuple[tuple[str, float], ...]:
-    """What changes when results do, without reading them."""
-    if not folder.is_dir():
-        return ()
-    return tuple(sorted((path.name, _touched(path)) for path in folder.iterdir() if path.is_dir()))
-
-
-def result(folder: Path, name: str) -> Result:
-    """The result of a name, which may come from anywhere. OptionError where there is none."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name == name and path.is_dir() and (found := _result(path)):
-            return found
-    raise OptionError("this result is gone; choose another")
+    def find(self, name: str) -> Result:
+        """The result of a name, which may come from anywhere. OptionError where there is none."""
+        for one in self.results():
+            if one.name == name:
+                return one
+        raise OptionError("this result is gone; choose another")
 
 
 def thumbnail(one: Result) -> Image.Image | None:
@@ -107,10 +105,25 @@ def thumbnail(one: Result) -> Image.Image | None:
     try:
         with Image.open(one.folder / PREVIEW) as sheet:
             side = sheet.width // VIEWS
-            box = SHOWN - 1, 1
-            return sheet.crop((box[0] * side, side, (box[0] + 1) * side, 2 * side)).convert("RGB")
+            return sheet.crop((SHOWN * side, side, (SHOWN + 1) * side, 2 * side)).convert("RGB")
     except OSError:
         return None
+
+
+def compared(left: Result, right: Result) -> str:
+    """A page that shows two results of one mesh side by side. OptionError where they are not of one."""
+    labels = [_shortened(form.described(one.values) or one.name) for one in (left, right)]
+    if labels[0] == labels[1]:
+        labels = [left.name, right.name]
+    try:
+        pages = [(one.folder / VIEWER).read_text("utf-8") for one in (left, right)]
+        return compared_html(pages[0], pages[1], (labels[0], labels[1]))
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        raise OptionError("these two cannot be laid over each other; choose results of the same mesh") from None
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def archive(one: Result, file: IO[bytes]) -> str:
@@ -125,6 +138,6 @@ def archive(one: Result, file: IO[bytes]) -> str:
 def _packed(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not path.is_symlink() and not hidden:
-            if path.suffix.lower() != ".glb" and path.name != checkpoint.NAME:
-                yield path
+        another = path.suffix.lower() == ".glb" or path.name == checkpoint.NAME
+        if path.is_file() and not path.is_symlink() and not hidden and not another:
+            yield path

@@ -56,7 +56,7 @@ class Run:
         return self.state in ("finished", "stopped", "failed")
 
     def hear(self, event: dict[str, Any]) -> None:
-        """Take in what the process says; see docs/remote.md."""
+        """Take in what the process says; see docs/programs.md."""
         match event["event"]:
             case "begin":
                 self.step, self.steps = event["step"], event["steps"]
@@ -75,7 +75,8 @@ class Run:
             case "end":
                 self.state, self.text = "stopped" if event["interrupted"] else "finished", event["text"]
             case "error":
-                self.state, self.text = "failed", event["text"]
+                self.state = "stopped" if self.state == "stopping" else "failed"  # before there was anything to write
+                self.text = event["text"]
 
 
 def command_line() -> list[str]:

@@ -14,6 +14,7 @@ from texopt.errors import TexoptError
 
 HERE = Path(__file__).parent
 TICK = 1.0  # seconds between two looks at the run
+UP = "(...values) => { scrollTo({ top: 0 }); return values; }"  # to the picture
 
 
 def look(gradio: ModuleType) -> dict[str, Any]:
@@ -22,6 +23,10 @@ def look(gradio: ModuleType) -> dict[str, Any]:
     theme = gradio.themes.Base(
         font=font, font_mono=["ui-monospace", "monospace"], primary_hue="neutral", neutral_hue="neutral",
         radius_size="md", text_size="md",
+    ).set(
+        button_primary_background_fill="#2b2b2b", button_primary_background_fill_hover="#000",
+        button_primary_background_fill_dark="#e8e8e6", button_primary_background_fill_hover_dark="#fff",
+        button_primary_text_color_dark="#1c1c1c", button_primary_text_color_hover_dark="#1c1c1c",
     )  # fmt: skip
     script = (HERE / "studio.js").read_text("utf-8")
     return {"theme": theme, "css": (HERE / "studio.css").read_text("utf-8"), "head": f"<script>{script}</script>"}
@@ -30,13 +35,24 @@ def look(gradio: ModuleType) -> dict[str, Any]:
 def _inputs(gr: Any) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     parts["mesh_drop"] = gr.File(
-        label="Mesh, with its textures or as .zip", file_count="multiple", height=130,
-        file_types=[*uploads.MESHES, ".zip"], elem_id="mesh-drop",
+        label="Mesh, with its textures or as .zip",
+        file_count="multiple",
+        height=130,
+        file_types=[*uploads.MESHES, ".zip"],
+        elem_id="mesh-drop",
     )
     parts["mesh_text"] = gr.HTML(elem_id="mesh-text", visible=False)
     parts["paintings"] = gr.Gallery(
-        label="Painting, or several", interactive=True, type="filepath", columns=3, height=170, object_fit="contain",
-        file_types=["image"], elem_id="paintings", buttons=[], sources=["upload"],
+        label="Painting, or several",
+        interactive=True,
+        type="filepath",
+        columns=3,
+        height=170,
+        object_fit="contain",
+        file_types=["image"],
+        elem_id="paintings",
+        buttons=[],
+        sources=["upload"],
     )
     with gr.Row(elem_id="begin"):
         parts["start"] = gr.Button("Start", variant="primary", size="lg", min_width=0, scale=2)
@@ -55,10 +71,14 @@ def _options(gr: Any) -> dict[str, Any]:
     )
     parts["keep_colors"] = gr.Checkbox(usual["keep_colors"], label="Keep colours", info=help["keep_colors"])
     with gr.Accordion("More options", open=False, elem_id="more"):
-        sizes: list[tuple[str, int | None]] = [("as the preset has it", None), *((f"{size}", size) for size in form.SIZES)]
-        parts["texture_size"] = gr.Dropdown(sizes, value=None, label="Texture size", info=help["texture_size"])
+        sizes = [("as the preset has it", form.AS_PRESET), *((f"{size}", size) for size in form.SIZES)]
+        parts["texture_size"] = gr.Dropdown(
+            sizes, value=usual["texture_size"], label="Texture size", info=help["texture_size"]
+        )
         parts["direction"] = gr.Dropdown(
-            [("as they fall", ""), *((name, name) for name in form.DIRECTIONS)], value="", label="Direction",
+            [("as they fall", ""), *((name, name) for name in form.DIRECTIONS)],
+            value="",
+            label="Direction",
             info=help["direction"],
         )
         parts["where"] = gr.Dropdown([], value=[], multiselect=True, label="Where", info=help["where"])
@@ -74,21 +94,30 @@ def _options(gr: Any) -> dict[str, Any]:
 
 def _stage(gr: Any) -> dict[str, Any]:
     parts: dict[str, Any] = {"view": gr.HTML(elem_id="view")}
-    with gr.Column(elem_id="run"):
+    with gr.Column(elem_id="run", visible=False) as parts["run"]:
         parts["run_text"] = gr.HTML()
         with gr.Row(visible=False, elem_classes="buttons") as parts["run_buttons"]:
             parts["pause"] = gr.Button("Pause", size="sm")
             parts["stop"] = gr.Button("Stop", size="sm")
             parts["watch"] = gr.Button("Watch", size="sm", visible=False)
             parts["remove"] = gr.Button("Remove what waits", size="sm", visible=False)
-    with gr.Column(elem_id="result"):
-        parts["result_text"] = gr.HTML(visible=False)
-        with gr.Row(visible=False, elem_classes="buttons") as parts["result_buttons"]:
-            parts["again"] = gr.Button("Again with these options", size="sm")
+    with gr.Column(elem_id="result", visible=False) as parts["result"]:
+        parts["result_text"] = gr.HTML()
+        with gr.Row(elem_classes="buttons"):
+            parts["links"] = gr.HTML(elem_classes="links")
             parts["go_on"] = gr.Button("Go on with this run", size="sm", visible=False)
+            parts["compare"] = gr.Button("Compare", size="sm", visible=False)
+            parts["again"] = gr.Button("Again with these options", size="sm")
     parts["results"] = gr.Gallery(
-        label="Results", visible=False, allow_preview=False, columns=6, height="auto", object_fit="cover",
-        interactive=False, buttons=[], elem_id="results",
+        label="Results",
+        visible=False,
+        allow_preview=False,
+        columns=None,
+        height="auto",
+        object_fit="cover",
+        interactive=False,
+        buttons=[],
+        elem_id="results",
     )
     return parts
 
@@ -128,12 +157,12 @@ def _connect(gr: Any, page: Any, timer: Any, session: Any, parts: dict[str, Any]
         return answered(here, studio.choose, event.index)
 
     chosen.__annotations__["event"] = gr.SelectData  # by which gradio knows that it is to be given
-    parts["results"].select(chosen, [session], outputs, **quiet)
+    parts["results"].select(chosen, [session], outputs, **quiet, js=UP)
     call(page.load, studio.loaded)
     call(timer.tick, lambda _: {}, trigger_mode="once")
     call(parts["mesh_drop"].upload, studio.mesh_dropped, parts["mesh_drop"], show_progress="minimal")
     call(parts["demo"].click, studio.demo)
     call(parts["preset"].input, studio.preset_chosen)
-    call(parts["start"].click, studio.start, parts["paintings"], parts["mask"], *(parts[name] for name in SHOWN))
-    for name in ("pause", "stop", "watch", "remove", "again", "go_on"):
+    call(parts["start"].click, studio.start, parts["paintings"], parts["mask"], *(parts[name] for name in SHOWN), js=UP)
+    for name in ("pause", "stop", "watch", "remove", "again", "go_on", "compare"):
         call(parts[name].click, getattr(studio, name))

@@ -28,8 +28,8 @@ def frame(address: str, title: str, parts: dict[str, int] | None = None) -> str:
     """A page of a mesh in the page. parts: of the run, whose textures are sent there."""
     data = f' data-parts="{escape(json.dumps(parts))}"' if parts else ""
     return (
-        f'<iframe src="{escape(address)}" title="{escape(title)}" sandbox="allow-scripts" allow="fullscreen" '
-        f"allowfullscreen{data}></iframe>"
+        f'<iframe src="{escape(address)}" title="{escape(title)}" sandbox="allow-scripts" '
+        f'allow="fullscreen"{data}></iframe>'
     )
 
 
@@ -81,9 +81,10 @@ def _curves(run: Run) -> str:
     for name, last in run.curve[-1][1].items():
         points = [(step, terms[name]) for step, terms in run.curve if name in terms]
         low, high = min(value for _, value in points), max(value for _, value in points)
-        scale = (HEIGHT - 2) / ((high - low) or 1.0)
+        scale, first = (HEIGHT - 2) / ((high - low) or 1.0), points[0][0]
+        wide = WIDTH / max(points[-1][0] - first, 1)
         drawn = " ".join(
-            f"{WIDTH * step / max(run.steps, 1):.1f},{HEIGHT - 1 - (value - low) * scale:.1f}"
+            f"{wide * (step - first):.1f},{HEIGHT - 1 - (value - low) * scale:.1f}"
             for step, value in points[:: -(-len(points) // 200)]
         )
         found.append(
@@ -94,14 +95,19 @@ def _curves(run: Run) -> str:
 
 
 def result_text(result: Result) -> str:
-    """What a result is, and its files."""
+    """What a result is."""
     when = datetime.fromtimestamp(result.changed).strftime("%-d %b %Y, %H:%M")
     about = " · ".join(filter(None, (described(result.values), "stopped" if result.stopped else "", when)))
+    return f"<p><b>{escape(result.title)}</b><span>{escape(about)}</span></p>"
+
+
+def links(result: Result) -> str:
+    """Its files."""
     files = f"/download/{quote(result.name, safe='')}"
-    links = f'<a href="{files}/all.zip" download>Download .zip</a>'
+    found = f'<a href="{files}/all.zip" download>Download .zip</a>'
     if result.glb is not None:
-        links += f'<a href="{files}/model.glb" download>Download .glb</a>'
-    return f'<p><b>{escape(result.title)}</b><span>{escape(about)}</span></p><p class="files">{links}</p>'
+        found += f'<a href="{files}/model.glb" download>Download .glb</a>'
+    return found
 
 
 def caption(result: Result) -> str:

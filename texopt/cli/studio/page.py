@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 
 from texopt.cli.demo import demo_inputs
 from texopt.cli.studio import form, history, looks, uploads
@@ -39,7 +40,8 @@ class Session:
     others: dict[str, Any] = field(default_factory=dict)
     shown: str = ""
     result: str = ""
-    follows: bool = False
+    comparing: bool = False
+    other: str = ""
     notice: str = ""
     listed: list[str] = field(default_factory=list)
     sent: dict[str, Any] = field(default_factory=dict)
@@ -48,23 +50,16 @@ class Session:
 class Studio:
     """What the page's parts do. Every method that a part calls returns what has changed."""
 
-    def __init__(self, gradio: ModuleType, jobs: Jobs, views: Views, temporary: Path) -> None:
-        self.gradio, self.jobs, self.views = gradio, jobs, views
+    def __init__(self, gradio: ModuleType, jobs: Jobs, views: Views, found: history.History, temporary: Path) -> None:
+        self.gradio, self.jobs, self.views, self.history = gradio, jobs, views, found
         self.inputs = jobs.folder / uploads.INPUTS
         self.temporary = temporary
-        self._results: list[history.Result] = []
-        self._state: Any = None
 
     # what there is
 
     def results(self) -> list[history.Result]:
-        """All results, read again where the folder has changed."""
-        state = history.state(self.jobs.folder)
-        if state != self._state:
-            busy = self.jobs.running.folder if self.jobs.running else None
-            self._results = [one for one in history.results(self.jobs.folder) if one.folder != busy]
-            self._state = state
-        return self._results
+        """All results but the one that is being made."""
+        return self.history.results(self.jobs.running.folder if self.jobs.running else None)
 
     def thumbnail(self, result: history.Result) -> str | None:
         """A file with a picture of a result."""
@@ -83,6 +78,7 @@ class Studio:
         """The properties of every part."""
         run, waiting = self.jobs.running, self.jobs.waiting
         self._follow(session)
+        told = looks.run_text(self.jobs.last, waiting)
         result = self._shown_result(session)
         pictures = [(path, one) for one in self.results() if (path := self.thumbnail(one))]
         session.listed = [one.name for _, one in pictures]
@@ -91,7 +87,8 @@ class Studio:
             "view": {"value": self._frame(session, result)},
             "mesh_text": {"value": looks.mesh_text(session.view), "visible": session.view is not None},
             "notice": {"value": looks.notice(session.notice), "visible": bool(session.notice)},
-            "run_text": {"value": looks.run_text(self.jobs.last, waiting)},
+            "run": {"visible": bool(told)},
+            "run_text": {"value": told},
             "run_buttons": {"visible": run is not None},
             "pause": {
                 "value": "Go on" if run and run.state == "paused" else "Pause",
@@ -100,9 +97,14 @@ class Studio:
             "stop": {"interactive": bool(run and run.state != "stopping")},
             "watch": {"visible": run is not None and session.shown != RUN},
             "remove": {"visible": bool(waiting)},
-            "result_text": {"value": looks.result_text(result) if result else "", "visible": result is not None},
-            "result_buttons": {"visible": result is not None},
+            "result": {"visible": result is not None},
+            "result_text": {"value": looks.result_text(result) if result else ""},
+            "links": {"value": looks.links(result) if result else ""},
             "go_on": {"visible": bool(result and result.stopped)},
+            "compare": {
+                "visible": len(pictures) > 1,
+                "value": "Alone" if session.other else "Choose the other one" if session.comparing else "Compare",
+            },
             "results": {
                 "value": [(path, looks.caption(one)) for path, one in pictures], "selected_index": selected,
                 "visible": bool(pictures),
@@ -127,7 +129,8 @@ class Studio:
     def _frame(self, session: Session, result: history.Result | None) -> str:
         run = self.jobs.running
         if result is not None:
-            return looks.frame(f"/view/result/{result.name}?{result.changed:.0f}", result.title)
+            places = [quote(name, safe="") for name in (result.name, session.other) if name]
+            return looks.frame(f"/view/result/{'/'.join(places)}?{result.changed:.0f}", result.title)
         if session.shown == RUN and run is not None:
             values = run.values or self._values_of(run.folder)
             try:
@@ -140,7 +143,7 @@ class Studio:
         return looks.HINT
 
     def _values_of(self, folder: Path | None) -> dict[str, Any]:
-        return history.result(self.jobs.folder, folder.name).values if folder else {}
+        return self.history.find(folder.name).values if folder else {}
 
     @staticmethod
     def _others(session: Session) -> str:
@@ -246,12 +249,23 @@ class Studio:
 
     def choose(self, session: Session, index: int) -> dict[str, Any]:
         """A result of the history."""
-        session.shown, session.result = RESULT, session.listed[index]
+        name = session.listed[index]
+        if session.comparing and session.shown == RESULT and name != session.result:
+            history.compared(self.history.find(session.result), self.history.find(name))  # says what cannot be
+            session.other = name
+        else:
+            session.shown, session.result, session.other = RESULT, name, ""
+        session.comparing, session.notice = False, ""
+        return {}
+
+    def compare(self, session: Session) -> dict[str, Any]:
+        """Lay the result that is chosen next over this one."""
+        session.comparing, session.other = not session.comparing and not session.other, ""
         return {}
 
     def again(self, session: Session) -> dict[str, Any]:
         """Fill the form with the options of the result that is shown."""
-        result = history.result(self.jobs.folder, session.result)
+        result = self.history.find(session.result)
         missing = [path for path in (result.values["mesh"], *result.values["style"]) if not Path(path).is_file()]
         if missing:
             raise OptionError(f"{Path(missing[0]).name} is no longer where it was; drop it again")
@@ -262,7 +276,7 @@ class Studio:
 
     def go_on(self, session: Session) -> dict[str, Any]:
         """Go on with a run that was stopped."""
-        result = history.result(self.jobs.folder, session.result)
+        result = self.history.find(session.result)
         busy = self.jobs.running is not None
         self.jobs.go_on(result.title, result.folder)
         session.shown = session.shown if busy else RUN

@@ -93,15 +93,16 @@ def application(gradio: ModuleType, jobs: Jobs, temporary: Path) -> Any:
     async def gone(_: Request, error: Exception) -> Response:
         return PlainTextResponse(f"{error}\n", 404)
 
-    add_routes(app, jobs, views)
-    page = make_page(gradio, Studio(gradio, jobs, views, temporary))
+    found = history.History(jobs.folder)
+    add_routes(app, jobs, views, found)
+    page = make_page(gradio, Studio(gradio, jobs, views, found, temporary))
     return gradio.mount_gradio_app(
         app, page, "/", footer_links=[], run_history=False, show_error=False, ssr_mode=False, pwa=False,
         mcp_server=False, enable_monitoring=False, max_file_size=uploads.MOST_BYTES, **look(gradio),
     )  # fmt: skip
 
 
-def add_routes(app: Any, jobs: Jobs, views: Views) -> None:
+def add_routes(app: Any, jobs: Jobs, views: Views, found: history.History) -> None:
     """What is not gradio's: frames, the textures of the run, downloads."""
     from starlette.background import BackgroundTask
     from starlette.responses import FileResponse, JSONResponse, Response
@@ -112,10 +113,14 @@ def add_routes(app: Any, jobs: Jobs, views: Views) -> None:
 
     @app.get("/view/result/{name}")
     def shown(name: str) -> Response:
-        path = history.result(jobs.folder, name).folder / history.VIEWER
+        path = found.find(name).folder / history.VIEWER
         if not path.is_file():
             raise OptionError("this result has no picture yet")
         return FileResponse(path, headers=FRAME, media_type="text/html")
+
+    @app.get("/view/result/{name}/{other}")
+    def both(name: str, other: str) -> Response:
+        return Response(history.compared(found.find(name), found.find(other)), headers=FRAME, media_type="text/html")
 
     @app.get("/live")
     def live() -> Response:
@@ -134,17 +139,17 @@ def add_routes(app: Any, jobs: Jobs, views: Views) -> None:
 
     @app.get("/download/{name}/model.glb")
     def glb(name: str) -> Response:
-        found = history.result(jobs.folder, name)
-        if found.glb is None:
+        one = found.find(name)
+        if one.glb is None:
             raise OptionError("this result has no .glb; its options say which files are written")
-        return FileResponse(found.glb, filename=f"{found.name}.glb", media_type="model/gltf-binary")
+        return FileResponse(one.glb, filename=f"{one.name}.glb", media_type="model/gltf-binary")
 
     @app.get("/download/{name}/all.zip")
     def all_files(name: str) -> Response:
-        found = history.result(jobs.folder, name)
+        one = found.find(name)
         handle, path = tempfile.mkstemp(suffix=".zip")
         with os.fdopen(handle, "wb") as file:
-            title = history.archive(found, file)
+            title = history.archive(one, file)
         return FileResponse(path, filename=title, background=BackgroundTask(os.unlink, path))
 
 

@@ -57,7 +57,7 @@ class Allowance:
             while block := source.read(1 << 20):
                 self.bytes -= len(block)
                 if self.bytes < 0:
-                    raise MeshError(f"that is more than {MOST_BYTES >> 20} MB; drop a smaller mesh, or smaller textures")
+                    raise MeshError(f"that is more than {MOST_BYTES >> 20} MB; drop something smaller")
                 target.write(block)
         if self.files < 0:
             raise MeshError(f"these are more than {MOST_FILES} files; drop the mesh and its textures only")
