@@ -34,7 +34,8 @@ class Run:
 
     values: its options; None goes on with the run in `folder`. state: waiting, starting, running, paused, stopping,
     then finished, stopped or failed. curve: steps and their losses. textures: by the names that their files will have.
-    log: the last lines of what it has said to people. text: how it ended.
+    log: the last lines of what it has said to people. ending: the state that it will have when its process is gone.
+    text: how it ended.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Run:
     textures_step: int = 0
     warnings: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
+    ending: str = ""
     text: str = ""
 
     @property
@@ -73,9 +75,9 @@ class Run:
             case "paused" if self.state in ("running", "paused"):
                 self.state = "paused" if event["paused"] else "running"
             case "end":
-                self.state, self.text = "stopped" if event["interrupted"] else "finished", event["text"]
+                self.ending, self.text = "stopped" if event["interrupted"] else "finished", event["text"]
             case "error":
-                self.state = "stopped" if self.state == "stopping" else "failed"  # before there was anything to write
+                self.ending = "stopped" if self.state == "stopping" else "failed"  # before there was anything to write
                 self.text = event["text"]
 
 
@@ -93,7 +95,7 @@ class Jobs:
         self._waiting: deque[Run] = deque()
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.RLock()
-        self._threads: list[threading.Thread] = []
+        self._following: threading.Thread
         self._closed = False
 
     @property
@@ -146,14 +148,12 @@ class Jobs:
             process = self._process
         if process is None:
             return
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):  # the end of what it reads tells it to stop
             process.stdin.close()  # type: ignore[union-attr]
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
+        self._following.join(PATIENCE)
+        if self._following.is_alive():
             process.kill()
-        for thread in self._threads:
-            thread.join()
+            self._following.join()
 
     def _say(self, word: str) -> None:
         with self._lock, suppress(OSError, ValueError):  # it has ended
@@ -164,14 +164,14 @@ class Jobs:
     def _next(self) -> None:
         """Start the first that waits, if nothing runs."""
         with self._lock:
-            if self._closed or self.running or not self._waiting:
-                return
-            run = self.last = self._waiting.popleft()
-            run.state = "starting"
-            try:
-                self._start(run)
-            except Exception as error:
-                run.state, run.text = "failed", printable(str(error))
+            while self._process is None and self._waiting and not self._closed:
+                run = self.last = self._waiting.popleft()
+                run.state = "starting"
+                try:
+                    self._start(run)
+                except OSError as error:
+                    run.state, run.text = "failed", printable(f"the run cannot be started: {error.strerror or error}")
+                    self._clear(run)
 
     def _start(self, run: Run) -> None:
         if run.values is not None:
@@ -189,9 +189,9 @@ class Jobs:
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # this is how Windows has it
         )  # fmt: skip
         said = threading.Thread(target=self._read_log, args=(run, process.stderr), daemon=True)
-        self._threads = [said, threading.Thread(target=self._follow, args=(run, process, said), daemon=True)]
-        for thread in self._threads:
-            thread.start()
+        self._following = threading.Thread(target=self._follow, args=(run, process, said), daemon=True)
+        said.start()
+        self._following.start()
 
     def _new_folder(self, values: dict[str, Any]) -> Path:
         """A folder that is named after what is in it, as the command's is, and that was not there."""
@@ -212,18 +212,17 @@ class Jobs:
 
     def _follow(self, run: Run, process: subprocess.Popen[str], said: threading.Thread) -> None:
         """Take in what the process says until it ends; then comes the next."""
-        for line in process.stdout:  # type: ignore[union-attr]
-            try:
-                run.hear(json.loads(line))
-            except (ValueError, KeyError, TypeError):
-                log.warning("the run says something that the studio does not understand: %s", line[:200].rstrip())
-        code = process.wait()
-        said.join()
-        with suppress(OSError):
-            process.stdin.close()  # type: ignore[union-attr]
+        with process:
+            for line in process.stdout or ():
+                try:
+                    run.hear(json.loads(line))
+                except (ValueError, KeyError, TypeError):
+                    log.warning("the run says what the studio does not understand: %s", printable(line[:200].rstrip()))
+            code = process.wait()
+            said.join()
         with self._lock:
-            if not run.over:
-                run.state = "failed"
+            run.state = run.ending or "failed"
+            if not run.ending:
                 run.text = f"the run ended by itself (code {code}): {run.log[-1] if run.log else 'it said nothing'}"
             self._clear(run)
             self._process = None

@@ -16,8 +16,9 @@ from typing import Any
 from urllib.parse import quote
 
 from texopt.cli.demo import demo_inputs
+from texopt.cli.options.saved import field_values
 from texopt.cli.studio import form, history, looks, uploads
-from texopt.cli.studio.jobs import Jobs
+from texopt.cli.studio.jobs import Jobs, Run
 from texopt.cli.studio.views import MeshView, Views
 from texopt.errors import OptionError, TexoptError
 
@@ -132,9 +133,8 @@ class Studio:
             places = [quote(name, safe="") for name in (result.name, session.other) if name]
             return looks.frame(f"/view/result/{'/'.join(places)}?{result.changed:.0f}", result.title)
         if session.shown == RUN and run is not None:
-            values = run.values or self._values_of(run.folder)
             try:
-                name, view = self.views.add(values)
+                name, view = self.views.add(self._values_of(run))
                 return looks.frame(f"/view/mesh/{name}", run.title, view.parts)
             except (TexoptError, OSError):
                 return looks.HINT  # the run says why
@@ -142,8 +142,11 @@ class Studio:
             return looks.frame(f"/view/mesh/{session.view_name}", session.view.name)
         return looks.HINT
 
-    def _values_of(self, folder: Path | None) -> dict[str, Any]:
-        return self.history.find(folder.name).values if folder else {}
+    def _values_of(self, run: Run) -> dict[str, Any]:
+        """The options of a run that may not be one of the results yet."""
+        if run.values is not None:
+            return field_values("style", run.values, "the run")
+        return self.history.find(run.folder.name).values if run.folder else {}
 
     @staticmethod
     def _others(session: Session) -> str:
@@ -173,7 +176,7 @@ class Studio:
         last, found = self.jobs.running, self.results()
         if last is not None:
             session.shown = RUN
-            filled = self._fill(session, last.values or self._values_of(last.folder))
+            filled = self._fill(session, self._values_of(last))
         elif found:
             session.shown, session.result = RESULT, found[0].name
             filled = self._fill(session, found[0].values)

@@ -43,7 +43,11 @@ def import_gradio(temporary: Path) -> ModuleType:
 
 def run(config: StudioConfig) -> None:
     """Serve until Ctrl-C; then the run stops, and what it has is kept."""
-    with stoppable(), tempfile.TemporaryDirectory(prefix="texopt-studio-") as temporary:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        stoppable(),
+        tempfile.TemporaryDirectory(prefix="texopt-") as temporary,
+    ):
         gradio = import_gradio(Path(temporary))
         import uvicorn
 
@@ -51,13 +55,12 @@ def run(config: StudioConfig) -> None:
         check_names([folder / uploads.INPUTS / "mesh"])
         with listen(config.host, config.port) as listening:
             jobs = Jobs(folder)
-            local = is_loopback(listening.getsockname()[0])
-            app = guarded(application(gradio, jobs, Path(temporary)), local, uploads.MOST_BYTES + (1 << 20))
-            _tell(listening, config.port, folder, local)
-            server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
             try:
-                with contextlib.suppress(KeyboardInterrupt):
-                    server.run(sockets=[listening])
+                local = is_loopback(listening.getsockname()[0])
+                app = guarded(application(gradio, jobs, Path(temporary)), local, uploads.MOST_BYTES + (1 << 20))
+                server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
+                _tell(listening, config.port, folder, local)
+                server.run(sockets=[listening])
             finally:
                 if jobs.running:
                     log.info("stopping the run, and writing what there is")
