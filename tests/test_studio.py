@@ -342,7 +342,7 @@ def test_a_real_run_is_stopped_and_gone_on_with(tmp_path: Path) -> None:
     (result,) = History(tmp_path).results()
     assert result.stopped
     assert result.glb is not None
-    assert history.thumbnail(result) is not None
+    assert history.thumbnail(result).getextrema() != ((184, 184),) * 3
     assert from_yaml("style", result.folder / "config.yaml")["steps"] == 400
     again = found.go_on("creature", result.folder)
     wait_for(lambda: again.step or again.over)

@@ -246,7 +246,6 @@ def test_results_of_earlier_days_are_there_to_compare_and_to_repeat(browser: Bro
     says(page, "steps 3")
     page.wait_for("document.querySelector('input[aria-label=\"Preset\"]').value === 'draft'")
     click(page, "Start")
-    says(page, "step ")
     page.wait_for("document.querySelectorAll('#results img').length === 3")
     made = from_yaml("style", studio.folder / "creature_mosaic" / "config.yaml")
     was = from_yaml("style", studio.folder / "two" / "config.yaml")
@@ -331,7 +330,8 @@ def test_others_are_refused(browser: Browser, studio: Studio, tmp_path: Path) ->
         assert status(f"{studio.url}/gradio_api/upload", b"anything", **headers) == 403
     for path in (
         "/gradio_api/file=/etc/passwd", f"/gradio_api/file={studio.folder}/inputs", "/download/../a/all.zip",
-        "/download/%2e%2e/all.zip", "/view/mesh/..%2f..%2fetc", "/live/..%2f..%2fetc%2fpasswd",
+        "/download/%2e%2e/all.zip", f"/gradio_api/file={Path.cwd()}/pyproject.toml",
+        "/gradio_api/file=pyproject.toml", "/view/mesh/..%2f..%2fetc", "/live/..%2f..%2fetc%2fpasswd",
     ):  # fmt: skip
         assert status(studio.url + path) in (403, 404), path
 

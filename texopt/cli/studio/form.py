@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ OFFERED = (
 FORMATS = ("obj", "glb", "png")
 AS_PRESET = 0  # a texture size
 SIZES = (256, 512, 1024, 2048, 4096, 8192)
+RANGES = {"strength": (0.0, 1.0), "style_scale": (0.2, 3.0)}
 DIRECTIONS = ("curvature", "curvature:across", "around:y", "along:y")
 OF_THE_STUDIO = {"mesh", "style", "out", "together", "live", "host", "port", "threads", "device", "preset"}
 _DEFAULTS = {
@@ -27,6 +28,15 @@ _DEFAULTS = {
 DEFAULTS: dict[str, Any] = {name: _DEFAULTS[name] for name in OFFERED} | {
     "format": ("obj", "glb"), "where": (), "only": (), "texture_size": AS_PRESET,
 }  # fmt: skip
+
+
+def choices(name: str, values: Sequence[Any]) -> list[tuple[str, Any]]:
+    """What people can choose for an option: (what it is called, its value)."""
+    usual: dict[str, tuple[str, Any]] = {
+        "texture_size": ("as the preset has it", AS_PRESET), "direction": ("as they fall", ""),
+    }  # fmt: skip
+    first = [usual[name]] if name in usual else []
+    return [*first, *((str(value), value) for value in values if value not in [one for _, one in first])]
 
 
 def options(mesh: Path, style: tuple[Path, ...], shown: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,16 +88,22 @@ def shown(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def described(values: Mapping[str, Any]) -> str:
     """The options of a run that are not the usual ones, in a few words: `draft, strength 0.7, keep colors`."""
     found, others = shown(values)
-    words = [] if found["preset"] == DEFAULTS["preset"] else [found["preset"]]
-    for name, value in ({name: found[name] for name in OFFERED[1:] if name != "format"} | others).items():
-        if value == DEFAULTS.get(name, _DEFAULTS[name]) or (name in DEFAULTS and not value and not DEFAULTS[name]):
-            continue
-        label = name.replace("_", " ")
-        if value is True or value is False:
-            words.append(label if value else f"no {label}")
-        elif name == "mask":
-            words.append("mask")
-        else:
-            text = " ".join(map(str, value)) if isinstance(value, tuple) else value
-            words.append(f"{label} {text}")
-    return ", ".join(words)
+    preset = [] if found["preset"] == DEFAULTS["preset"] else [found["preset"]]
+    unusual = {
+        name: found[name] for name in OFFERED if name not in ("preset", "format") and found[name] != DEFAULTS[name]
+    }
+    return ", ".join([*preset, *(_words(*pair) for pair in (unusual | others).items())])
+
+
+def listed_words(values: Mapping[str, Any]) -> str:
+    """Options in a few words."""
+    return ", ".join(_words(*pair) for pair in values.items())
+
+
+def _words(name: str, value: Any) -> str:
+    label = name.replace("_", " ")
+    if isinstance(value, bool):
+        return label if value else f"no {label}"
+    if name == "mask":  # whose path says little
+        return label
+    return f"{label} {' '.join(map(str, value)) if isinstance(value, tuple) else value}"

@@ -15,12 +15,13 @@ from texopt.cli.studio import form
 from texopt.errors import OptionError, TexoptError
 from texopt.io.export_names import safe_name
 from texopt.optim import checkpoint
+from texopt.show.preview import CELL, VIEWS
 from texopt.show.viewer import compared_html
 
 VIEWER, PREVIEW = "viewer.html", "preview.png"
 MOST = 200  # results that are listed, the latest
 LONGEST = 32  # characters of a label
-VIEWS, SHOWN = 8, 1  # of a preview, and the one of them that a thumbnail shows
+SHOWN = 1  # of the views of a preview, that a thumbnail shows
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,14 @@ class History:
         raise OptionError("this result is gone; choose another")
 
 
-def thumbnail(one: Result) -> Image.Image | None:
-    """A picture of a result; None where there is none yet."""
+def thumbnail(one: Result) -> Image.Image:
+    """A picture of a result; a grey one where there is none yet."""
     try:
         with Image.open(one.folder / PREVIEW) as sheet:
-            side = sheet.width // VIEWS
+            side = sheet.width // len(VIEWS)
             return sheet.crop((SHOWN * side, side, (SHOWN + 1) * side, 2 * side)).convert("RGB")
-    except OSError:
-        return None
+    except (OSError, ValueError):
+        return Image.new("RGB", (CELL, CELL), (184, 184, 184))
 
 
 def compared(left: Result, right: Result) -> str:

@@ -65,15 +65,16 @@ def _options(gr: Any) -> dict[str, Any]:
     help, usual = form.HELP, form.DEFAULTS
     parts: dict[str, Any] = {}
     parts["preset"] = gr.Dropdown(list(PRESETS), value=usual["preset"], label="Preset", info=help["preset"])
-    parts["strength"] = gr.Slider(0, 1, usual["strength"], step=0.05, label="Strength", info=help["strength"])
-    parts["style_scale"] = gr.Slider(
-        0.2, 3, usual["style_scale"], step=0.05, label="Style scale", info=help["style_scale"]
-    )
+    for name, (low, high) in form.RANGES.items():
+        label = name.replace("_", " ").capitalize()
+        parts[name] = gr.Slider(low, high, usual[name], step=0.05, label=label, info=help[name])
     parts["keep_colors"] = gr.Checkbox(usual["keep_colors"], label="Keep colours", info=help["keep_colors"])
     with gr.Accordion("More options", open=False, elem_id="more"):
-        sizes = [("as the preset has it", form.AS_PRESET), *((f"{size}", size) for size in form.SIZES)]
         parts["texture_size"] = gr.Dropdown(
-            sizes, value=usual["texture_size"], label="Texture size", info=help["texture_size"]
+            form.choices("texture_size", form.SIZES),
+            value=usual["texture_size"],
+            label="Texture size",
+            info=help["texture_size"],
         )
         parts["direction"] = gr.Dropdown(
             [("as they fall", ""), *((name, name) for name in form.DIRECTIONS)],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
+from typing import Any
 from urllib.parse import quote
 
-from texopt.cli.studio.form import described
+from texopt.cli.studio.form import described, listed_words
 from texopt.cli.studio.history import Result
 from texopt.cli.studio.jobs import Run
 from texopt.cli.studio.views import MeshView
@@ -108,6 +109,11 @@ def links(result: Result) -> str:
     if result.glb is not None:
         found += f'<a href="{files}/model.glb" download>Download .glb</a>'
     return found
+
+
+def others_text(others: Mapping[str, Any]) -> str:
+    """Options of a run that the form does not have."""
+    return f"<p>And as that run had it: {escape(listed_words(others))}.</p>" if others else ""
 
 
 def caption(result: Result) -> str:

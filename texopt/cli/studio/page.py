@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -30,9 +30,10 @@ MESH, RUN, RESULT = "mesh", "run", "result"  # what is shown
 class Session:
     """What one browser has on its page.
 
-    mesh, mask: the inputs; paintings are in the page. others: options that the form does not have, of the run that this
-    one shall be like. shown: the mesh, the run, or the result `result`. follows: whether the run's result is shown when
-    it is there. sent: what the browser has been sent of each part.
+    mesh: as options name it, with its view; paintings and mask are in the browser. others: options that the form does
+    not have, of the run that this one shall be like. shown: the mesh, the run, or the result `result`, beside `other`
+    if there is one. comparing: whether that is chosen next. listed: names of the results that the browser has. sent:
+    the properties of each part that it has been sent.
     """
 
     mesh: dict[str, Any] | None = None
@@ -62,15 +63,12 @@ class Studio:
         """All results but the one that is being made."""
         return self.history.results(self.jobs.running.folder if self.jobs.running else None)
 
-    def thumbnail(self, result: history.Result) -> str | None:
+    def thumbnail(self, result: history.Result) -> str:
         """A file with a picture of a result."""
         key = hashlib.sha256(f"{result.folder}{result.changed}".encode()).hexdigest()[:16]
         path = self.temporary / f"{key}.webp"
         if not path.is_file():
-            picture = history.thumbnail(result)
-            if picture is None:
-                return None
-            picture.save(path, quality=90)
+            history.thumbnail(result).save(path, quality=90)
         return str(path)
 
     # what a browser shows
@@ -81,8 +79,8 @@ class Studio:
         self._follow(session)
         told = looks.run_text(self.jobs.last, waiting)
         result = self._shown_result(session)
-        pictures = [(path, one) for one in self.results() if (path := self.thumbnail(one))]
-        session.listed = [one.name for _, one in pictures]
+        results = self.results()
+        session.listed = [one.name for one in results]
         selected = session.listed.index(session.result) if result and session.result in session.listed else None
         return {
             "view": {"value": self._frame(session, result)},
@@ -103,14 +101,14 @@ class Studio:
             "links": {"value": looks.links(result) if result else ""},
             "go_on": {"visible": bool(result and result.stopped)},
             "compare": {
-                "visible": len(pictures) > 1,
+                "visible": len(results) > 1,
                 "value": "Alone" if session.other else "Choose the other one" if session.comparing else "Compare",
             },
             "results": {
-                "value": [(path, looks.caption(one)) for path, one in pictures], "selected_index": selected,
-                "visible": bool(pictures),
+                "value": [(self.thumbnail(one), looks.caption(one)) for one in results], "selected_index": selected,
+                "visible": bool(results),
             },
-            "others": {"value": self._others(session), "visible": bool(session.others)},
+            "others": {"value": looks.others_text(session.others), "visible": bool(session.others)},
             "start": {"value": "Start" if run is None else "Start next"},
             "demo": {"visible": session.view is None},
         }  # fmt: skip
@@ -129,30 +127,29 @@ class Studio:
 
     def _frame(self, session: Session, result: history.Result | None) -> str:
         run = self.jobs.running
+        if result is not None and not (result.folder / history.VIEWER).is_file():  # its process was killed
+            return self._mesh_frame(result.values, result.title)
         if result is not None:
             places = [quote(name, safe="") for name in (result.name, session.other) if name]
             return looks.frame(f"/view/result/{'/'.join(places)}?{result.changed:.0f}", result.title)
         if session.shown == RUN and run is not None:
-            try:
-                name, view = self.views.add(self._values_of(run))
-                return looks.frame(f"/view/mesh/{name}", run.title, view.parts)
-            except (TexoptError, OSError):
-                return looks.HINT  # the run says why
+            return self._mesh_frame(self._values_of(run), run.title)
         if session.view is not None:
             return looks.frame(f"/view/mesh/{session.view_name}", session.view.name)
         return looks.HINT
+
+    def _mesh_frame(self, values: Mapping[str, Any], title: str) -> str:
+        try:
+            name, view = self.views.add(values)
+        except (TexoptError, OSError):  # the run says why
+            return looks.HINT
+        return looks.frame(f"/view/mesh/{name}", title, view.parts)
 
     def _values_of(self, run: Run) -> dict[str, Any]:
         """The options of a run that may not be one of the results yet."""
         if run.values is not None:
             return field_values("style", run.values, "the run")
         return self.history.find(run.folder.name).values if run.folder else {}
-
-    @staticmethod
-    def _others(session: Session) -> str:
-        if not session.others:
-            return ""
-        return f"And as that run had it: {form.described({'preset': 'standard'} | session.others)}."
 
     def changes(self, session: Session) -> dict[str, Any]:
         """What the browser has to be sent."""
@@ -165,7 +162,7 @@ class Studio:
         """What is wrong, without where files are on this machine."""
         text = str(error)
         for folder in (self.inputs, self.temporary, self.jobs.folder):
-            text = re.sub(rf"{re.escape(str(folder))}/(\S+/)*", "", text)
+            text = re.sub(rf"{re.escape(str(folder))}[/\\](\S+[/\\])*", "", text)
         return text
 
     # what people do
@@ -192,9 +189,8 @@ class Studio:
         session.view_name, session.view = self.views.add(values)
         session.mesh, session.shown, session.notice = dict(values), MESH, ""
         materials = session.view.materials
-        parts = [*materials, *(f"not {name}" for name in materials)]
         update = self.gradio.update
-        return {"only": update(choices=list(materials), value=[]), "where": update(choices=parts, value=[])}
+        return {"only": update(choices=list(materials), value=[]), "where": update(choices=_parts(materials), value=[])}
 
     def demo(self, session: Session) -> dict[str, Any]:
         """The bundled creature and brush strokes."""
@@ -289,7 +285,7 @@ class Studio:
         """The form with the options of a run, and its inputs; where those are gone, without."""
         shown_before = session.shown
         found, others = form.shown(values)
-        filled: dict[str, Any] = {name: found[name] for name in SHOWN if name not in ("where", "only")}
+        filled: dict[str, Any] = {name: found[name] for name in ("preset", "keep_colors")}
         filled["format"] = list(found["format"])
         try:
             filled |= self._set_mesh(session, {"mesh": str(values["mesh"])})
@@ -301,8 +297,18 @@ class Studio:
         session.shown, session.others = shown_before, others
         update = self.gradio.update
         materials = session.view.materials if session.view else ()
-        parts = [*materials, *(f"not {name}" for name in materials)]
-        for name, usual in (("only", list(materials)), ("where", parts)):
-            chosen = list(found[name])
-            filled[name] = update(choices=list(dict.fromkeys([*usual, *chosen])), value=chosen)
+        choices: dict[str, list[Any]] = {
+            "only": list(materials), "where": _parts(materials), "direction": list(form.DIRECTIONS),
+            "texture_size": list(form.SIZES),
+        }  # fmt: skip
+        for name, usual in choices.items():  # and what the run had
+            chosen = list(found[name]) if isinstance(found[name], tuple) else found[name]
+            more = [one for one in (chosen if isinstance(chosen, list) else [chosen]) if one not in usual]
+            filled[name] = update(choices=form.choices(name, [*usual, *more]), value=chosen)
+        for name, (low, high) in form.RANGES.items():
+            filled[name] = update(minimum=min(low, found[name]), maximum=max(high, found[name]), value=found[name])
         return filled
+
+
+def _parts(materials: Sequence[str]) -> list[str]:
+    return [*materials, *(f"not {name}" for name in materials)]

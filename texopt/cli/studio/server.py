@@ -101,7 +101,8 @@ def application(gradio: ModuleType, jobs: Jobs, temporary: Path) -> Any:
     page = make_page(gradio, Studio(gradio, jobs, views, found, temporary))
     return gradio.mount_gradio_app(
         app, page, "/", footer_links=[], run_history=False, show_error=False, ssr_mode=False, pwa=False,
-        mcp_server=False, enable_monitoring=False, max_file_size=uploads.MOST_BYTES, **look(gradio),
+        mcp_server=False, enable_monitoring=False, max_file_size=uploads.MOST_BYTES,
+        allowed_paths=[str(jobs.folder / uploads.INPUTS)], **look(gradio),
     )  # fmt: skip
 
 
@@ -136,9 +137,9 @@ def add_routes(app: Any, jobs: Jobs, views: Views, found: history.History) -> No
         run = jobs.running
         path = run.textures.get(name) if run else None
         try:
-            return Response(path.read_bytes() if path else b"", 200 if path else 404, _NOT_KEPT, "image/png")
-        except OSError:  # there is a newer one
-            return Response(b"", 404)
+            return Response(path.read_bytes(), 200, _NOT_KEPT, "image/png") if path else Response(status_code=204)
+        except OSError:  # there is a newer one, or the run has ended
+            return Response(status_code=204)
 
     @app.get("/download/{name}/model.glb")
     def glb(name: str) -> Response:

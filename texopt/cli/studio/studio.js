@@ -14,7 +14,7 @@ async function update(frame) {
   if (!textures.length || step === ready.get(target)) return;
   const images = await Promise.all(textures.filter(name => name in parts).map(async name => {
     const answer = await fetch(`/live/${encodeURIComponent(name)}`);
-    if (!answer.ok) throw new Error(`no ${name}`);
+    if (answer.status !== 200) throw new Error(`no ${name}`);
     const exact = { colorSpaceConversion: "none", premultiplyAlpha: "none" };
     return { part: parts[name], image: await createImageBitmap(await answer.blob(), exact) };
   }));

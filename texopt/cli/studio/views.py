@@ -14,14 +14,13 @@ from typing import Any
 
 from texopt.cli.loading import load
 from texopt.cli.options.runs import StyleConfig
-from texopt.cli.options.saved import field_values
 from texopt.errors import OptionError
 from texopt.io.export_names import texture_files
 from texopt.mesh.vertex_buffers import map_parts
 from texopt.show.viewer import viewer_html
 
 KEPT = 8  # pages of meshes
-OPTIONS = ("mesh", "only", "skip", "mask", "unwrap", "texture_size")  # that a mesh is read with
+OPTIONS = ("only", "skip", "mask", "unwrap", "texture_size")  # that it is read with
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,14 @@ class Views:
 
     def add(self, options: Mapping[str, Any]) -> tuple[str, MeshView]:
         """Read the mesh of a run's options. Returns its name and its view. TexoptError where it cannot be read."""
+        mesh = Path(options["mesh"])
         values = {name: value for name, value in options.items() if name in OPTIONS}
-        changed = Path(values["mesh"]).stat().st_mtime_ns if Path(values["mesh"]).is_file() else 0
-        name = hashlib.sha256(repr((sorted(values.items()), changed)).encode()).hexdigest()[:16]
+        changed = mesh.stat().st_mtime_ns if mesh.is_file() else 0
+        key = repr((str(mesh), changed, sorted(values.items())))
+        name = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         with self._lock:
             if name not in self._views:
-                config = StyleConfig(**field_values("style", {"style": [], **values}, "the run"))
-                self._views[name] = _view(config)
+                self._views[name] = _view(StyleConfig(mesh=mesh, style=(), **values))
             self._views.move_to_end(name)
             while len(self._views) > KEPT:
                 self._views.popitem(last=False)
