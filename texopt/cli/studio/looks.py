@@ -97,7 +97,8 @@ def _curves(run: Run) -> str:
 
 def result_text(result: Result) -> str:
     """What a result is."""
-    when = datetime.fromtimestamp(result.changed).strftime("%-d %b %Y, %H:%M")
+    then = datetime.fromtimestamp(result.changed)
+    when = f"{then.day} {then:%b %Y, %H:%M}"
     about = " · ".join(filter(None, (described(result.values), "stopped" if result.stopped else "", when)))
     return f"<p><b>{escape(result.title)}</b><span>{escape(about)}</span></p>"
 

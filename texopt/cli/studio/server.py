@@ -129,7 +129,7 @@ def add_routes(app: Any, jobs: Jobs, views: Views, found: history.History) -> No
     @app.get("/live")
     def live() -> Response:
         run = jobs.running
-        names = sorted(run.textures) if run else []
+        names = sorted(name for name, path in run.textures.items() if path.exists()) if run else []
         return JSONResponse({"step": run.textures_step if run else 0, "textures": names}, headers=_NOT_KEPT)
 
     @app.get("/live/{name}")
