@@ -11,7 +11,7 @@ from exhibits.room import MESHES, ROOT, STYLES, texopt_command
 sys.path.insert(0, str(ROOT / "tests"))
 
 from interop.browser import Browser, Page
-from interop.studio import PHONE, Studio, click, drop, open_studio, says
+from interop.studio import PHONE, Studio, choose, click, drop, open_studio, says
 
 SIZE = 1280, 800
 QUALITY = 85
@@ -52,15 +52,17 @@ def studio(out: Path) -> dict[str, float]:
             page.wait_for("!document.querySelector('#paintings img')")
             drop(page, "#paintings button", STYLES / "brush.jpg")
             page.wait_for("document.querySelector('#paintings img')")
-            page.wait(2.0)
+            choose(page, "Preset", "standard")
             click(page, "Start")
             _until_step(page, 120)
             take(page, "run")
-            phone = open_studio(browser, server, PHONE)
             page.wait_for("!document.body.innerText.includes('Pause')")
             page.wait(3.0)
             take(page, "result")
-            take(phone, "phone")
+            page.close()
+            page = open_studio(browser, server, PHONE)
+            page.wait(2.0)
+            take(page, "phone")
         finally:
             server.kill()
     return {}

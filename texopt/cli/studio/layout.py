@@ -27,6 +27,8 @@ def look(gradio: ModuleType) -> dict[str, Any]:
         button_primary_background_fill="#2b2b2b", button_primary_background_fill_hover="#000",
         button_primary_background_fill_dark="#e8e8e6", button_primary_background_fill_hover_dark="#fff",
         button_primary_text_color_dark="#1c1c1c", button_primary_text_color_hover_dark="#1c1c1c",
+        body_text_color_subdued="#5a5a58", body_text_color_subdued_dark="#b4b4b0", block_info_text_color="#5a5a58",
+        block_info_text_color_dark="#b4b4b0",
     )  # fmt: skip
     script = (HERE / "studio.js").read_text("utf-8")
     return {"theme": theme, "css": (HERE / "studio.css").read_text("utf-8"), "head": f"<script>{script}</script>"}
