@@ -139,7 +139,7 @@ SHORT = {
     "interpolate": ["--steps", "2", "--size", "64"],
     "batch": ["--set", "steps=2", "view-size=64", "texture-size=64"],
     "saliency": ["--view-size", "64"], "evaluate": [], "unwrap": ["--texture-size", "64"],
-    "info": [], "render": [], "backbones": [], "doctor": [], "view": None,
+    "info": [], "render": [], "backbones": [], "doctor": [], "view": None, "studio": None,
 }  # fmt: skip
 TABLE = """mesh,style,strength,texture-size,name
 barrel.obj,mosaic.jpg,,,

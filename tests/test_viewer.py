@@ -16,7 +16,7 @@ from PIL import Image
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.vertex_buffers import IndexedPart, indexed_part
 from texopt.show import viewer
-from texopt.show.viewer import viewer_html
+from texopt.show.viewer import compared_html, viewer_html
 
 
 def plain(color: tuple[int, int, int], width: int = 1, height: int = 1) -> Image.Image:
@@ -163,3 +163,27 @@ def test_one_image_for_each_part(cube: Mesh) -> None:
     for parts, before, after in ([part], [image], []), ([part], [image] * 2, [image]), ([], [], []):
         with pytest.raises(ValueError, match="an image before and one after for each part"):
             viewer_html("x", parts, before, after)
+
+
+def test_two_results_of_a_mesh_are_laid_over_each_other() -> None:
+    parts = [random_part(10, True), random_part(12, False, seed=1)]
+    grey, colors = plain((90, 90, 90)), [plain((200, 0, 0)), plain((0, 200, 0)), plain((0, 0, 200))]
+    pages = [
+        viewer_html("a mesh", parts, [grey, grey], after).decode()
+        for after in ([colors[0], colors[1]], [colors[2], colors[0]])
+    ]
+    page = compared_html(pages[0], pages[1], ("strength 0.2", "<b>"))
+    model, alone = model_of(page.encode()), model_of(pages[1].encode())
+    shown = [
+        [decoded_image(model["images"][part[side]]).getpixel((0, 0)) for part in model["parts"]]
+        for side in ("before", "after")
+    ]
+    assert shown == [[(200, 0, 0), (0, 200, 0)], [(0, 0, 200), (200, 0, 0)]]
+    assert model["parts"][1]["triangles"] == alone["parts"][1]["triangles"]
+    assert "<span>strength 0.2</span><span>&lt;b&gt;</span>" in page
+    assert ">Left</button>" in page
+    assert ">Right</button>" in page
+    other = viewer_html("a mesh", [random_part(10, True, seed=2), parts[1]], [grey] * 2, [grey] * 2).decode()
+    for wrong in (other, "<p>"):
+        with pytest.raises(ValueError, match=r"mesh|page"):
+            compared_html(pages[0], wrong, ("", ""))
