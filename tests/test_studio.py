@@ -8,10 +8,12 @@ import os
 import re
 import shutil
 import sys
+import threading
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +32,7 @@ from texopt.cli.studio import form, history, jobs, looks, uploads
 from texopt.cli.studio.guard import guarded, refusal
 from texopt.cli.studio.history import History
 from texopt.cli.studio.jobs import Jobs, Run
+from texopt.cli.studio.page import SHOWN, Session, Studio
 from texopt.cli.studio.views import Views
 
 CREATURE = [MESHES / f"creature.{ending}" for ending in ("obj", "mtl", "png")]
@@ -426,6 +429,108 @@ def test_texts_of_others_are_escaped() -> None:
     run.state, run.text = "failed", "<img>"
     assert "<img>" not in looks.run_text(run, [])
     assert "<a" not in looks.frame('"><a', '"><a', {'"><a': 1})
+
+
+# the page
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    """The page's doings without gradio."""
+    (tmp_path / "temporary").mkdir()
+    found = Jobs(tmp_path / "out")
+    gradio: Any = SimpleNamespace(update=dict)
+    yield Studio(gradio, found, Views(), History(tmp_path / "out"), tmp_path / "temporary")
+    found.close()
+
+
+FORM = [form.DEFAULTS[name] for name in SHOWN]
+
+
+@pytest.mark.usefixtures("fake")
+def test_a_browser_is_sent_what_has_changed_and_follows_the_run(studio: Studio) -> None:
+    here = Session()
+    assert "hint" in studio.changes(here)["view"]["value"]
+    assert studio.changes(here) == {}
+    for missing in ("mesh", "painting"):
+        with pytest.raises(OptionError, match=f"no {missing} yet"):
+            studio.start(here, [], None, *FORM)
+        studio.demo(here)
+    shown = studio.changes(here)
+    assert "18,312 triangles" in shown["mesh_text"]["value"]
+    assert not shown["demo"]["visible"]
+    studio.start(here, [(str(STYLES / "brush.jpg"), None)], None, *FORM)
+    wait_for(lambda: studio.jobs.running and studio.jobs.running.step > 2)
+    assert "data-parts" in studio.changes(here)["view"]["value"]
+    studio.start(here, [(str(STYLES / "brush.jpg"), None)], None, *FORM)
+    assert "comes next" in studio.changes(here)["notice"]["value"]
+    other = Session()  # a browser that comes later
+    filled = studio.loaded(other)
+    assert other.shown == "run"
+    assert filled["paintings"][0].endswith("brush.jpg")
+    studio.remove(here)
+    make_result(studio.jobs.folder / "creature_brush" / "within")  # what the fake writes not
+    for path in (studio.jobs.folder / "creature_brush" / "within").iterdir():
+        path.rename(path.parent.parent / path.name)
+    studio.stop(here)
+    wait_for(lambda: studio.jobs.running is None)
+    shown = studio.changes(here)
+    assert (here.shown, here.result) == ("result", "creature_brush")
+    assert "Download .zip" in shown["links"]["value"]
+    assert len(shown["results"]["value"]) == 1
+
+
+def test_a_run_that_is_started_while_a_mesh_is_read_has_that_mesh(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, added, go = Session(), [], threading.Event()
+    studio.demo(here)
+    add = studio.views.add
+    monkeypatch.setattr(studio.views, "add", lambda options: (go.wait(), add(options))[1])
+    monkeypatch.setattr(studio.jobs, "add", lambda title, options: added.append(options) or Run(title, options))
+    drop = threading.Thread(target=studio.mesh_dropped, args=(here, [str(MESHES / "teapot.obj")]))
+    drop.start()
+    wait_for(here.reading.locked)
+    start = threading.Thread(target=studio.start, args=(here, [(str(STYLES / "brush.jpg"), None)], None, *FORM))
+    start.start()
+    time.sleep(0.1)
+    assert not added
+    go.set()
+    start.join()
+    drop.join()
+    assert Path(added[0]["mesh"]).name == "teapot.obj"
+
+
+def test_again_fills_the_form_with_what_it_does_not_offer_too(studio: Studio) -> None:
+    mesh, painting = studio.inputs / "a" / "cube.obj", studio.inputs / "b" / "brush.jpg"
+    for path, source in ((mesh, None), (painting, STYLES / "brush.jpg")):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(source.read_bytes() if source else CUBE.encode())
+    options = {"mesh": str(mesh), "style": [str(painting)], "texture_size": 64, "style_scale": 5.0, "steps": 7}
+    make_result(studio.jobs.folder / "one", **options, direction="around:x", only="none")
+    make_result(studio.jobs.folder / "two")
+    here = Session()
+    studio.changes(here)
+    studio.choose(here, here.listed.index("one"))
+    filled = studio.again(here)
+    assert filled["texture_size"]["value"] in [value for _, value in filled["texture_size"]["choices"]]
+    assert filled["direction"]["value"] in [value for _, value in filled["direction"]["choices"]]
+    assert filled["only"]["value"] == ["none"]
+    assert filled["style_scale"]["maximum"] == 5.0
+    assert "steps 7" in studio.changes(here)["others"]["value"]
+    studio.preset_chosen(here)
+    assert here.others == {}
+    studio.choose(here, here.listed.index("two"))
+    with pytest.raises(OptionError, match="no longer where it was"):
+        studio.again(here)
+    studio.compare(here)
+    with pytest.raises(OptionError, match="cannot be laid over each other"):
+        studio.choose(here, here.listed.index("one"))
+
+
+def test_errors_do_not_say_where_files_are(studio: Studio) -> None:
+    path = studio.inputs / "0123" / "a b.obj"
+    assert studio.told(MeshError(f"mesh {path} does not exist")) == "mesh a b.obj does not exist"
 
 
 # who is answered

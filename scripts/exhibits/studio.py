@@ -11,7 +11,7 @@ from exhibits.room import MESHES, ROOT, STYLES, texopt_command
 sys.path.insert(0, str(ROOT / "tests"))
 
 from interop.browser import Browser, Page
-from interop.studio import PHONE, Studio, choose, click, drop, open_studio, says
+from interop.studio import PHONE, Studio, choose, click, drop, has_mesh, open_studio
 
 SIZE = 1280, 800
 QUALITY = 85
@@ -47,7 +47,7 @@ def studio(out: Path) -> dict[str, float]:
             _earlier(server.folder)
             page = open_studio(browser, server, SIZE)
             drop(page, "#mesh-drop button", *(MESHES / f"creature.{ending}" for ending in ("obj", "mtl", "png")))
-            says(page, "creature.obj")
+            has_mesh(page, "creature.obj")
             page.evaluate("document.querySelector('#paintings button[aria-label=Clear]').click()")
             page.wait_for("!document.querySelector('#paintings img')")
             drop(page, "#paintings button", STYLES / "brush.jpg")

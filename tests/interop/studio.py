@@ -96,3 +96,8 @@ def quick(page: Page) -> None:
     choose(page, "Preset", "draft")
     page.evaluate("document.querySelector('#more button').click()")
     choose(page, "Texture size", "256")
+
+
+def has_mesh(page: Page, name: str) -> None:
+    """Wait until a mesh has been read."""
+    page.wait_for(f"document.querySelector('#mesh-text')?.innerText.includes({name!r})", 120)

@@ -20,7 +20,7 @@ from PIL import Image
 import texopt
 from interop.browser import Browser, Page
 from interop.programs import need
-from interop.studio import MESHES, PHONE, Studio, click, drop, open_studio, quick, says
+from interop.studio import MESHES, PHONE, Studio, click, drop, has_mesh, open_studio, quick, says
 from texopt.cli.options.saved import from_yaml
 
 # gradio's, of what is dropped; Chromium's without a graphics card, on reading what WebGL has drawn
@@ -91,7 +91,7 @@ def test_drop_start_watch_stop_download(browser: Browser, studio: Studio, tmp_pa
     click(page, "Start")
     says(page, "there is no mesh yet")
     drop(page, "#mesh-drop button", *(MESHES / f"teapot.{ending}" for ending in ("obj", "mtl", "png")))
-    says(page, "teapot.obj")
+    has_mesh(page, "teapot.obj")
     drop(page, "#paintings button", MESHES / "styles" / "mosaic.jpg")
     page.wait_for("document.querySelector('#paintings img')")
     page.wait_for("document.querySelector('#view iframe')")
@@ -111,7 +111,7 @@ def test_drop_start_watch_stop_download(browser: Browser, studio: Studio, tmp_pa
     page.send("Page.reload")  # in the middle of it
     page.wait(1.0)
     says(page, "step ")
-    says(page, "teapot.obj")
+    has_mesh(page, "teapot.obj")
     click(page, "Pause")
     says(page, "paused")
     click(page, "Go on")
@@ -186,7 +186,7 @@ def test_what_is_wrong_is_said_in_a_line(browser: Browser, studio: Studio, tmp_p
     says(page, "a file cannot be named '..'")
     assert not list(tmp_path.rglob("outside.obj"))
     click(page, "Try the creature")
-    says(page, "creature.obj")
+    has_mesh(page, "creature.obj")
     assert page.evaluate("document.querySelector('#notice p')") is None
     check_quiet(page, studio)
     page.close()
@@ -272,7 +272,7 @@ def test_a_set_of_files_finds_its_textures(browser: Browser, studio: Studio, tmp
     """The mesh first, then what belongs to it."""
     page = open_studio(browser, studio)
     drop(page, "#mesh-drop button", MESHES / "teapot.obj")
-    says(page, "teapot.obj")
+    has_mesh(page, "teapot.obj")
     page.wait(2.0)
     plain = colors(page)
     drop(page, "#mesh-drop button", MESHES / "teapot.mtl", MESHES / "teapot.png")
@@ -280,7 +280,7 @@ def test_a_set_of_files_finds_its_textures(browser: Browser, studio: Studio, tmp
     assert colors(page) > plain + 10
     archive = shutil.make_archive(str(tmp_path / "all"), "zip", MESHES, "creature.obj")
     drop(page, "#mesh-drop button", Path(archive))
-    says(page, "creature.obj")
+    has_mesh(page, "creature.obj")
     check_quiet(page, studio)
     page.close()
 

@@ -57,8 +57,8 @@ def _inputs(gr: Any) -> dict[str, Any]:
         sources=["upload"],
     )
     with gr.Row(elem_id="begin"):
-        parts["start"] = gr.Button("Start", variant="primary", size="lg", min_width=0, scale=2)
-        parts["demo"] = gr.Button("Try the creature", size="lg", min_width=0, scale=1)
+        parts["start"] = gr.Button("Start", variant="primary", size="lg", min_width=0)
+        parts["demo"] = gr.Button("Try the creature", size="lg", min_width=0)
     parts["notice"] = gr.HTML(elem_id="notice", visible=False)
     return parts
 

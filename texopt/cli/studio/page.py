@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,8 @@ class Session:
     mesh: as options name it, with its view; paintings and mask are in the browser. others: options that the form does
     not have, of the run that this one shall be like. shown: the mesh, the run, or the result `result`, beside `other`
     if there is one. comparing: whether that is chosen next. listed: names of the results that the browser has. sent:
-    the properties of each part that it has been sent.
+    the properties of each part that it has been sent. reading: held while the inputs change, so that a run that is
+    started meanwhile has the new ones.
     """
 
     mesh: dict[str, Any] | None = None
@@ -47,6 +49,11 @@ class Session:
     notice: str = ""
     listed: list[str] = field(default_factory=list)
     sent: dict[str, Any] = field(default_factory=dict)
+    reading: threading.Lock = field(default_factory=threading.Lock)
+
+    def __deepcopy__(self, _: Any) -> Session:
+        """gradio gives each browser a copy of the first one."""
+        return Session()
 
 
 class Studio:
@@ -181,9 +188,10 @@ class Studio:
 
     def mesh_dropped(self, session: Session, files: list[str] | None) -> dict[str, Any]:
         """A mesh, or what belongs to the one that is there."""
-        beside = Path(session.mesh["mesh"]) if session.mesh else None
-        path = uploads.add_mesh(map(Path, files or []), self.inputs, beside)
-        return self._set_mesh(session, {"mesh": str(path)}) | {"mesh_drop": None}
+        with session.reading:
+            beside = Path(session.mesh["mesh"]) if session.mesh else None
+            path = uploads.add_mesh(map(Path, files or []), self.inputs, beside)
+            return self._set_mesh(session, {"mesh": str(path)}) | {"mesh_drop": None}
 
     def _set_mesh(self, session: Session, values: Mapping[str, Any]) -> dict[str, Any]:
         session.view_name, session.view = self.views.add(values)
@@ -194,12 +202,13 @@ class Studio:
 
     def demo(self, session: Session) -> dict[str, Any]:
         """The bundled creature and brush strokes."""
-        mesh, painting = map(Path, demo_inputs())
-        files = [path for path in mesh.parent.glob(f"{mesh.stem}.*") if path.suffix in (".obj", ".mtl", ".png")]
-        kept = uploads.add_mesh(files, self.inputs)
-        return self._set_mesh(session, {"mesh": str(kept)}) | {
-            "paintings": [str(uploads.add_picture(painting, self.inputs))]
-        }
+        with session.reading:
+            mesh, painting = map(Path, demo_inputs())
+            files = [path for path in mesh.parent.glob(f"{mesh.stem}.*") if path.suffix in (".obj", ".mtl", ".png")]
+            kept = uploads.add_mesh(files, self.inputs)
+            return self._set_mesh(session, {"mesh": str(kept)}) | {
+                "paintings": [str(uploads.add_picture(painting, self.inputs))]
+            }
 
     def preset_chosen(self, session: Session) -> dict[str, Any]:
         """A preset stands for all that the form does not have."""
@@ -210,25 +219,26 @@ class Studio:
         self, session: Session, paintings: list[tuple[str, Any]] | None, mask: str | None, *values: Any
     ) -> dict[str, Any]:
         """Run with what is on the page."""
-        if session.mesh is None:
-            raise OptionError("there is no mesh yet; drop one, or try the creature")
-        if not paintings:
-            raise OptionError("there is no painting yet; drop one")
-        kept = tuple(uploads.add_picture(Path(path), self.inputs) for path, _ in paintings)
-        shown = dict(zip(SHOWN, values, strict=True)) | {"mask": None}
-        if mask:
-            shown["mask"] = uploads.add_picture(Path(mask), self.inputs)
-        options = form.options(Path(session.mesh["mesh"]), kept, shown, session.others)
-        if not options["format"]:
-            raise OptionError("no file would be written; choose obj, glb or png")
-        busy = self.jobs.running is not None
-        run = self.jobs.add(history.title(options), options)
-        session.notice = ""
-        if not busy:
-            session.shown = RUN
-        else:
-            session.notice = f"{run.title} comes next."
-        return {}
+        with session.reading:
+            if session.mesh is None:
+                raise OptionError("there is no mesh yet; drop one, or try the creature")
+            if not paintings:
+                raise OptionError("there is no painting yet; drop one")
+            kept = tuple(uploads.add_picture(Path(path), self.inputs) for path, _ in paintings)
+            shown = dict(zip(SHOWN, values, strict=True)) | {"mask": None}
+            if mask:
+                shown["mask"] = uploads.add_picture(Path(mask), self.inputs)
+            options = form.options(Path(session.mesh["mesh"]), kept, shown, session.others)
+            if not options["format"]:
+                raise OptionError("no file would be written; choose obj, glb or png")
+            busy = self.jobs.running is not None
+            run = self.jobs.add(history.title(options), options)
+            session.notice = ""
+            if not busy:
+                session.shown = RUN
+            else:
+                session.notice = f"{run.title} comes next."
+            return {}
 
     def pause(self, session: Session) -> dict[str, Any]:
         self.jobs.pause()
@@ -264,14 +274,15 @@ class Studio:
 
     def again(self, session: Session) -> dict[str, Any]:
         """Fill the form with the options of the result that is shown."""
-        result = self.history.find(session.result)
-        missing = [path for path in (result.values["mesh"], *result.values["style"]) if not Path(path).is_file()]
-        if missing:
-            raise OptionError(f"{Path(missing[0]).name} is no longer where it was; drop it again")
-        filled = self._fill(session, result.values)
-        session.shown = MESH
-        session.notice = "The options are those of the result: change what you like, then start."
-        return filled
+        with session.reading:
+            result = self.history.find(session.result)
+            missing = [path for path in (result.values["mesh"], *result.values["style"]) if not Path(path).is_file()]
+            if missing:
+                raise OptionError(f"{Path(missing[0]).name} is no longer where it was; drop it again")
+            filled = self._fill(session, result.values)
+            session.shown = MESH
+            session.notice = "The options are those of the result: change what you like, then start."
+            return filled
 
     def go_on(self, session: Session) -> dict[str, Any]:
         """Go on with a run that was stopped."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ class Views:
     """Pages of meshes, made when they are first asked for, by names that say nothing of where files are."""
 
     def __init__(self) -> None:
-        self._views: OrderedDict[str, MeshView] = OrderedDict()
+        self._views: dict[str, MeshView] = {}
         self._lock = threading.Lock()
 
     def add(self, options: Mapping[str, Any]) -> tuple[str, MeshView]:
@@ -50,13 +49,15 @@ class Views:
         changed = mesh.stat().st_mtime_ns if mesh.is_file() else 0
         key = repr((str(mesh), changed, sorted(values.items())))
         name = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        if known := self._views.get(name):  # others are not kept waiting while a mesh is read
+            return name, known
         with self._lock:
             if name not in self._views:
                 self._views[name] = _view(StyleConfig(mesh=mesh, style=(), **values))
-            self._views.move_to_end(name)
-            while len(self._views) > KEPT:
-                self._views.popitem(last=False)
-            return name, self._views[name]
+            found = self._views[name]
+            for oldest in list(self._views)[:-KEPT]:
+                del self._views[oldest]
+            return name, found
 
     def page(self, name: str) -> bytes:
         """The page of a name. OptionError where it is no longer there."""
