@@ -490,7 +490,7 @@ def test_a_run_that_is_started_while_a_mesh_is_read_has_that_mesh(
     monkeypatch.setattr(studio.jobs, "add", lambda title, options: added.append(options) or Run(title, options))
     drop = threading.Thread(target=studio.mesh_dropped, args=(here, [str(MESHES / "teapot.obj")]))
     drop.start()
-    wait_for(here.reading.locked)
+    wait_for(studio.reading(here).locked)
     start = threading.Thread(target=studio.start, args=(here, [(str(STYLES / "brush.jpg"), None)], None, *FORM))
     start.start()
     time.sleep(0.1)

@@ -33,6 +33,7 @@ class Studio:
             if line.startswith("studio: "):
                 self.url = line.split()[1]
                 return
+        self.process.communicate()
         raise AssertionError(self.said)
 
     def end(self) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 from texopt.cli.demo import demo_inputs
 from texopt.cli.options.saved import field_values
@@ -27,15 +28,14 @@ SHOWN = tuple(name for name in form.OFFERED if name != "mask")  # whose values a
 MESH, RUN, RESULT = "mesh", "run", "result"  # what is shown
 
 
-@dataclass
+@dataclass(eq=False)
 class Session:
     """What one browser has on its page.
 
     mesh: as options name it, with its view; paintings and mask are in the browser. others: options that the form does
     not have, of the run that this one shall be like. shown: the mesh, the run, or the result `result`, beside `other`
     if there is one. comparing: whether that is chosen next. listed: names of the results that the browser has. sent:
-    the properties of each part that it has been sent. reading: held while the inputs change, so that a run that is
-    started meanwhile has the new ones.
+    the properties of each part that it has been sent.
     """
 
     mesh: dict[str, Any] | None = None
@@ -49,11 +49,6 @@ class Session:
     notice: str = ""
     listed: list[str] = field(default_factory=list)
     sent: dict[str, Any] = field(default_factory=dict)
-    reading: threading.Lock = field(default_factory=threading.Lock)
-
-    def __deepcopy__(self, _: Any) -> Session:
-        """gradio gives each browser a copy of the first one."""
-        return Session()
 
 
 class Studio:
@@ -63,6 +58,11 @@ class Studio:
         self.gradio, self.jobs, self.views, self.history = gradio, jobs, views, found
         self.inputs = jobs.folder / uploads.INPUTS
         self.temporary = temporary
+        self._reading: WeakKeyDictionary[Session, threading.Lock] = WeakKeyDictionary()
+
+    def reading(self, session: Session) -> threading.Lock:
+        """Held while a browser's inputs change, so that a run that is started meanwhile has the new ones."""
+        return self._reading.setdefault(session, threading.Lock())
 
     # what there is
 
@@ -188,7 +188,7 @@ class Studio:
 
     def mesh_dropped(self, session: Session, files: list[str] | None) -> dict[str, Any]:
         """A mesh, or what belongs to the one that is there."""
-        with session.reading:
+        with self.reading(session):
             beside = Path(session.mesh["mesh"]) if session.mesh else None
             path = uploads.add_mesh(map(Path, files or []), self.inputs, beside)
             return self._set_mesh(session, {"mesh": str(path)}) | {"mesh_drop": None}
@@ -202,7 +202,7 @@ class Studio:
 
     def demo(self, session: Session) -> dict[str, Any]:
         """The bundled creature and brush strokes."""
-        with session.reading:
+        with self.reading(session):
             mesh, painting = map(Path, demo_inputs())
             files = [path for path in mesh.parent.glob(f"{mesh.stem}.*") if path.suffix in (".obj", ".mtl", ".png")]
             kept = uploads.add_mesh(files, self.inputs)
@@ -219,7 +219,7 @@ class Studio:
         self, session: Session, paintings: list[tuple[str, Any]] | None, mask: str | None, *values: Any
     ) -> dict[str, Any]:
         """Run with what is on the page."""
-        with session.reading:
+        with self.reading(session):
             if session.mesh is None:
                 raise OptionError("there is no mesh yet; drop one, or try the creature")
             if not paintings:
@@ -274,7 +274,7 @@ class Studio:
 
     def again(self, session: Session) -> dict[str, Any]:
         """Fill the form with the options of the result that is shown."""
-        with session.reading:
+        with self.reading(session):
             result = self.history.find(session.result)
             missing = [path for path in (result.values["mesh"], *result.values["style"]) if not Path(path).is_file()]
             if missing:
