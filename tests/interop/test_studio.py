@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -266,6 +269,39 @@ def test_others_are_refused(browser: Browser, studio: Studio, tmp_path: Path) ->
     shown = page.evaluate("document.querySelector('iframe').contentDocument === null")
     assert shown, "what is in the frame is an error of the browser"
     page.close()
+
+
+def test_no_browser_has_the_studio_fetch_or_read_what_was_not_dropped(studio: Studio, tmp_path: Path) -> None:
+    """Whoever writes requests by hand may name any path or address where the page names what it has sent."""
+    pytest.importorskip("gradio")
+    asked: list[str] = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write((MESHES / "teapot.obj").read_bytes())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    config = json.loads(fetch(f"{studio.url}/config"))
+    (drop,) = (part["id"] for part in config["components"] if part["props"].get("elem_id") == "mesh-drop")
+    (call,) = (one["id"] for one in config["dependencies"] if (drop, "upload") in map(tuple, one["targets"]))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/teapot.obj"
+        (tmp_path / "teapot.obj").write_bytes((MESHES / "teapot.obj").read_bytes())  # a temporary folder
+        for path in (address, str(MESHES / "teapot.obj"), str(tmp_path / "teapot.obj"), "meshes/teapot.obj"):
+            file = {"path": path, "orig_name": "teapot.obj", "meta": {"_type": "gradio.FileData"}}
+            body = {"data": [None, [file]], "fn_index": call, "session_hash": "by hand"}
+            fetch(f"{studio.url}/gradio_api/queue/join", json.dumps(body).encode(), Content_Type="application/json")
+            answer = fetch(f"{studio.url}/gradio_api/queue/data?session_hash=by%20hand").decode()
+            assert '"success":false' in answer, path
+        server.shutdown()
+    assert asked == []
+    assert not list(studio.folder.rglob("*.obj"))
 
 
 def test_a_set_of_files_finds_its_textures(browser: Browser, studio: Studio, tmp_path: Path) -> None:
