@@ -556,6 +556,15 @@ def test_the_page_alone_is_answered(headers: dict[str, str], status: int) -> Non
         assert refusal(scope | {"path": "/config"}, True, 1 << 20), "a link leads to the page, and to nothing else"
 
 
+@pytest.mark.parametrize(
+    "path", ["/gradio_api/vibe-edit", "/gradio_api/run/x", "/gradio_api/info", "/x", "//", "/live\n"]
+)
+def test_what_the_page_does_not_ask_for_is_not_there(path: str) -> None:
+    refused = refusal({"path": path, "headers": [(b"host", b"127.0.0.1")]}, True, 1)
+    assert refused is not None
+    assert refused[0] == 404
+
+
 def test_headers_that_come_twice_are_refused_and_names_of_others_where_all_may_come() -> None:
     twice = [(b"host", b"127.0.0.1"), (b"host", b"127.0.0.1")]
     assert refusal({"path": "/", "headers": twice}, True, 1)

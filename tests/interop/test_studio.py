@@ -248,6 +248,7 @@ def test_others_are_refused(browser: Browser, studio: Studio, tmp_path: Path) ->
             assert status(studio.url + path, **headers) == 403, (headers, path)
         assert status(f"{studio.url}/gradio_api/upload", b"anything", **headers) == 403
     for path in (
+        "/gradio_api/info", "/gradio_api/vibe-code", "/gradio_api/proxy=http://127.0.0.1/", "/monitoring",
         "/gradio_api/file=/etc/passwd", f"/gradio_api/file={studio.folder}/inputs", "/download/../a/all.zip",
         "/download/%2e%2e/all.zip", f"/gradio_api/file={Path.cwd()}/pyproject.toml",
         "/gradio_api/file=pyproject.toml", "/view/mesh/..%2f..%2fetc", "/live/..%2f..%2fetc%2fpasswd",

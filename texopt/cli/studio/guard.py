@@ -5,6 +5,7 @@ Any page that is open in a browser may send requests to this machine. Only the s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -14,6 +15,13 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# what the page asks for; of all else that gradio answers (running functions by name, fetching from its other servers,
+# editing its code), nothing is reached
+PATHS = re.compile(
+    r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/(assets|static|svelte)/.+|/live|/(live|view|download)/.+"
+    r"|/gradio_api/(queue/join|queue/data|upload|upload_progress|startup-events|heartbeat/[^/]+|reset|cancel|file=.+)"
+)
 
 # everything comes from this server, and no other page shows this one in a frame, where its buttons could be clicked
 POLICY = (
@@ -42,6 +50,8 @@ def refusal(scope: Scope, local: bool, most_bytes: int) -> tuple[int, str] | Non
     followed = scope["path"] == "/" and fields.get(b"sec-fetch-mode") == ["navigate"]  # a link to the studio
     if any(site not in ("same-origin", "none") for site in sites) and not followed:
         return 403, "Only the page of this server is answered."
+    if not PATHS.fullmatch(scope["path"]):
+        return 404, "There is nothing here."
     size = fields.get(b"content-length", ["0"])[0]
     if not size.isdecimal() or int(size) > most_bytes:
         return 413, f"More than {most_bytes >> 20} MB are not taken at once."
