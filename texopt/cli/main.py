@@ -6,13 +6,18 @@ import dataclasses
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from texopt import __version__
 from texopt.errors import OptionError, TexoptError, printable
 from texopt.system.process import open_streams, tune_process
+
+if TYPE_CHECKING:
+    from texopt.cli.remote import Remote
 
 USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through renderings of it.
 
@@ -36,6 +41,7 @@ USAGE = f"""texopt {__version__}: optimise the texture of a 3D mesh through rend
   texopt backbones                     list the pretrained networks
 
 `texopt COMMAND --help` lists a command's options; `--config FILE` starts from a saved config.yaml.
+Runs that another program starts and follows take `--remote`: see docs/programs.md.
 """
 
 
@@ -86,7 +92,21 @@ def _as_set(arguments: list[str]) -> list[str]:
     return [meshes[0], *images, *others, *(["--together", *meshes[1:]] if len(meshes) > 1 else [])]
 
 
-def _run(command: str, arguments: list[str]) -> int:
+@contextmanager
+def _followed(command: str, arguments: list[str]) -> Iterator[tuple[Remote | None, list[str]]]:
+    """(what follows the run, where --remote asks for it, and the other arguments)."""
+    from texopt.cli.options.runs import LOOPS
+
+    if "--remote" not in arguments or command not in (*LOOPS, "resume"):
+        yield None, arguments
+        return
+    from texopt.cli.remote import on_standard_streams
+
+    with on_standard_streams() as remote:
+        yield remote, [argument for argument in arguments if argument != "--remote"]
+
+
+def _run(command: str, arguments: list[str], remote: Remote | None) -> int:
     import tyro
 
     from texopt.cli.options.presets import preset_values
@@ -112,7 +132,7 @@ def _run(command: str, arguments: list[str]) -> int:
     tune_process()
     from texopt.cli.commands import run
 
-    return run(command, config)
+    return run(command, config, remote)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -132,7 +152,8 @@ def main(arguments: list[str] | None = None) -> int:
 
             command, rest = "style", [*demo_inputs(), *rest]
         if command in CONFIGS:
-            code = _run(command, rest)
+            with _followed(command, rest) as (remote, rest):
+                code = _run(command, rest, remote)
             sys.stdout.flush()
             return code
         elif command == "backbones":

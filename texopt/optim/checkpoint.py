@@ -74,6 +74,10 @@ class Checkpoint:
         """The state to go on from, on the CPU; None where there is none. OptionError where it cannot be read."""
         return read(self.path) if self.resume and self.path.exists() else None
 
+    def steps_done(self) -> int:
+        """How many steps the state to go on from has; 0 where there is none. OptionError where it cannot be read."""
+        return int(read(self.path, tensors=False)["step"]) if self.resume and self.path.exists() else 0
+
 
 def read(path: Path, tensors: bool = True) -> dict[str, Tree]:
     """The state in a file. tensors: False reads the rest alone, with None in their places; OptionError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import stat
@@ -33,6 +34,14 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def interrupt() -> None:
+    """Do in the main thread what Ctrl-C does, from any thread."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # wakes it where it waits, too
+    else:
+        _thread.interrupt_main()
 
 
 def _ignored(number: int) -> bool:

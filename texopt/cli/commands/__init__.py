@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from texopt.cli.options.runs import LOOPS
 
+if TYPE_CHECKING:
+    from texopt.cli.remote import Remote
 
-def run(command: str, config: Any) -> int:
+
+def run(command: str, config: Any, remote: Remote | None = None) -> int:
     """Run a command with its options (texopt.cli.options.runs.CONFIGS). Returns the exit code.
 
-    0; 1 if jobs of a batch or checks failed.
+    0; 1 if jobs of a batch or checks failed. remote: what follows a run of LOOPS.
     """
     if command in LOOPS:
         from texopt.cli.commands import running
 
-        running.run(command, config)
+        running.run(command, config, remote=remote)
     elif command == "resume":
         from texopt.cli.commands import running
 
-        running.resume(config)
+        running.resume(config, remote)
     elif command == "evaluate":
         from texopt.cli.commands import evaluation
 

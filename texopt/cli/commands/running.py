@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
@@ -34,6 +35,9 @@ from texopt.system.devices import resolve_device
 from texopt.system.files import check_names, claimed, write_file
 from texopt.system.signals import stoppable
 
+if TYPE_CHECKING:
+    from texopt.cli.remote import Remote
+
 log = logging.getLogger("texopt")
 
 
@@ -47,10 +51,10 @@ def _divided(config: LoopConfig) -> LoopConfig:
     return replace(config, views_per_step=views)
 
 
-def run(command: str, config: LoopConfig, resume: bool = False) -> None:
+def run(command: str, config: LoopConfig, resume: bool = False, remote: Remote | None = None) -> None:
     """Run a command of LOOPS and write DIR: results, history and configuration.
 
-    resume: go on from the checkpoint in DIR.
+    resume: go on from the checkpoint in DIR. remote: the program that follows the run.
     """
     if config.threads is not None:
         if not 1 <= config.threads <= 1024:
@@ -60,10 +64,10 @@ def run(command: str, config: LoopConfig, resume: bool = False) -> None:
         torch.set_num_threads(distributed.local_threads())
     device = resolve_device(distributed.local_device(config.device))
     with stoppable(), distributed.joined(device):
-        _run(command, _divided(config), device, resume)
+        _run(command, _divided(config), device, resume, remote)
 
 
-def resume(config: ResumeConfig) -> None:
+def resume(config: ResumeConfig, remote: Remote | None = None) -> None:
     """Go on with the run in a folder. OptionError where there is none, or what it read has changed."""
     path = config.dir / NAME
     if not path.is_file():
@@ -76,7 +80,7 @@ def resume(config: ResumeConfig) -> None:
         raise OptionError(f"{gone[0]} has changed or gone since the run was started; put it back, or start anew")
     saved = LOOPS[about["command"]](**field_values(about["command"], about["config"], str(path)))
     threads, device = config.threads or saved.threads, config.device or saved.device
-    run(about["command"], replace(saved, out=config.dir, threads=threads, device=device), resume=True)
+    run(about["command"], replace(saved, out=config.dir, threads=threads, device=device), True, remote)
 
 
 def _inputs(task: Task) -> list[Path]:
@@ -114,7 +118,7 @@ def _tell_of_earlier(folder: Path) -> None:
         )  # fmt: skip
 
 
-def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -> None:
+def _run(command: str, config: LoopConfig, device: torch.device, resume: bool, remote: Remote | None) -> None:
     started, writes = time.perf_counter(), distributed.rank() == 0
     check_videos("timelapse", listed(config.timelapse))
     drawing = backends.select(config.raster, device).name
@@ -137,7 +141,12 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
         if timelapse is not None:
             timelapse.take()  # what the run starts from
             watchers.insert(0, timelapse)
-        with ProgressBar(task.steps, Console(stderr=True), writes) as bar:
+        if remote is not None:
+            watchers.append(remote.on_step)
+        followed = (
+            remote.loop(task.folder, checkpoint.steps_done(), task.steps, task.current) if remote else nullcontext()
+        )
+        with followed, ProgressBar(task.steps, Console(stderr=True), writes and remote is None) as bar:
             watchers.insert(0, bar)
 
             def on_step(step: Step) -> None:
@@ -158,7 +167,11 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool) -
             return
         results = found if isinstance(found, list) else [found]
         text = _write(command, task, results, timelapse, checkpoint)
-    print(f"{text}, in {time.perf_counter() - started:.0f} s")
+    text = f"{text}, in {time.perf_counter() - started:.0f} s"
+    print(text)
+    if remote is not None:
+        files = [*task.files(), task.folder / CONFIG]
+        remote.end(text, any(result.interrupted for result in results), files)
     task.finish(results)
 
 

@@ -183,6 +183,11 @@ class MeshTask(ABC):
             self._page = self._live_page()
         return [self._page.on_step] if self._page else []
 
+    def current(self) -> dict[str, dict[str, Image.Image]]:
+        images = self._current_maps()
+        files = texture_files(self.mesh, self.folder / f"{self.mesh.name}.png")
+        return {self.mesh.name: {file.name: images[index] for index, file in files.items()}}
+
     def timelapse(self) -> Timelapse:
         surface = Surface(self.mesh, self.textures, self.device, self.config.raster)
         scene = Scene(self.mesh, self.device, self.config.raster)
@@ -225,15 +230,16 @@ class MeshTask(ABC):
     def _live_page(self) -> LivePage:
         from texopt.show.live import LivePage
 
-        mesh, config = self.mesh, self.config
-
-        def bake() -> list[Image.Image]:
-            return [to_image(image[:3]) for image in with_kept(mesh, TextureSet(mesh, self.textures).bake())]
-
         return LivePage(
-            mesh.name, map_parts(mesh), bake(), originals=mesh.pictures(), bake=bake, host=config.host,
-            port=config.port,
+            self.mesh.name, map_parts(self.mesh), self._current_maps(), originals=self.mesh.pictures(),
+            bake=self._current_maps, host=self.config.host, port=self.config.port,
         )  # fmt: skip
+
+    def _current_maps(self) -> list[Image.Image]:
+        """The textures of all maps as they are now."""
+        with torch.no_grad():
+            baked = TextureSet(self.mesh, self.textures).bake()
+        return [to_image(image[:3]) for image in with_kept(self.mesh, baked)]
 
 
 def with_seams(objective: Objective, weight: float, texture: str) -> Objective:

@@ -260,6 +260,9 @@ class PictureTask(ABC):
     def watchers(self) -> list[Callable[[Step], None]]:
         return []
 
+    def current(self) -> dict[str, dict[str, Image.Image]]:
+        return {}
+
     def timelapse(self) -> Timelapse:
         return Timelapse(lambda: self._images()[0], self.config.steps)
 

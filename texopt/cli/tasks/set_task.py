@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from texopt.cli.options.runs import StyleConfig
 from texopt.cli.options.saved import CONFIG, to_yaml
@@ -67,6 +68,9 @@ class SetTask:
 
     def watchers(self) -> list[Callable[[Step], None]]:
         return []
+
+    def current(self) -> dict[str, dict[str, Image.Image]]:
+        return {name: images for task in self.tasks for name, images in task.current().items()}
 
     def timelapse(self) -> Timelapse:
         return self.tasks[0].timelapse()

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from PIL import Image
+
 from texopt.cli.options.loop import LoopConfig
 from texopt.cli.options.pictures import PictureConfig
 from texopt.cli.options.runs import RunConfig
@@ -50,6 +52,10 @@ class Task(Protocol):
 
     def watchers(self) -> list[Callable[[Step], None]]:
         """What looks at every step. Called when the folder is there."""
+
+    def current(self) -> dict[str, dict[str, Image.Image]]:
+        """The textures as they are now: of each mesh, by the name of the file that the result will have for each.
+        Nothing for images, which are no textures of a mesh."""
 
     def timelapse(self) -> Timelapse:
         """A video of the run."""
