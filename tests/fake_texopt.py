@@ -1,8 +1,9 @@
 """Stands for `texopt style ... --remote`: speaks its protocol and writes textures of one colour, at once.
 
-python fake_texopt.py style MESH [MESH ... --style] IMAGE ... --out DIR [options] --remote. FAKE_TEXOPT in the environment
-says how it behaves: steps (as many as that, a tenth of a second each; 3 by default), and then with a comma crash, error,
-old, lost (its folder is removed) or garbage. Previews are red, results green.
+python fake_texopt.py style MESH [MESH ... --style] IMAGE ... --out DIR [options] --remote
+
+FAKE_TEXOPT in the environment says how it behaves: how many steps it takes, a tenth of a second each, and then with a
+comma crash, error, old, lost (its folder is removed) or garbage. Previews are red, results green.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import threading
 import time
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
 RED, GREEN = (200, 30, 30), (30, 200, 30)
@@ -78,10 +80,11 @@ def main() -> int:
     steps = int(way.partition(",")[0])
     way = way.partition(",")[2]
     if way == "old":
-        print("Unrecognized options: --remote", file=sys.stderr)
+        lines = "╭─ Unrecognized options ─╮", "│ Unrecognized options: --remote │", "╰────────╯"
+        sys.stderr.buffer.write("\n".join(lines).encode())
         return 2
     meshes = [Path(word) for word in words if word.endswith(".obj")]
-    options = dict(zip(words, words[1:], strict=False))
+    options = dict(pairwise(words))
     out = Path(options["--out"])
     only = set(options["--only"].split(",")) if "--only" in options else set()
     (out / ".remote").mkdir(parents=True)

@@ -72,7 +72,7 @@ class Order:
         given += ["--keep-colors"] if self.keep_colors else []
         given += ["--only", self.only] if self.only else []
         given += ["--mask", self.mask] if self.mask else []
-        given += ["--cameras", self.cameras] if self.cameras else []
+        given += ["--views-from", self.cameras, "--close-ups", 0] if self.cameras else []
         given += ["--where", *self.regions] if self.regions else []
         try:
             given += shlex.split(self.more)

@@ -48,11 +48,12 @@ class Install:
         if self._cancelled:
             self._process.kill()
         last = ""
-        for line in self._process.stdout:
-            text = line.decode(errors="replace").strip()
-            if text:
-                self.text = text[:100]
-                last = text if text.startswith("ERROR") or not last.startswith("ERROR") else last
+        with self._process.stdout as stream:
+            for line in stream:
+                text = line.decode(errors="replace").strip()
+                if text:
+                    self.text = text[:100]
+                    last = text if text.startswith("ERROR") or not last.startswith("ERROR") else last
         if self._process.wait() != 0:
             what = "was cancelled" if self._cancelled else f"did not work: {last[:200]}"
             raise UserError(f"installing texopt {what}")

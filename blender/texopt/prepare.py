@@ -64,7 +64,7 @@ def prepare(context: bpy.types.Context, objects: Sequence[bpy.types.Object], fol
     if settings.views == "CAMERAS":
         order = replace(order, cameras=folder / "cameras.json")
         order.cameras.write_text(json.dumps(cameras(context)), encoding="utf-8")
-    title = Path(chosen[0].image.name).stem
+    title = Path(bpy.path.basename(chosen[0].image.filepath) or chosen[0].image.name).stem
     targets = [target for model in models for target in _targets(model, bases, changed, title)]
     notes = [bases[material].note for material in changed if bases[material].note]
     return Prepared(order, targets, {thing.session_uid for thing in objects}, notes)

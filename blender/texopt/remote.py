@@ -43,6 +43,7 @@ class Remote:
         self._process = start(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._log: deque[str] = deque(maxlen=KEPT)
+        self._box: list[str] = []  # what it says in a box, which is of options that cannot be
         self._ended = False  # by an event that says how
         self._listener = threading.Thread(target=self._listen, args=(self._process.stderr,), daemon=True)
         self._listener.start()
@@ -70,30 +71,41 @@ class Remote:
             self._process.wait(GRACE)
 
     def _listen(self, stream: IO[bytes]) -> None:
-        for line in stream:
-            text = line.decode(errors="replace").strip(" \r\n│╭╮╰╯─")
-            if text:
-                self._log.append(text)
+        boxed = False
+        with stream:
+            for line in stream:
+                raw = line.decode(errors="replace").strip()
+                text = raw.strip(" │╭╮╰╯─")
+                if raw.startswith(("╭", "╰")):
+                    boxed = raw.startswith("╭")
+                elif text:
+                    (self._box if boxed else self._log).append(text)
 
     def _follow(self, stream: IO[bytes]) -> None:
-        for line in stream:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                event = None
-            if isinstance(event, dict) and isinstance(event.get("event"), str):
-                self._ended |= event["event"] in ("end", "error")
-                self._events.put(event)
-            elif line.strip():
-                self._log.append(line.decode(errors="replace").strip())
+        with stream:
+            for line in stream:
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    event = None
+                if isinstance(event, dict) and isinstance(event.get("event"), str):
+                    self._ended |= event["event"] in ("end", "error")
+                    self._events.put(event)
+                elif line.strip():
+                    self._log.append(line.decode(errors="replace").strip())
         code = self._process.wait()
         self._listener.join(GRACE)
-        self._events.put({"event": "exit", "code": code, "text": "" if self._ended else self._explained(code)})
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        said = self._ended and not self._box
+        self._events.put({"event": "exit", "code": code, "text": "" if said else self._explained(code)})
 
     def _explained(self, code: int) -> str:
         log = list(self._log)
-        if any("--remote" in line for line in log):
-            return "this texopt is too old, it has no --remote; press Install in texopt's preferences to update it"
+        if self._box:
+            if "--remote" in self._box[0]:
+                return "this texopt is too old, it has no --remote; press Install in texopt's preferences to update it"
+            return f"texopt does not take these options: {self._box[0]}"
         if any("No module named texopt" in line or "No module named 'texopt'" in line for line in log):
             return f"texopt is not installed in {self._process.args[0]}; choose another command in its preferences"
         last = log[-1] if log else "it said nothing"
