@@ -14,6 +14,7 @@ from mathutils import Matrix
 from .command import UserError
 from .materials import Base, base_of, shader_of, use_nodes
 from .model import Piece, groups
+from .undo import push_undo
 
 Y_UP = Matrix(((1, 0, 0, 0), (0, 0, 1, 0), (0, -1, 0, 0), (0, 0, 0, 1)))  # Blender's +Z up to +Y up
 
@@ -72,7 +73,7 @@ def unwrap(context: bpy.types.Context, objects: Sequence[bpy.types.Object]) -> N
         for thing in selected:
             thing.select_set(True)
         context.view_layer.objects.active = active
-    bpy.ops.ed.undo_push(message="Smart UV Project")
+    push_undo("Smart UV Project")
 
 
 def _instances(
@@ -113,7 +114,7 @@ def give_materials(context: bpy.types.Context, objects: Sequence[bpy.types.Objec
                 use_nodes(slot.material)
     if made:
         context.view_layer.update()
-        bpy.ops.ed.undo_push(message="Materials for texopt")
+        push_undo("Materials for texopt")
 
 
 def read_models(

@@ -16,6 +16,7 @@ from .command import UserError
 from .materials import base_of, packed_image, show
 from .prepare import Prepared, Target, prepare
 from .remote import Event, Remote
+from .undo import push_undo
 
 PULSE = 0.2  # seconds between two looks at what texopt says
 
@@ -139,12 +140,12 @@ class Session:
             self.message, self.is_error = f"the result {lost[0]} is not in {out} any more; run it again", True
             return
         if previewed:
-            bpy.ops.ed.undo_push(message="Before texopt")
+            push_undo("Before texopt")
         self.message = "stopped; this is how far it came" if event.get("interrupted") else "done"
         for target in self._prepared.targets:
             self._put(target, self._kept(target, found[target.file]))
         self._states.clear()
-        bpy.ops.ed.undo_push(message="texopt")
+        push_undo("texopt")
 
     def _kept(self, target: Target, data: bytes) -> bpy.types.Image:
         """The new image, packed, or saved beside the .blend."""

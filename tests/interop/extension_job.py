@@ -592,6 +592,58 @@ def check_cameras_are_handed_on():
     finish(run)
 
 
+class Layout:
+    """Stands for a panel's layout, and knows what is wrong with what is drawn."""
+
+    def __init__(self):
+        self.texts = []
+
+    def __getattr__(self, name):
+        assert name in bpy.types.UILayout.bl_rna.functions, name
+        parameters = bpy.types.UILayout.bl_rna.functions[name].parameters
+
+        def drawn(*things, **options):
+            assert not set(options) - set(parameters.keys()), (name, options)
+            assert "icon" not in options or options["icon"] in parameters["icon"].enum_items
+            if name in ("prop", "template_ID"):
+                assert things[1] in things[0].bl_rna.properties, things
+            if name == "operator":
+                assert hasattr(getattr(bpy.ops.texopt, things[0].removeprefix("texopt.")), "poll")
+                return type("Operator", (), {})()
+            self.texts.append(options.get("text", ""))
+            return self
+
+        return drawn
+
+
+def panel():
+    """What the panel says."""
+    layout = Layout()
+    for module in ("TEXOPT_PT_view", "TEXOPT_PT_material"):
+        drawer = getattr(bpy.types, module)
+        drawer.draw(type("Panel", (), {"layout": layout})(), bpy.context)
+    preferences_layout = Layout()
+    part("panels").draw_preferences(preferences(), preferences_layout)
+    return " ".join(layout.texts + preferences_layout.texts)
+
+
+def check_panels_can_be_drawn_and_say_how_it_goes():
+    settings = fresh("1000")
+    panel()
+    cube()
+    settings.mask = picture("mask")
+    add_painting()
+    run = start()
+    until(lambda: run.step > 1, run)
+    assert f"{run.step} / 1000" in panel()
+    bpy.ops.texopt.stop()
+    finish(run)
+    assert "stopped" in panel()
+    assert "run as" in panel()
+    preferences().command = "/nowhere/texopt"
+    assert "no program" in panel().replace("  ", " ")
+
+
 def check_switching_it_off_ends_a_run():
     import addon_utils
 

@@ -33,7 +33,7 @@ from texopt.render.look_up import look_up
 from texopt.render.scene import Scene
 
 BLENDERS = ROOT / "build" / "interop" / "blenders"
-VERSIONS = ("4.2", "4.5", "5.0")  # as scripts/test-interop has them
+VERSIONS = sorted({"4.2", "5.0"} | {path.name for path in BLENDERS.glob("*")})  # the first two are always installed
 JOB, PICTURES = (Path(__file__).with_name(f"extension_{name}.py") for name in ("job", "pictures"))
 CHECKS = [part.name for part in ast.parse(JOB.read_text()).body if getattr(part, "name", "").startswith("check_")]
 SCENES = ("a_cube", "a_model", "two_materials")
