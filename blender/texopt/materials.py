@@ -35,7 +35,7 @@ class Base:
 
 def use_nodes(material: bpy.types.Material) -> None:
     """Give a material nodes that does without them, in its colour."""
-    if material.node_tree is not None and (bpy.app.version >= (5, 0) or material.use_nodes):
+    if material.library or (material.node_tree is not None and (bpy.app.version >= (5, 0) or material.use_nodes)):
         return
     material.use_nodes = True
     shader = principled(material)

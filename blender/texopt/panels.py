@@ -7,15 +7,17 @@ import bpy
 
 from . import environment, materials, session
 from .command import UserError
+from .properties import Settings
 
 
 def draw_run(context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
     """The buttons, and how far the run is."""
     run = session.session
     if session.running():
-        amount = f"{run.step} / {run.steps}" if run.steps else ""
         state = "paused" if run.paused else run.message
-        layout.progress(factor=run.step / run.steps if run.steps else 0, text=f"{state}  {amount}")
+        amount = f", {run.step} / {run.steps}" if run.steps else ""
+        left = f", {run.left():.0f} s left" if run.left() and not run.paused else ""
+        layout.progress(factor=run.step / run.steps if run.steps else 0, text=f"{state}{amount}{left}")
         row = layout.row(align=True)
         row.operator("texopt.pause", text="Resume" if run.paused else "Pause", icon="PLAY" if run.paused else "PAUSE")
         row.operator("texopt.stop", icon="SNAP_FACE")
@@ -42,8 +44,7 @@ def draw_line(layout: bpy.types.UILayout, text: str, alert: bool) -> None:
         line += f" {word}" if line else word
 
 
-def draw_settings(context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
-    settings = context.scene.texopt
+def draw_paintings(settings: Settings, layout: bpy.types.UILayout) -> None:
     for index, painting in enumerate(settings.paintings):
         box = layout.box().column()
         row = box.row(align=True)
@@ -53,6 +54,10 @@ def draw_settings(context: bpy.types.Context, layout: bpy.types.UILayout) -> Non
             box.prop(painting, "material")
             box.prop(painting, "region")
     layout.operator("texopt.painting_add", icon="ADD")
+
+
+def draw_settings(context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
+    settings = context.scene.texopt
     column = layout.column()
     column.use_property_split, column.use_property_decorate = True, False
     for name in ("preset", "strength", "style_scale", "texture_size", "keep_colors", "seed"):
@@ -72,10 +77,11 @@ class _Panel:
     bl_label = "texopt"
 
     def draw(self, context: bpy.types.Context) -> None:
-        column = self.layout.column()
-        column.enabled = not session.running()
-        draw_settings(context, column)
-        draw_run(context, self.layout)
+        above, run, below = self.layout.column(), self.layout.column(), self.layout.column()
+        above.enabled = below.enabled = not session.running()
+        draw_paintings(context.scene.texopt, above)
+        draw_run(context, run)
+        draw_settings(context, below)
 
 
 class TEXOPT_PT_view(_Panel, bpy.types.Panel):  # noqa: N801

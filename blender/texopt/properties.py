@@ -115,7 +115,7 @@ class Preferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, context: bpy.types.Context) -> None:
-        from .panels import draw_preferences
+        from .panels import draw_preferences  # which needs this module
 
         draw_preferences(self, self.layout)
 

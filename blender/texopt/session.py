@@ -19,6 +19,8 @@ from .remote import Event, Remote
 from .undo import push_undo
 
 PULSE = 0.2  # seconds between two looks at what texopt says
+JOBS = ("RENDER", "OBJECT_BAKE")
+ACTIONS = ("TRANSFORM_OT_", "PAINT_OT_", "SCULPT_OT_", "MESH_OT_", "CURVES_OT_")
 
 
 class Session:
@@ -46,12 +48,22 @@ class Session:
         self.notes = self._prepared.notes
 
     def tick(self) -> bool:
-        """Take in what texopt has said. Whether the run goes on."""
-        if not self.over and not _existing(bpy.data.objects, self._prepared.objects):
+        """Take in what texopt has said, unless nothing may change now. Whether the run goes on."""
+        if self.over or _busy():
+            return not self.over
+        if not _existing(bpy.data.objects, self._prepared.objects):
             self.cancel("the objects were deleted; the run was stopped")
-        for event in self._remote.events() if not self.over else ():
-            self._take(event)
+            return False
+        try:
+            for event in self._remote.events():
+                self._take(event)
+        except UserError as error:  # a material is no longer what it was
+            self.cancel(str(error))
         return not self.over
+
+    def left(self) -> float | None:
+        """Seconds that it may take yet."""
+        return (self.steps - self.step) / self.rate if self.rate else None
 
     def send(self, word: str) -> None:
         """pause, resume or stop."""
@@ -65,6 +77,12 @@ class Session:
             return
         self._remote.kill()
         self._take_back()
+        self.message, self.is_error = why, True
+        self._finish()
+
+    def fail(self, why: str) -> None:
+        """End the run, whatever state it is in."""
+        self._remote.kill()
         self.message, self.is_error = why, True
         self._finish()
 
@@ -168,6 +186,13 @@ class Session:
         return packed_image(target.name, data)
 
 
+def _busy() -> bool:
+    """Whether Blender renders, or someone drags or paints something: then materials must not change."""
+    windows = (window for manager in bpy.data.window_managers for window in manager.windows)
+    acting = (operator.bl_idname for window in windows for operator in window.modal_operators)
+    return any(map(bpy.app.is_job_running, JOBS)) or any(name.startswith(ACTIONS) for name in acting)
+
+
 def _existing(collection: Any, uids: Any) -> list[Any]:
     """Those of a collection's members that have one of these session_uid."""
     return [one for one in collection if one.session_uid in uids]
@@ -200,8 +225,13 @@ def pulse() -> float | None:
     """A timer's function, as long as a run goes on."""
     if session is None:
         return None
-    goes_on = session.tick()
-    redraw()
+    try:
+        goes_on = session.tick()
+    except Exception as error:
+        session.fail(f"the extension has failed ({type(error).__name__}: {error}); the run was stopped")
+        raise
+    finally:
+        redraw()
     return PULSE if goes_on else None
 
 

@@ -463,6 +463,33 @@ def check_textures_beside_the_file():
     assert shown(bpy.data.materials["Paint"]) == GREEN
 
 
+def check_packed_textures_are_saved():
+    fresh()
+    cube().data.materials.append(material("Paint"))
+    bpy.ops.texopt.run()
+    bpy.ops.wm.save_as_mainfile(filepath=f"{tempfile.mkdtemp()}/scene.blend")
+    bpy.ops.wm.open_mainfile(filepath=bpy.data.filepath)
+    made = bpy.data.materials["Paint"]
+    assert shown(made) == GREEN
+    select(bpy.data.objects["Cube"])
+    bpy.ops.texopt.switch()
+    assert shown(made) is None
+
+
+def check_a_material_that_becomes_unusable_ends_it_in_a_line():
+    fresh("1000")
+    made = material("Paint", image=picture("old"))
+    cube().data.materials.append(made)
+    run = start()
+    until(lambda: run.step > 1, run)
+    node = next(node for node in made.node_tree.nodes if node.type == "TEX_IMAGE" and node.name != "texopt")
+    node.image.source = "TILED"
+    finish(run)
+    assert run.is_error
+    assert "UDIM" in run.message
+    assert process_of(run).poll() is not None
+
+
 def check_several_objects_are_a_set_or_one_model():
     settings = fresh()
     a, b = cube("A"), cube("B", (3, 0, 0))
@@ -635,7 +662,8 @@ def check_panels_can_be_drawn_and_say_how_it_goes():
     add_painting()
     run = start()
     until(lambda: run.step > 1, run)
-    assert f"{run.step} / 1000" in panel()
+    assert f", {run.step} / 1000, " in panel()
+    assert "s left" in panel()
     bpy.ops.texopt.stop()
     finish(run)
     assert "stopped" in panel()
