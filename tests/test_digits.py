@@ -45,7 +45,7 @@ def parts_of_a_step() -> dict[str, Callable[[], Tensor]]:
     return {
         "features": lambda: features(view).detach(),
         "gradient of features": lambda: gradient(features, view),
-        "patches": lambda: Target.of([extractor(view, {"blocks.2"})["blocks.2"]], [1.0]).patches,
+        "patches": lambda: Target.of([extractor(view, {"blocks.2"})["blocks.2"]], [1.0]).along,
         "most similar patches": lambda: most_similar(rows, others, torch.zeros(3000)),
         "colours": lambda: to_valid_rgb(values),
         "gradient of colours": lambda: gradient(to_valid_rgb, values),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -14,7 +15,7 @@ from texopt import FeatureExtractor, OptionError
 from texopt.evaluation import bidirectional
 from texopt.evaluation.bidirectional import Elements, Gathered
 from texopt.objectives import patch_matching
-from texopt.objectives.patch_matching import Patches, Target, all_patches, most_similar, whole_patches
+from texopt.objectives.patch_matching import Patches, Target, all_patches, most_similar, principal_axes, whole_patches
 from texopt.system.images import to_image
 
 
@@ -295,3 +296,22 @@ def test_coarse_steps_look_at_half_the_size(extractor: FeatureExtractor) -> None
             texopt.optimize(
                 make_cube(), texopt.PixelTexture(16), look, views=texopt.Views(coarse=wrong), backbone=extractor
             )
+
+
+def test_principal_axes_keep_more_of_the_products_than_random_ones_and_about_as_much_as_can_be() -> None:
+    generator = torch.Generator().manual_seed(0)
+    patches = torch.randn(300, 40, generator=generator) * torch.logspace(0, -2, 40)
+    axes = principal_axes(patches, 8)
+    assert torch.allclose(axes.T @ axes, torch.eye(8), atol=1e-5)
+    kept = float((patches @ axes).square().sum())
+    most = float(torch.linalg.svdvals(patches)[:8].square().sum())  # Eckart and Young
+    assert 0.98 * most <= kept <= 1.0001 * most
+    assert torch.equal(axes, principal_axes(patches, 8))
+
+
+def test_a_search_along_all_axes_is_exact() -> None:
+    target = Target.of([torch.randn(1, 3, 9, 9)], [1.0])
+    target = replace(target, prices=0.1 * torch.rand(49))
+    assert target.axes.shape == (27, 27)
+    rows = F.normalize(torch.randn(50, 27))
+    assert torch.equal(target.most_similar(rows), most_similar(rows, target.patches, target.prices))

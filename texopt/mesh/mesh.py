@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from texopt.mesh.arrays import ARRAYS, as_array, check_fit
 from texopt.mesh.normals import smooth_normals
 from texopt.mesh.texture_map import GREY, TextureMap
 from texopt.mesh.wrapping import Wrap
+from texopt.system.images import png_of
 
 SMALLEST_SHARE = 4  # no map is made smaller than the largest by more than this
 
@@ -32,10 +32,9 @@ def power_of_two(side: int) -> int:
 
 
 def _thumbnail(texture: TextureMap) -> bytes:
-    picture, buffer = Image.fromarray(texture.original), io.BytesIO()
+    picture = Image.fromarray(texture.original)
     picture.thumbnail((192, 192))
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
+    return png_of(picture)
 
 
 PLAIN = TextureMap(np.full((1, 1, 3), round(255 * GREY[0]), np.uint8))

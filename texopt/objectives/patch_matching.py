@@ -25,6 +25,8 @@ SIDE = 3  # cells of a layer, of a patch
 SIZES = (1.0, 0.5, 0.25)  # of the view, at which it is looked at
 CELLS = 256  # patches of a view that are compared in a step, at each size
 MOST = 4096  # patches of the paintings, at each size
+AXES = 128  # along which patches are compared, of the 9C that they have
+ROUNDS = 2  # of finding them
 RATE = 0.01  # of prices, a step
 PARTS = 16  # of a product, so that its digits do not depend on how many threads it is divided over
 SCORES = 2**22  # of patches against patches that are in memory at once
@@ -43,14 +45,43 @@ def whole_patches(mask: Tensor, size: Sequence[int]) -> Tensor:
     return F.unfold(solid_cells(mask, size), SIDE).amin(1)
 
 
+def _parts(rows: Tensor) -> Tensor:
+    """[M,K] -> [PARTS,m,K] with zeros at its end."""
+    count = max(-(-len(rows) // PARTS), 1)
+    return F.pad(rows, (0, 0, 0, PARTS * count - len(rows))).reshape(PARTS, count, rows.shape[1])
+
+
+def in_parts(rows: Tensor, matrix: Tensor) -> Tensor:
+    """The product of rows [M,K] and a matrix [K,L], whose digits do not depend on the number of threads: [M,L]."""
+    return torch.bmm(_parts(rows), matrix.expand(PARTS, -1, -1)).flatten(0, 1)[: len(rows)]
+
+
+def principal_axes(patches: Tensor, count: int) -> Tensor:
+    """`count` orthonormal axes [K,count], along which products of patches [N,K] are nearly what they are: about the
+    first eigenvectors of their second moments.
+
+    By subspace iteration from random axes, always the same (Halko, Martinsson & Tropp, "Finding Structure with
+    Randomness", 2011, algorithm 4.4). The small factorisation runs on one thread, so that its digits do not depend on
+    how many there are.
+    """
+    axes = torch.randn(patches.shape[1], count, generator=Generator().manual_seed(0)).to(patches)
+    threads = torch.get_num_threads()
+    for _ in range(ROUNDS):
+        axes = in_parts(patches.T.contiguous(), in_parts(patches, axes))
+        torch.set_num_threads(1)
+        try:
+            axes = torch.linalg.qr(axes).Q
+        finally:
+            torch.set_num_threads(threads)
+    return axes
+
+
 def most_similar(rows: Tensor, patches: Tensor, prices: Tensor) -> Tensor:
     """For each of rows [M,K] the one of patches [N,K] whose product with it, less its price [N], is the largest.
 
     Returns int64 [M]. Memory is bounded: SCORES products at once.
     """
-    count = max(-(-len(rows) // PARTS), 1)
-    parts = F.pad(rows, (0, 0, 0, PARTS * count - len(rows))).reshape(PARTS, count, rows.shape[1])
-    columns = patches.T.expand(PARTS, -1, -1)
+    parts, columns = _parts(rows), patches.T.expand(PARTS, -1, -1)
     found = [
         torch.baddbmm(-prices, some, columns).argmax(2)
         for some in parts.split(max(SCORES // (PARTS * len(patches)), 1), 1)
@@ -63,12 +94,15 @@ class Target:
     """The patches of paintings in one layer, at one size.
 
     mean, deviation: of the layer's channels over the paintings, [1,C,1,1]. patches: of what has mean 0 and deviation 1
-    then, each of length 1, [N,9C]. shares: of the surface that each is to be on, [N], 1 together. prices: [N].
+    then, each of length 1, [N,9C]. axes: principal ones [9C,K], and along: the patches' coordinates there [N,K], by
+    which they are searched. shares: of the surface that each is to be on, [N], 1 together. prices: [N].
     """
 
     mean: Tensor
     deviation: Tensor
     patches: Tensor
+    axes: Tensor
+    along: Tensor
     shares: Tensor
     prices: Tensor
 
@@ -85,8 +119,14 @@ class Target:
             some = torch.randperm(len(found), generator=generator)[: math.ceil(most * share)].sort().values
             rows.append(F.normalize(found[some.to(found.device)]))
             weights.append(torch.full((len(some),), share / max(len(some), 1)))
-        weight = torch.cat(weights).to(mean)
-        return Target(mean, deviation, torch.cat(rows), weight, torch.zeros_like(weight))
+        weight, patches = torch.cat(weights).to(mean), torch.cat(rows)
+        axes = principal_axes(patches, min(AXES, patches.shape[1]))
+        along = in_parts(patches, axes)
+        return Target(mean, deviation, patches, axes, along, weight, torch.zeros_like(weight))
+
+    def most_similar(self, rows: Tensor) -> Tensor:
+        """Which patch each of rows [M,9C] is most similar to, less its price: int64 [M]."""
+        return most_similar(in_parts(rows, self.axes), self.along, self.prices)
 
     def rows(self, features: Tensor, chosen: Tensor) -> Tensor:
         """Patches of features [B,C,h,w] as those of the paintings are: [B*K,9C]. chosen: which of each, [B,K]."""
@@ -181,7 +221,7 @@ class Patches:
         weights, chosen = (whole * (1 + chance)).topk(min(CELLS, whole.shape[1]))
         weights = (weights > 0).to(features.dtype).flatten()
         rows = target.rows(features, chosen)
-        best = most_similar(rows.detach(), target.patches, target.prices)
+        best = target.most_similar(rows.detach())
         count = distributed.averaged(weights.sum())
         used = distributed.averaged(torch.zeros_like(target.prices).index_add(0, best, weights))
         # what is on more of the surface than its share becomes dearer, the rest cheaper

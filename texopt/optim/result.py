@@ -30,7 +30,7 @@ from texopt.show.loss_plot import loss_plot
 from texopt.show.preview import contact_sheet
 from texopt.show.viewer import viewer_html
 from texopt.system.files import write_file
-from texopt.system.images import to_image
+from texopt.system.images import png_of, to_image
 from texopt.system.pages import give_back
 from texopt.texture.texture_set import TextureSet, with_kept
 
@@ -131,9 +131,7 @@ class Result:
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows that draws no pages: the contact sheet."""
-        buffer = io.BytesIO()
-        self.preview().save(buffer, "PNG")
-        return buffer.getvalue()
+        return png_of(self.preview())
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the viewer."""
@@ -174,9 +172,7 @@ class Result:
             page = beside.submit(self.viewer)  # encoding its pictures keeps one core busy
             for ending in formats:
                 self.export(folder / f"{self.mesh.name}.{ending}", 8 if ending == "glb" else bits, unlit)
-            sheet = io.BytesIO()
-            self.preview().save(sheet, "PNG")
-            contents = sheet.getvalue(), page.result(), loss_plot(self.history), self.history_csv().encode()
+            contents = png_of(self.preview()), page.result(), loss_plot(self.history), self.history_csv().encode()
         for name, data in zip(REPORTS, contents, strict=True):
             write_file(folder / name, data)
         return folder

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from numba import njit
+from numba.core.runtime.nrt import rtsys
 
 
 def _forget_stale() -> None:
@@ -34,7 +35,25 @@ def _forget_stale() -> None:
 
 _forget_stale()
 
-kernel = njit(nogil=True, cache=True, error_model="numpy")  # called from Python
+
+def _load(cache, signature, target):
+    """What an earlier process has compiled for a signature, or None.
+
+    numba's own `load_overload` sets up all that compiling needs first, which takes a third of the time from a command
+    to its first step. A kernel that is loaded needs numba's runtime alone, and compiling sets up the rest by itself.
+    """
+    rtsys.initialize(target)
+    with cache._guard_against_spurious_io_errors():
+        return cache._load_overload(signature, target)
+
+
+def kernel(function):
+    """Compile a function that is called from Python, or load what an earlier process has compiled."""
+    compiled = njit(nogil=True, cache=True, error_model="numpy")(function)
+    compiled._cache.load_overload = partial(_load, compiled._cache)
+    return compiled
+
+
 called = njit(nogil=True, error_model="numpy")  # called by kernels
 inlined = njit(nogil=True, error_model="numpy", forceinline=True)  # a part of kernels, put in its place by LLVM
 expanded = njit(nogil=True, error_model="numpy", inline="always")  # the same by numba: constants reach its loops

@@ -5,7 +5,6 @@ It is drawn with Pillow, as importing a plotting library takes longer than the s
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from texopt.errors import printable
 from texopt.show.history import Step
+from texopt.system.images import png_of
 
 WIDTH, ROW, FOOT = 910, 236, 34  # pixels: of the picture, of a row of panels, of the line below them
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 34, 26  # between a panel's frame and its cell
@@ -145,6 +145,4 @@ def loss_plot(history: list[Step]) -> bytes:
     if names:
         font = ImageFont.load_default(SCALE * 12)
         draw.text((SCALE * WIDTH / 2, SCALE * (rows * ROW + 8)), "step", GREY, font, "mt")
-    buffer = io.BytesIO()
-    image.resize((WIDTH, rows * ROW + FOOT), Image.Resampling.LANCZOS).save(buffer, "PNG")
-    return buffer.getvalue()
+    return png_of(image.resize((WIDTH, rows * ROW + FOOT), Image.Resampling.LANCZOS))

@@ -15,6 +15,7 @@ from PIL import Image
 
 from texopt.mesh.vertex_buffers import IndexedPart, unit_parts
 from texopt.mesh.wrapping import first_period
+from texopt.system.images import png_of
 
 LARGE = 200_000  # vertices; from here on coordinates are rounded to 16 bits, which no screen shows
 RESTART = 0xFFFF  # the 16-bit index that stands for no vertex in WebGL 2
@@ -65,14 +66,13 @@ def _data_uri(image: Image.Image, side: int) -> str:
     image = image.convert("RGB")
     if max(image.size) > side:
         image = image.resize((min(image.width, side), min(image.height, side)), Image.Resampling.BOX)
-    buffer = io.BytesIO()
     if image.width * image.height <= LOSSLESS:
-        image.save(buffer, "PNG")
-        kind = "png"
+        kind, data = "png", png_of(image)
     else:
+        buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=92, subsampling=0)
-        kind = "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+        kind, data = "jpeg", buffer.getvalue()
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def viewer_html(

@@ -22,6 +22,7 @@ from texopt.errors import ImageError
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "TGA", "PPM", "DDS", "JPEG2000", "AVIF", "ICO", "PSD")
 MOST_PIXELS = 100_000_000  # takes 1.5 GB while it is decoded
 STRAIGHT = {"RGBa": "RGBA", "La": "LA"}  # Pillow's modes whose colours are multiplied with opacity, and theirs without
+COMPRESSION = 4  # zlib's level of PNGs
 ORIENTATION = 0x0112  # EXIF's
 MOST_SCANS = 100  # of a progressive JPEG, which has about ten; each takes as long as the whole picture
 
@@ -156,8 +157,13 @@ def png_bytes(values: Tensor, alpha: np.ndarray | None = None, bits: int = 8) ->
     picture = to_image(values)
     if opacity is not None:
         picture.putalpha(opacity)
+    return png_of(picture)
+
+
+def png_of(image: Image.Image) -> bytes:
+    """An image as a PNG. At zlib's level 4, which takes half as long as 6 and gives 3 % more bytes."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG", compress_level=COMPRESSION)
     return buffer.getvalue()
 
 
@@ -173,7 +179,7 @@ def _png16(array: np.ndarray) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
-    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines.data, 6)), chunk(b"IEND", b"")
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines.data, COMPRESSION)), chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 

@@ -37,7 +37,7 @@ from texopt.render.canvas_cameras import whole
 from texopt.show.preview import contact_sheet
 from texopt.system.devices import resolve_device
 from texopt.system.files import check_names, write_file
-from texopt.system.images import load_image, png_bytes, resized, to_tensor
+from texopt.system.images import load_image, png_bytes, png_of, resized, to_tensor
 
 log = logging.getLogger("texopt")
 
@@ -103,9 +103,7 @@ def _on_mesh(config: SaliencyConfig, objective: Objective, extractor: FeatureExt
     )  # fmt: skip
     hot = heat(maps, mesh.originals())
     export(mesh, hot, out, unlit=True)
-    buffer = io.BytesIO()
-    contact_sheet(mesh, mesh.originals(), hot).save(buffer, "PNG")
-    write_file(preview, buffer.getvalue())
+    write_file(preview, png_of(contact_sheet(mesh, mesh.originals(), hot)))
     print(f"{out}, and {preview.name} beside it")
 
 

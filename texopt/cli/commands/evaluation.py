@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 from contextlib import suppress
@@ -29,7 +28,7 @@ from texopt.features.backbones import load_backbone
 from texopt.io.load import load_mesh
 from texopt.show.preview import contact_sheet
 from texopt.system.files import write_file
-from texopt.system.images import load_image, to_image, to_tensor
+from texopt.system.images import load_image, png_of, to_image, to_tensor
 
 log = logging.getLogger("texopt")
 
@@ -80,9 +79,7 @@ def run(config: EvaluateConfig) -> None:
 def _report(out: Path, found: Evaluation, values: dict[str, Any], picture: Image.Image) -> None:
     show(found)
     write_file(out / "metrics.json", (json.dumps(values, indent=2) + "\n").encode())
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    write_file(out / "metrics.png", buffer.getvalue())
+    write_file(out / "metrics.png", png_of(picture))
 
 
 def picture_run(folder: Path) -> ImageConfig | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -45,7 +44,7 @@ from texopt.show.history import Step
 from texopt.show.loss_plot import loss_plot
 from texopt.show.video import Timelapse, write_video
 from texopt.system.files import write_file
-from texopt.system.images import load_image, to_image
+from texopt.system.images import load_image, png_of, to_image
 from texopt.texture import Cppn, CppnTexture, SharedTexture, Texture, TransparentTexture
 from texopt.texture.image import MAX_SIZE, periodic
 from texopt.texture.paintings import repainted
@@ -279,9 +278,7 @@ class PictureTask(ABC):
         (result,) = results
         images, files = self._images(), self.image_files()
         for file, image in zip(files, images, strict=True):
-            buffer = io.BytesIO()
-            image.save(buffer, "PNG")
-            write_file(file, buffer.getvalue())
+            write_file(file, png_of(image))
         files += self.write_more(images)
         write_file(self.folder / "loss.png", loss_plot(result.history))
         write_file(self.folder / "history.csv", result.history_csv().encode())
