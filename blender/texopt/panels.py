@@ -9,6 +9,8 @@ from . import environment, materials, session
 from .command import UserError
 from .properties import Settings
 
+LETTER = 6.5  # pixels that one is wide, about
+
 
 def draw_run(context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
     """The buttons, and how far the run is."""
@@ -33,12 +35,14 @@ def draw_run(context: bpy.types.Context, layout: bpy.types.UILayout) -> None:
 
 
 def draw_line(layout: bpy.types.UILayout, text: str, alert: bool) -> None:
-    """A line of text, wrapped, as labels are not."""
+    """A line of text, wrapped to the panel's width, as labels are not."""
+    region, scale = bpy.context.region, bpy.context.preferences.system.ui_scale
+    most = max(20, int(region.width / scale / LETTER) - 6) if region else 60
     column = layout.column(align=True)
     column.alert = alert
     line = ""
     for word in f"{text} \0".split(" "):
-        if line and (word == "\0" or len(line) + len(word) > 40):
+        if line and (word == "\0" or len(line) + len(word) > most):
             column.label(text=line, icon="ERROR" if alert else "NONE")
             line, alert = "", False
         line += f" {word}" if line else word

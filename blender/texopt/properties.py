@@ -76,7 +76,7 @@ class Settings(bpy.types.PropertyGroup):
         name="Views",
         description="From where texopt looks",
         items=[
-            ("AROUND", "All Around", "From everywhere"),
+            ("AROUND", "Around", "From everywhere"),
             ("CAMERAS", "Cameras", "From the scene's visible cameras; what none of them sees is filled from around it"),
         ],
     )
@@ -89,8 +89,8 @@ class Settings(bpy.types.PropertyGroup):
         name="Save",
         description="Where new textures are",
         items=[
-            ("PACK", "In the .blend", "Packed, saved with the file"),
-            ("FILE", "In textures/", "In the folder textures beside the .blend; packed as long as that is not saved"),
+            ("PACK", "Packed", "In the .blend"),
+            ("FILE", "Folder", "In the folder textures beside the .blend; packed as long as that is not saved"),
         ],
     )
     more: StringProperty(

@@ -105,7 +105,7 @@ class Remote:
         if self._box:
             if "--remote" in self._box[0]:
                 return "this texopt is too old, it has no --remote; press Install in texopt's preferences to update it"
-            return f"texopt does not take these options: {self._box[0]}"
+            return f"{self._box[0]}; correct the further options"
         if any("No module named texopt" in line or "No module named 'texopt'" in line for line in log):
             return f"texopt is not installed in {self._process.args[0]}; choose another command in its preferences"
         last = log[-1] if log else "it said nothing"
