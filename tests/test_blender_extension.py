@@ -272,6 +272,7 @@ def wait(installation: Any) -> Any:
 @pytest.mark.slow
 def test_the_environment_is_made_and_texopt_installed_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     environment, wheel = tmp_path / "environment", write_wheel(tmp_path / "texopt-9-py3-none-any.whl")
     assert "nowhere.whl" in wait(install.Install(sys.executable, environment, "/nowhere.whl")).error
     done = wait(install.Install(sys.executable, environment, str(wheel)))

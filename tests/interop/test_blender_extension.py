@@ -6,9 +6,9 @@ without a display: so no panel is drawn.
 
 from __future__ import annotations
 
-import ast
 import json
 import os
+import re
 import runpy
 import shlex
 import shutil
@@ -34,8 +34,9 @@ from texopt.render.scene import Scene
 
 BLENDERS = ROOT / "build" / "interop" / "blenders"
 VERSIONS = sorted({"4.2", "5.0"} | {path.name for path in BLENDERS.glob("*")})  # the first two are always installed
-JOB, PICTURES = (Path(__file__).with_name(f"extension_{name}.py") for name in ("job", "pictures"))
-CHECKS = [part.name for part in ast.parse(JOB.read_text()).body if getattr(part, "name", "").startswith("check_")]
+HERE = Path(__file__).parent
+SOURCES = [(HERE / f"extension_{name}.py").read_text() for name in ("scenes", "runs")]
+CHECKS = [name for source in SOURCES for name in re.findall(r"^def (check_\w+)", source, re.MULTILINE)]
 SCENES = ("a_cube", "a_model", "two_materials")
 LEAST = 30.0  # dB
 
@@ -69,17 +70,19 @@ def operate(version: str, script: Path, folder: Path, archive: Path, **job: Any)
     file.write_text(json.dumps(job))
     resources = folder / "resources"
     resources.mkdir()
-    own = {"BLENDER_USER_RESOURCES": str(resources), "PYTHONPATH": str(JOB.parent)}
+    own = {"BLENDER_USER_RESOURCES": str(resources), "PYTHONPATH": str(HERE)}
     variables = [f"{name}={value}" for name, value in own.items()]
     return run("env", *variables, BLENDERS / version / "bin" / "python", script, file, seconds=600)
 
 
 @pytest.fixture(scope="session")
 def report(version: str, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """How each check of extension_job.py went."""
+    """How each check of extension_scenes.py and extension_runs.py went."""
     folder = tmp_path_factory.mktemp("checks")
     wheel = write_wheel(folder / "texopt-9-py3-none-any.whl")
-    operate(version, JOB, folder, archive, wheel=str(wheel), report=str(folder / "report.json"))
+    operate(
+        version, HERE / "extension_checks.py", folder, archive, wheel=str(wheel), report=str(folder / "report.json")
+    )
     found: dict[str, str] = json.loads((folder / "report.json").read_text())
     return found
 
@@ -124,7 +127,7 @@ def drawn(version: str, archive: Path, tmp_path_factory: pytest.TempPathFactory)
     """A folder of what extension_pictures.py makes with the real texopt."""
     folder = tmp_path_factory.mktemp("drawn")
     more = {"texopt": wrapper(folder / "texopt", "-m", "texopt"), "model": str(MESHES / "creature.obj")}
-    operate(version, PICTURES, folder, archive, scenes=str(folder / "scenes"), **more)
+    operate(version, HERE / "extension_pictures.py", folder, archive, scenes=str(folder / "scenes"), **more)
     return folder / "scenes"
 
 
