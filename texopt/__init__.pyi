@@ -26,7 +26,7 @@ from .objectives import alignment as alignment, blur as blur
 from .objectives import by_frame as by_frame, change as change, channel as channel, classified_as as classified_as
 from .objectives import colors as colors, content as content, deepdream as deepdream, direction as direction
 from .objectives import diversity as diversity, functional as functional, gram_matrix as gram_matrix
-from .objectives import inversion as inversion, l1 as l1, l2 as l2, logit as logit
+from .objectives import inversion as inversion, l1 as l1, l2 as l2, lit as lit, logit as logit
 from .objectives import neuron as neuron, objective as objective, on as on, patches as patches
 from .objectives import photographs as photographs, seam as seam, strokes as strokes, style as style
 from .objectives import total_variation as total_variation, transparent as transparent
@@ -55,6 +55,8 @@ from .render.photo_cameras import PhotoCameras as PhotoCameras
 from .render.photos import Photo as Photo, Photos as Photos
 from .render.regions import Regions as Regions
 from .render.scene import rasterize as rasterize
+from .render.shading import Light as Light, Lighting as Lighting, environment_of as environment_of
+from .render.shading import irradiance as irradiance, moving_light as moving_light, shade as shade
 from .render.transforms import Transform as Transform
 
 # meshes

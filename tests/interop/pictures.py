@@ -17,6 +17,7 @@ from texopt.optim.result import Result
 from texopt.render.cameras import Cameras, orbit
 from texopt.render.look_up import look_up
 from texopt.render.scene import Scene
+from texopt.render.shading import Light, shade, to_linear, to_srgb
 
 SIZE, FOV_Y, DISTANCE = 384, 35.0, 3.2  # pixels a side, degrees, radii of the mesh
 SUPERSAMPLE = 4
@@ -60,6 +61,16 @@ def our_pictures(result: Result, flip: bool = False) -> list[Picture]:
     if flip:
         images = images.flip(1) if isinstance(images, Tensor) else [image.flip(1) for image in images]
     return shrunk(look_up(images, fragments), fragments.mask)
+
+
+def our_lit_pictures(result: Result, light: Light, roughness: float, metallic: float) -> list[Picture]:
+    """As our_pictures, under a light that is the same for all views."""
+    fragments = Scene(result.mesh).rasterize(cameras(), SIZE * SUPERSAMPLE)
+    there = fragments.mask.nonzero().unbind(1)
+    colors = look_up(result.images, fragments).permute(0, 2, 3, 1)
+    rows = (values[there] for values in (to_linear(colors), fragments.normal, fragments.view_direction))
+    seen = to_srgb(shade(*rows, roughness, metallic, light.of_pixels(torch.zeros_like(there[0]))))
+    return shrunk(colors.index_put(there, seen).permute(0, 3, 1, 2), fragments.mask)
 
 
 def pictures_on(background: tuple[int, int, int], images: list[Image.Image]) -> list[Picture]:

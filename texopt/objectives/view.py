@@ -167,6 +167,12 @@ class View:
         return self._geometry().normal
 
     @property
+    def to_camera(self) -> Tensor:
+        """From each pixel's point of the surface to the camera: float32 [B,3,H,W] of length 1, zeros where nothing
+        is."""
+        return self._geometry().to_camera
+
+    @property
     def depth(self) -> Tensor:
         """How far the surface is from the camera along the line of sight, in the units of the mesh: float32 [B,1,H,W],
         zeros where nothing is. (`fragments.depth` is z/w.)"""

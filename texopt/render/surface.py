@@ -80,6 +80,11 @@ class Geometry:
         return self.drawn.known_scene().radius * along * self._there
 
     @cached_property
+    def to_camera(self) -> Tensor:
+        """float32 [B,3,H,W], of length 1, from the surface to the camera; zeros where nothing is."""
+        return F.normalize(self._mean(self.drawn.view_direction), dim=1)
+
+    @cached_property
     def _unit(self) -> Tensor:
         """Positions in the unit sphere, where floats tell places apart wherever the mesh is: [B,3,H,W]."""
         return self._mean(self.drawn.unit_position)
