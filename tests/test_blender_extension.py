@@ -207,6 +207,15 @@ def test_a_killed_run_is_gone_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert run.until_kind("exit")["code"] != 0
 
 
+def test_a_run_behind_another_process_ends_with_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of the programs that pip makes on Windows. The exit comes only when nobody has its standard output open."""
+    launcher = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
+    run = Run(tmp_path, "1000", monkeypatch, [sys.executable, "-c", launcher, sys.executable, str(FAKE)])
+    run.until_kind("step")
+    run.remote.kill()
+    run.until_kind("exit")
+
+
 @pytest.mark.parametrize(
     ("way", "message"),
     [

@@ -64,7 +64,9 @@ class Remote:
             self._process.stdin.flush()
 
     def kill(self) -> None:
-        """End it at once, whatever it has done."""
+        """End it at once, whatever it has done. One that it has started itself ends with its standard input."""
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
         if self._process.poll() is None:
             self._process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
