@@ -182,7 +182,7 @@ def test_config_of_several_paintings_gives_the_same_bytes(
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[StyleConfig]:
     """What commands would be run with."""
     found: list[Any] = []
-    monkeypatch.setattr("texopt.cli.commands.run", lambda command, config: found.append(config) or 0)
+    monkeypatch.setattr("texopt.cli.commands.run", lambda command, config, *_: found.append(config) or 0)
     return found
 
 

@@ -123,7 +123,7 @@ def command_lines() -> list[list[str]]:
 @pytest.mark.parametrize("arguments", command_lines(), ids=" ".join)
 def test_command_lines_are_understood(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     understood = []
-    monkeypatch.setattr("texopt.cli.commands.run", lambda command, config: understood.append(config) or 0)
+    monkeypatch.setattr("texopt.cli.commands.run", lambda command, config, *_: understood.append(config) or 0)
     assert main(arguments) == 0
     assert len(understood) == (arguments != ["backbones"])
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 def test_the_demo_is_a_run_of_the_bundled_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr("texopt.cli.commands.run", lambda command, config: seen.append((command, config)) or 0)
+    monkeypatch.setattr("texopt.cli.commands.run", lambda command, config, *_: seen.append((command, config)) or 0)
     assert main(["demo", "--preset", "draft", "--seed", "3"]) == 0
     ((command, config),) = seen
     assert command == "style"

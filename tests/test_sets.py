@@ -65,7 +65,7 @@ def test_a_set_has_a_folder_for_each_mesh(files: list[str], tmp_path: Path, caps
 
 def test_options_may_stand_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[StyleConfig] = []
-    monkeypatch.setattr("texopt.cli.commands.run", lambda _, config: seen.append(config) or 0)
+    monkeypatch.setattr("texopt.cli.commands.run", lambda _, config, *_others: seen.append(config) or 0)
     main(["style", "a.obj", "b.obj", "c.obj", "--steps", "7", "--style", "p.png", "q.png", "--blend", "1", "2"])
     main(["style", "a.obj", "--style", "p.png"])
     (several, alone) = seen

@@ -57,10 +57,11 @@ def show_base_color(material):
     nodes, links = material.node_tree.nodes, material.node_tree.links
     shaders = [node for node in nodes if node.type == "BSDF_PRINCIPLED"]
     linked = [link.from_socket for shader in shaders for link in shader.inputs["Base Color"].links]
-    images = [node.outputs["Color"] for node in nodes if node.type == "TEX_IMAGE"]  # an unlit one has no such shader
+    if not shaders:  # an unlit one
+        linked = [node.outputs["Color"] for node in nodes if node.type == "TEX_IMAGE"]
     emission = nodes.new("ShaderNodeEmission")
-    if linked or images:
-        links.new((linked or images)[0], emission.inputs["Color"])
+    if linked:
+        links.new(linked[0], emission.inputs["Color"])
     else:
         emission.inputs["Color"].default_value = shaders[0].inputs["Base Color"].default_value
     output = next(node for node in nodes if node.type == "OUTPUT_MATERIAL" and node.is_active_output)
@@ -94,16 +95,21 @@ def draw(scene, camera, path):
     bpy.ops.render.render(write_still=True)
 
 
-for job in json.loads(Path(sys.argv[-1]).read_text()):
-    print("import", job["name"], flush=True)
-    things = load(job["path"])
-    print("imported", job["name"], flush=True)
-    folder = Path(job["folder"])
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "mesh.npz", **geometry(things))
-    for material in bpy.data.materials:
-        if material.use_nodes and material.users:
-            show_base_color(material)
-    prepare(bpy.context.scene, job["size"])
-    for index, camera in enumerate(job["cameras"]):
-        draw(bpy.context.scene, camera, folder / f"{index}.png")
+def main():
+    for job in json.loads(Path(sys.argv[-1]).read_text()):
+        print("import", job["name"], flush=True)
+        things = load(job["path"])
+        print("imported", job["name"], flush=True)
+        folder = Path(job["folder"])
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / "mesh.npz", **geometry(things))
+        for material in bpy.data.materials:
+            if material.use_nodes and material.users:
+                show_base_color(material)
+        prepare(bpy.context.scene, job["size"])
+        for index, camera in enumerate(job["cameras"]):
+            draw(bpy.context.scene, camera, folder / f"{index}.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -60,7 +60,7 @@ def our_pictures(result: Result, flip: bool = False) -> list[Picture]:
     images = result.images
     if flip:
         images = images.flip(1) if isinstance(images, Tensor) else [image.flip(1) for image in images]
-    return _shrunk(look_up(images, fragments), fragments.mask)
+    return shrunk(look_up(images, fragments), fragments.mask)
 
 
 def our_lit_pictures(result: Result, light: Light, roughness: float, metallic: float) -> list[Picture]:
@@ -70,16 +70,16 @@ def our_lit_pictures(result: Result, light: Light, roughness: float, metallic: f
     colors = look_up(result.images, fragments).permute(0, 2, 3, 1)
     rows = (values[there] for values in (to_linear(colors), fragments.normal, fragments.view_direction))
     seen = to_srgb(shade(*rows, roughness, metallic, light.of_pixels(torch.zeros_like(there[0]))))
-    return _shrunk(colors.index_put(there, seen).permute(0, 3, 1, 2), fragments.mask)
+    return shrunk(colors.index_put(there, seen).permute(0, 3, 1, 2), fragments.mask)
 
 
 def pictures_on(background: tuple[int, int, int], images: list[Image.Image]) -> list[Picture]:
     """Screenshots of SUPERSAMPLE times the size, of an object before a colour that it does not have."""
     values = torch.from_numpy(np.stack([np.asarray(image) for image in images]))
-    return _shrunk(values.permute(0, 3, 1, 2) / 255, (values != torch.tensor(background)).any(-1))
+    return shrunk(values.permute(0, 3, 1, 2) / 255, (values != torch.tensor(background)).any(-1))
 
 
-def _shrunk(colors: Tensor, mask: Tensor) -> list[Picture]:
+def shrunk(colors: Tensor, mask: Tensor) -> list[Picture]:
     """colors [B,3,h,w] in [0,1], mask bool [B,h,w], of SUPERSAMPLE times the size."""
     rgb = (avg_pool2d(colors, SUPERSAMPLE) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     inside = avg_pool2d(mask.float(), SUPERSAMPLE).numpy() == 1

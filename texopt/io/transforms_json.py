@@ -25,6 +25,7 @@ ENDINGS = ("", *KINDS, *(kind.upper() for kind in KINDS))  # that a file_path ma
 DEEPEST = 8  # folders below that of the file, that images are looked for in if they are not where it says
 MOST_PHOTOS = 10_000
 LARGEST_JSON = 256 << 20  # bytes
+LARGEST_SIDE = 1 << 20  # pixels of a camera's picture, which is not made
 Z_UP = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], np.float64)  # a world with +Z up to +Y up
 UP = {"y": np.eye(4), "z": Z_UP}
 
@@ -97,6 +98,29 @@ def read_photos(
     for what in (what for what in SAID if said[what]):
         log.info("%d of %d photographs are %s", said[what], count, SAID[what])
     return Photos(list(photos.values()), kept)
+
+
+def read_cameras(path: str | os.PathLike[str], up: Literal["y", "z"] = "y") -> list[Photo]:
+    """The cameras of a transforms.json, without photographs: as read_photos, but w and h are needed, and file_path may
+    be any name. What a lens bends is seen straight. OptionError where the file, a lens or a matrix is none."""
+    path = Path(path)
+    values = _parsed(path)
+    world = UP[up] @ _before(values, path, undo=False)
+    common = {key: value for key, value in values.items() if key != "frames"}
+    cameras = []
+    for index, frame in enumerate(values["frames"], 1):
+        where = f"{path}, frame {index}"
+        try:
+            matrix = _unscaled(world @ _unscaled(_placed(frame.get("transform_matrix"), "transform_matrix", where)))
+        except ImageError as error:
+            raise OptionError(str(error)) from None
+        w, h = (number(common | frame, name, where) or 0.0 for name in ("w", "h"))
+        if not (1 <= w <= LARGEST_SIDE and 1 <= h <= LARGEST_SIDE):
+            raise OptionError(f"{where}: w and h have to say how many pixels its pictures have, up to {LARGEST_SIDE}")
+        lens = read_lens(common, frame, (round(w), round(h)), 1.0, where)
+        name = Path(str(frame.get("file_path", index)))
+        cameras.append(Photo(name, None, lens.width, lens.height, lens.fx, lens.fy, lens.cx, lens.cy, matrix))
+    return cameras
 
 
 def photo_files(path: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -122,6 +122,30 @@ def window_places(photo: Photo, box: np.ndarray, size: tuple[int, int]) -> np.nd
     roam = np.where(extent > window, extent - window + 2 * MARGIN * window, 0)
     first = np.where(extent > window, box[:2] - MARGIN * window, box[:2] + (extent - window) / 2)
     return np.stack([first, first + roam, np.maximum(np.array([photo.width, photo.height]) - window, 0)])
+
+
+def framed_cameras(photos: Sequence[Photo], mesh: Mesh) -> Cameras:
+    """Square views of what each camera sees of the object, for those that see some of it; `photos` need no images.
+
+    MeshError where none of them sees the mesh; of those that do not, if others do, it says so.
+    """
+    scene = Scene(mesh, optimized=True)
+    found = []
+    for photo in photos:
+        box = seen_box(photo, mesh, scene)
+        if box is not None:
+            middle, side = (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).max())
+            left, top = (middle - side / 2).tolist()
+            found.append(camera(photo, mesh, (left, top, side, side)))
+    if not found:
+        raise MeshError(
+            f"none of {len(photos)} cameras sees {mesh.name}: cameras and mesh have to be in one space, with the same "
+            "axes and scale"
+        )
+    if len(found) < len(photos):
+        log.warning("%d of %d cameras do not see %s", len(photos) - len(found), len(photos), mesh.name)
+    view, projection = (torch.cat([getattr(one, name) for one in found]) for name in ("view", "projection"))
+    return Cameras(view, projection)
 
 
 class PhotoCameras:

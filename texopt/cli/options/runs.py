@@ -45,6 +45,9 @@ class RunConfig(LoopConfig):
     """Range of the camera's distance; 1 is where the bounding sphere fills the view."""
     elevation: tuple[float, float] = (-90.0, 90.0)
     """Range of the camera's elevation in degrees; 0 90 looks from above only."""
+    views_from: Annotated[Path | None, option("CAMERAS.json")] = None
+    """Look from these cameras alone, a transforms.json in the mesh's coordinates, at what each sees of the object.
+    What none of them sees is filled from around it."""
     close_ups: float = 0.0
     """Share of the views that look closer, for textures that are sharp from near."""
     zoom: float = 4.0
@@ -80,7 +83,8 @@ class RunConfig(LoopConfig):
     def files(self) -> dict[str, list[Path]]:
         mask = masks(self.mask)
         images = list(mask.values()) if isinstance(mask, dict) else [mask] if mask else []
-        return super().files() | {"mesh": [self.mesh], "mask": images}
+        cameras = [self.views_from] if self.views_from else []
+        return super().files() | {"mesh": [self.mesh], "mask": images, "views_from": cameras}
 
     def plain(self) -> dict[str, Any]:
         values, mask = super().plain(), masks(self.mask)
@@ -261,6 +265,7 @@ class FitConfig(RunConfig):
     coarse: Annotated[float, tyro.conf.Suppress] = 0.0
     distance: Annotated[tuple[float, float], tyro.conf.Suppress] = (0.75, 1.0)
     elevation: Annotated[tuple[float, float], tyro.conf.Suppress] = (-90.0, 90.0)
+    views_from: Annotated[Path | None, tyro.conf.Suppress] = None
     close_ups: Annotated[float, tyro.conf.Suppress] = 0.0
     zoom: Annotated[float, tyro.conf.Suppress] = 4.0
     background: Annotated[Literal["noise", "color", "black"], tyro.conf.Suppress] = "black"

@@ -25,6 +25,7 @@ from texopt.features.extractor import FeatureExtractor
 from texopt.features.view_sizes import Size, check_stride
 from texopt.io.export import FORMATS, check_target, model_files
 from texopt.io.export_names import texture_files
+from texopt.io.transforms_json import read_cameras
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.surface_points import random_points
 from texopt.mesh.vertex_buffers import map_parts
@@ -33,7 +34,8 @@ from texopt.optim.descent import Descent
 from texopt.optim.result import REPORTS, Result
 from texopt.optim.views import Views
 from texopt.render.backgrounds import Background, plain, random_color, smooth_noise
-from texopt.render.cameras import Sampler, close_ups, sample_sphere, with_close_ups
+from texopt.render.cameras import Cameras, Sampler, close_ups, sample_sphere, with_close_ups
+from texopt.render.photo_cameras import framed_cameras
 from texopt.render.scene import Scene
 from texopt.render.transforms import Transform
 from texopt.show.history import Step
@@ -96,6 +98,11 @@ class MeshTask(ABC):
         config = self.config
         check_options(config)
         sample_sphere(distance=config.distance, elevation=config.elevation)  # says what cannot be
+        if config.views_from and config.close_ups:
+            raise OptionError(
+                "--close-ups (and --preset final) look from anywhere; with --views-from add --close-ups 0"
+            )
+        self._given = read_cameras(config.views_from) if config.views_from else []
         _check_outputs(config)
         check_size(config.texture_size)
         if config.max_memory:
@@ -130,8 +137,9 @@ class MeshTask(ABC):
         """What is minimised. self.mesh, self.extractor and self.sizes, the textures', are there."""
 
     def make_views(self) -> Views:
-        """Which renderings are looked at: from all around, and close-ups in their share."""
-        return self.views_of(_cameras(self.config, self.mesh), self.config.view_size)
+        """Which renderings are looked at: from given cameras, or from all around, and close-ups in their share."""
+        cameras = framed_cameras(self._given, self.mesh) if self._given else _cameras(self.config, self.mesh)
+        return self.views_of(cameras, self.config.view_size)
 
     def make_descent(self) -> Descent:
         """How textures are stepped."""
@@ -157,7 +165,7 @@ class MeshTask(ABC):
         indices = zip(self.mesh.optimized, self.sizes, strict=True)
         return [self.mesh.maps[index].original_at(size, size) for index, size in indices]
 
-    def views_of(self, cameras: Sampler, size: Size) -> Views:
+    def views_of(self, cameras: Sampler | Cameras, size: Size) -> Views:
         """Views from cameras, as the options have them otherwise."""
         return Views(
             cameras=cameras, size=size, per_step=self.config.views_per_step,

@@ -53,6 +53,7 @@ class SetTask:
             ("--live", config.live),
             ("--timelapse", config.timelapse),
             ("--mask", config.mask),
+            ("--views-from", config.views_from),
             ("--close-ups (and --preset final)", config.close_ups),
         ):
             if given:
