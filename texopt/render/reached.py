@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import torch
@@ -15,6 +16,7 @@ from texopt.render.fragments import Fragments
 from texopt.render.scene import Scene
 
 COVERAGE_VIEWS, COVERAGE_SIZE = 48, 512
+TOGETHER = 4  # views at a time, which bounds the memory
 COVERAGE_TEXELS = 2048  # a side; views of that size see no finer ones
 
 Coverage = Callable[[Scene], Iterator[Fragments]]  # views that together see what of a mesh is to be seen
@@ -35,8 +37,8 @@ def _level_by_area(fragments: Fragments) -> Fragments:
 def all_around(scene: Scene) -> Iterator[Fragments]:
     """Views from all around."""
     cameras = fixed_views(COVERAGE_VIEWS)
-    for start in range(0, COVERAGE_VIEWS, 8):  # eight at a time bound the memory
-        yield scene.rasterize(cameras[start : start + 8], COVERAGE_SIZE)
+    for start in range(0, COVERAGE_VIEWS, TOGETHER):
+        yield scene.rasterize(cameras[start : start + TOGETHER], COVERAGE_SIZE)
 
 
 def reached_texels(mesh: Mesh, sizes: Sequence[tuple[int, int]], coverage: Coverage = all_around) -> list[Tensor]:
@@ -45,12 +47,22 @@ def reached_texels(mesh: Mesh, sizes: Sequence[tuple[int, int]], coverage: Cover
     sizes: (height, width) of those maps. coverage: the views.
     """
     reaches = [Reach(*(min(side, COVERAGE_TEXELS) for side in size)) for size in sizes]
-    for fragments in coverage(Scene(mesh, optimized=True)):
+
+    def add(fragments: Fragments) -> None:
         fragments = replace(fragments, scene=None, eye=None)  # which nothing here looks at
         for index, reach in zip(mesh.optimized, reaches, strict=True):
             shown = fragments.mask if len(mesh.maps) == 1 else fragments.mask & (fragments.map_id == index)
             seen = _level_by_area(fragments.at(shown.flatten().nonzero()[None, :, 0, None]).within(*reach.size))
             reach.add(seen.texture_uv.flatten(0, 2), seen.uv_da.flatten(0, 2))
+
+    with ThreadPoolExecutor(1) as beside:  # some views are looked at while the next are drawn
+        last: Future[None] | None = None
+        for fragments in coverage(Scene(mesh, optimized=True)):
+            if last is not None:
+                last.result()
+            last = beside.submit(add, fragments)
+        if last is not None:
+            last.result()
     return [_enlarged(reach.texels(), size) for reach, size in zip(reaches, sizes, strict=True)]
 
 
