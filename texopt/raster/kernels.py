@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
+from numba import config, njit
 from numba.core.runtime.nrt import rtsys
 
 
@@ -50,7 +50,8 @@ def _load(cache, signature, target):
 def kernel(function):
     """Compile a function that is called from Python, or load what an earlier process has compiled."""
     compiled = njit(nogil=True, cache=True, error_model="numpy")(function)
-    compiled._cache.load_overload = partial(_load, compiled._cache)
+    if not config.DISABLE_JIT:  # for debuggers: then it is the function itself
+        compiled._cache.load_overload = partial(_load, compiled._cache)
     return compiled
 
 
@@ -61,6 +62,8 @@ expanded = njit(nogil=True, error_model="numpy", inline="always")  # the same by
 
 def is_cached(compiled: Any) -> bool:
     """Whether an earlier process has compiled a kernel, so that this one only loads it."""
+    if config.DISABLE_JIT:
+        return True
     folder, name = Path(compiled.stats.cache_path), compiled.py_func.__name__
     return any(folder.glob(f"*.{name}-*.nbi"))
 
