@@ -51,6 +51,25 @@ def test_a_kernel_is_known_to_be_compiled(tmp_path: Path, monkeypatch: pytest.Mo
     assert is_cached(twice)
 
 
+def test_a_compiled_kernel_is_loaded_without_the_compiler(tmp_path: Path) -> None:
+    (tmp_path / "own_kernel.py").write_text(
+        "from texopt.raster.kernels import kernel\n\n@kernel\ndef twice(x):\n    return 2 * x\n"
+    )
+    code = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from own_kernel import twice
+assert twice(3) == 6
+print("numba.np.arraymath" in sys.modules)
+import numba
+assert twice(1.5) == 3.0 and numba.njit(lambda x: x + 1)(2) == 3"""
+    said = [
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True).stdout
+        for _ in range(3)
+    ]
+    assert said == ["True\n", "False\n", "False\n"]
+
+
 def test_help_is_printed_without_torch() -> None:
     code = "import sys; from texopt.cli.main import main; main(['--help']); print({'torch', 'numba'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
