@@ -58,12 +58,15 @@ def test_the_description_for_package_indexes_has_nothing_that_is_only_in_the_rep
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+ELSEWHERE = {"raster", "programs", "blender"}  # above, in test_remote.py, and for Blender's own Python
+
+
 def programs() -> list[Any]:
     """The Python blocks of each page, which are one program."""
     found = []
     for page in PAGES:
         blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
-        if blocks and page.name != "raster.md":
+        if blocks and page.stem not in ELSEWHERE:
             mark = [] if page.stem in ("README", "index") else [pytest.mark.slow]
             found.append(pytest.param(blocks, id=page.stem, marks=mark))
     assert len(found) >= 3
@@ -77,6 +80,9 @@ def test_python_examples_run(blocks: list[str], tmp_path: Path, monkeypatch: pyt
         shutil.copy(MESHES / f"creature.{name}", tmp_path)
     shutil.copy(MESHES / "creature.obj", tmp_path / "spot.obj")
     shutil.copy(STYLES / "mosaic.jpg", tmp_path / "starry-night.jpg")
+    (tmp_path / "meshes" / "styles").mkdir(parents=True)
+    for name in ("creature.obj", "creature.mtl", "creature.png", "styles/brush.jpg"):
+        shutil.copy(MESHES / name, tmp_path / "meshes" / name)
     monkeypatch.chdir(tmp_path)
     optimize, runs = texopt.optimize, []
 
@@ -95,8 +101,8 @@ def test_python_examples_run(blocks: list[str], tmp_path: Path, monkeypatch: pyt
         assert len(losses) == 2
         assert all(map(math.isfinite, losses))
         assert losses[0] != losses[1]
-    if any('export("outputs/spot.obj")' in block for block in blocks):
-        assert len(texopt.load_mesh("outputs/spot.obj").faces) == len(texopt.load_mesh("spot.obj").faces)
+    for exported in re.findall(r'export\("(outputs/\w+.obj)"\)', "".join(blocks)):
+        assert len(texopt.load_mesh(exported).faces) == len(texopt.load_mesh("spot.obj").faces)
 
 
 INPUTS = {

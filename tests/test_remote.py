@@ -29,6 +29,7 @@ class Pipes:
         commands, self._commands = os.pipe()
         self._events = io.StringIO()
         self.remote = Remote(self._events, commands)
+        self.remote.listen()
 
     def ask(self, text: str) -> None:
         os.write(self._commands, text.encode())
@@ -107,6 +108,15 @@ def test_old_versions_of_textures_go(pipes: Pipes, tmp_path: Path) -> None:
         assert newest.endswith("5_0.png")
 
 
+def test_a_link_is_not_written_through(pipes: Pipes, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / FOLDER).symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with pipes.remote.loop(tmp_path / "run", 0, 1, picture):
+        pipes.remote.on_step(Step(1, 1, 0.1, {}))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_textures_that_cannot_be_written_end_no_run(pipes: Pipes, tmp_path: Path) -> None:
     with pipes.remote.loop(tmp_path, 0, 2, picture):
         (tmp_path / FOLDER).write_text("in the way")
@@ -116,7 +126,9 @@ def test_textures_that_cannot_be_written_end_no_run(pipes: Pipes, tmp_path: Path
     assert len(pipes.events("step")) == 2
 
 
-@pytest.mark.parametrize("asked", ["stop\n", "st|op\r\n", "what\nstop\nresume\n", "pause\n|stop\n", None])
+@pytest.mark.parametrize(
+    "asked", ["stop\n", "st|op\r\n", f"stop{50000 * 'x'}\nstop\n", "what\nstop\nresume\n", "pause\n|stop\n", None]
+)
 def test_a_run_stops_when_it_is_asked_to_or_nobody_is_there(pipes: Pipes, tmp_path: Path, asked: str | None) -> None:
     with pipes.remote.loop(tmp_path, 0, 2000, picture):
         for part in asked.split("|") if asked else []:
@@ -239,6 +251,14 @@ def test_the_result_is_the_same_bytes_with_and_without(tmp_path: Path) -> None:
     for file in ("creature.png", "creature.obj", "preview.png", "config.yaml"):
         one, other = (tmp_path / name / file for name in ("with", "without"))
         assert one.read_bytes().replace(b"/with", b"") == other.read_bytes().replace(b"/without", b""), file
+
+
+@pytest.mark.slow
+def test_a_stop_that_is_there_at_once_has_its_event(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "texopt", *RUN, "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, input="stop\n", capture_output=True, text=True)
+    assert done.returncode == 130
+    assert json.loads(done.stdout) == {"event": "error", "text": "stopped before there was a result"}
 
 
 @pytest.mark.parametrize(

@@ -241,6 +241,8 @@ def test_base_colors_are_found_under_moving_light() -> None:
         (lambda: texopt.lit(metallic=-1), "metallic has to be between 0 and 1"),
         (lambda: Light(torch.zeros(1, 2, 3), torch.zeros(1, 1, 3), torch.zeros(1, 9, 3)), "colors is"),
         (lambda: Light(torch.zeros(1, 1, 3), torch.zeros(1, 1, 3), torch.zeros(9, 3)), "environment"),
+        (lambda: Light([[[0, 0, 1]]], torch.zeros(1, 1, 3), torch.zeros(1, 9, 3)), "directions of a light"),  # type: ignore[arg-type]
+        (lambda: texopt.lit(3), "light has to be"),  # type: ignore[arg-type]
     ],
 )
 def test_what_cannot_be_is_said(make: object, says: str) -> None:
@@ -252,3 +254,25 @@ def test_a_light_of_another_number_of_views_is_said() -> None:
     light = Light(torch.ones(3, 1, 3), torch.ones(3, 1, 3), torch.zeros(3, 9, 3))
     with pytest.raises(OptionError, match="3 images, and the view has 1"):
         seen(painted_cube(), texopt.lit(light))
+
+
+def test_a_function_has_to_return_lights_for_the_views() -> None:
+    one = Light(torch.ones(1, 1, 3).double(), torch.ones(1, 1, 3).double(), torch.zeros(1, 9, 3).double())
+    assert torch.isfinite(seen(painted_cube(), texopt.lit(lambda *_: one)).image).all()
+    with pytest.raises(OptionError, match=r"return a texopt\.Light, not a NoneType"):
+        seen(painted_cube(), texopt.lit(lambda *_: None))  # type: ignore[arg-type, return-value]
+
+
+def test_what_shows_through_is_not_lit() -> None:
+    mesh, found = painted_cube(), list[View]()
+    clear = texopt.TransparentTexture(texopt.PixelTexture(16), texopt.PixelTexture(16, start=(0.0, 0.0, 0.0)))
+
+    def keep(view: View) -> Tensor:
+        found.append(view)
+        return view.image.mean()
+
+    for change in (lambda view: view, texopt.lit()):
+        views = texopt.Views(**SIDE, background=texopt.backgrounds.plain(1.0))
+        texopt.optimize(mesh, clear, texopt.on(keep, change), steps=1, backbone="none", views=views)
+    plain, lit = (view.image.detach() for view in found)
+    assert float((plain - lit).abs().max()) < 0.03  # opacity starts at 0.01

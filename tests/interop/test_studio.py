@@ -156,9 +156,9 @@ def test_results_of_earlier_days_are_there_to_compare_and_to_repeat(browser: Bro
     page.wait(1.0)
     alone = picture(page)
     click(page, "Compare")
-    says(page, "Choose the other one")
+    says(page, "Click another result")
     page.evaluate("document.querySelectorAll('#results button.thumbnail-item')[1].click()")
-    says(page, "Alone")
+    says(page, "End comparing")
     page.wait(1.5)
     assert np.abs(picture(page) - alone).mean() > 2
     click(page, "Again with these options")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FOLDER = ".remote"  # within the run's, for textures that change
 KEPT = 2  # versions of them
 SECONDS = 2.0  # between them, at least
+LONGEST = 64  # bytes of a line that is read; the rest of it is none of a command
 STEPS = 0.2  # seconds between steps that are told
 
 
@@ -39,7 +40,7 @@ class Remote:
 
     Args:
         events: where they are written, a line each.
-        commands: file descriptor that is read, in a thread.
+        commands: file descriptor that is read, from `listen` on.
     """
 
     def __init__(self, events: TextIO, commands: int) -> None:
@@ -49,7 +50,11 @@ class Remote:
         self._phase = "before"  # the loop
         self._untold: Step | None = None
         self._versions: list[list[Path]] = []
-        threading.Thread(target=self._listen, args=(commands,), daemon=True).start()
+        self._commands = commands
+
+    def listen(self) -> None:
+        """Begin to do what is asked, in a thread."""
+        threading.Thread(target=self._listen, args=(self._commands,), daemon=True).start()
 
     def tell(self, event: str, **values: Any) -> None:
         """Write an event. That nobody reads it any more ends nothing by itself."""
@@ -63,8 +68,8 @@ class Remote:
         self._folder, self._textures = folder.resolve(), textures
         self._files = self._folder / FOLDER
         self._forget_files()
-        self.tell("begin", folder=str(self._folder), step=step, steps=steps)
         self._phase = "within"
+        self.tell("begin", folder=str(self._folder), step=step, steps=steps)
         try:
             yield
         finally:
@@ -95,6 +100,12 @@ class Remote:
         there = [str(path.resolve()) for path in files if path.exists()]
         self.tell("end", text=text, interrupted=interrupted, folder=str(self._folder), files=there)
 
+    def lost(self) -> str:
+        """What a stop at this time means, in a line."""
+        if self._phase == "after":
+            return f"stopped before the results were written; `texopt resume {self._folder}` goes on with the run"
+        return "stopped before there was a result"
+
     def _tell_step(self, step: Step) -> None:
         terms = {name: value for name, value in step.terms.items() if math.isfinite(value)}
         self._untold = None
@@ -121,6 +132,8 @@ class Remote:
                 path.unlink()
 
     def _forget_files(self) -> None:
+        if self._files.is_symlink():
+            self._files.unlink(missing_ok=True)
         shutil.rmtree(self._files, ignore_errors=True)
 
     def _listen(self, commands: int) -> None:
@@ -131,6 +144,7 @@ class Remote:
             except OSError:
                 read = b""
             *lines, rest = (rest + read).split(b"\n")
+            rest = rest[:LONGEST]
             for line in lines:
                 self._obey(line.strip())
             if not read:
@@ -152,12 +166,13 @@ def on_standard_streams() -> Iterator[Remote]:
     remote = Remote(sys.stdout, 0)
     with redirect_stdout(sys.stderr):
         try:
+            remote.listen()
             yield remote
         except TexoptError as error:
             remote.tell("error", text=str(error))
             raise
         except KeyboardInterrupt:
-            remote.tell("error", text="stopped before there was a result")
+            remote.tell("error", text=remote.lost())
             raise
         except SystemExit as error:
             if error.code:

@@ -25,27 +25,31 @@ class Lit:
         there = (eye.abs().sum(1) > 0).nonzero().unbind(1)
         light = self._light(view).of_pixels(there[0])
 
-        def under_light(image: Tensor) -> Tensor:
-            base, sides, eyes = (values.permute(0, 2, 3, 1)[there] for values in (image, normal, eye))
+        def under_light(image: Tensor, alpha: Tensor) -> Tensor:
+            shown = (values.permute(0, 2, 3, 1)[there] for values in (image, normal, eye, alpha))
+            base, sides, eyes, opacity = shown
             seen = to_srgb(shade(to_linear(base), sides, eyes, self.roughness, self.metallic, light))
+            seen = torch.lerp(base, seen, opacity.expand_as(base))  # what shows through is not lit
             return image.permute(0, 2, 3, 1).index_put(there, seen).permute(0, 3, 1, 2)
 
         with torch.no_grad():
-            before = under_light(view.original)
-        return view.with_image(under_light(view.image), original=before)
+            before = under_light(view.original, torch.ones_like(view.alpha))
+        alpha = view.alpha if view.alpha.requires_grad else torch.ones_like(view.alpha)
+        return view.with_image(under_light(view.image, alpha), original=before)
 
     def _light(self, view: View) -> Light:
-        if isinstance(self.light, Light):
-            count = len(view.image)
-            if len(self.light) not in (1, count):
-                raise OptionError(f"the light is of {len(self.light)} images, and the view has {count}; make it of 1")
-            pieces = (self.light.directions, self.light.colors, self.light.environment)
-            light = Light(*(piece.expand(count, -1, -1) for piece in pieces))
-        else:
-            assert view.cameras is not None  # to_camera has said so
-            light = self.light(Generator().manual_seed(view.step), view.cameras)
-        device = view.image.device
-        return Light(*(to_device(piece, device) for piece in (light.directions, light.colors, light.environment)))
+        """The light of each image."""
+        assert view.cameras is not None  # to_camera has said so
+        count, like = len(view.image), view.image
+        light = self.light
+        if not isinstance(light, Light):
+            light = light(Generator().manual_seed(view.step), view.cameras)
+            if not isinstance(light, Light):
+                raise OptionError(f"a function for lit() has to return a texopt.Light, not a {type(light).__name__}")
+        if len(light) not in (1, count):
+            raise OptionError(f"the light is of {len(light)} images, and the view has {count}; make it of 1 or {count}")
+        pieces = (light.directions, light.colors, light.environment)
+        return Light(*(to_device(piece.expand(count, -1, -1).to(like.dtype), like.device) for piece in pieces))
 
 
 def lit(light: Light | Lighting | None = None, roughness: float = 0.6, metallic: float = 0.0) -> Lit:
@@ -65,4 +69,6 @@ def lit(light: Light | Lighting | None = None, roughness: float = 0.6, metallic:
     for name, value in (("roughness", roughness), ("metallic", metallic)):
         if not 0 <= value <= 1:
             raise OptionError(f"{name} has to be between 0 and 1, not {value}")
+    if not (light is None or isinstance(light, Light) or callable(light)):
+        raise OptionError(f"light has to be a texopt.Light or a function that returns one, not {light!r:.60}")
     return Lit(moving_light() if light is None else light, roughness, metallic)

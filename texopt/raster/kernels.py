@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import config, njit
+from numba import njit
+from numba.core.dispatcher import Dispatcher
 from numba.core.runtime.nrt import rtsys
 
 
@@ -50,7 +51,7 @@ def _load(cache, signature, target):
 def kernel(function):
     """Compile a function that is called from Python, or load what an earlier process has compiled."""
     compiled = njit(nogil=True, cache=True, error_model="numpy")(function)
-    if not config.DISABLE_JIT:  # for debuggers: then it is the function itself
+    if isinstance(compiled, Dispatcher):  # or it is the function itself, with NUMBA_DISABLE_JIT
         compiled._cache.load_overload = partial(_load, compiled._cache)
     return compiled
 
@@ -62,9 +63,9 @@ expanded = njit(nogil=True, error_model="numpy", inline="always")  # the same by
 
 def is_cached(compiled: Any) -> bool:
     """Whether an earlier process has compiled a kernel, so that this one only loads it."""
-    if config.DISABLE_JIT:
+    if not isinstance(compiled, Dispatcher):  # with NUMBA_DISABLE_JIT
         return True
-    folder, name = Path(compiled.stats.cache_path), compiled.py_func.__name__
+    folder, name = Path(str(compiled.stats.cache_path)), compiled.py_func.__name__
     return any(folder.glob(f"*.{name}-*.nbi"))
 
 

@@ -37,6 +37,11 @@ class Light:
     environment: Tensor
 
     def __post_init__(self) -> None:
+        for name in ("directions", "colors", "environment"):
+            values = getattr(self, name)
+            if not isinstance(values, Tensor) or not values.is_floating_point():
+                got = values.dtype if isinstance(values, Tensor) else type(values).__name__
+                raise OptionError(f"{name} of a light has to be a tensor of floats, not {got}")
         shapes = {name: tuple(getattr(self, name).shape) for name in ("directions", "colors", "environment")}
         count = shapes["environment"][0] if shapes["environment"] else 0
         lights = shapes["directions"][1:2]

@@ -120,12 +120,12 @@ class StyleConfig(RunConfig):
     """Further meshes: a set, which together use the whole painting, with strokes of one size.
     `texopt style A.obj B.obj --style IMAGE` says the same."""
     preset: Literal["draft", "standard", "final", "gram", "distill-2018"] = "standard"
-    """draft: a quick look. final: 4096 texels, with close-ups. gram: strokes and colours only, as texopt made them
-    before. distill-2018: the published method."""
+    """draft: a quick look, rough in places. final: 4096 texels a side, sharp from close up, takes longer. gram: strokes
+    and colours without the painting's pieces. distill-2018: the published method."""
     strength: float = 0.5
-    """How much of the original may be lost: from 0, it stays, to 1, nothing but style."""
+    """How much of the original may be lost: at 0 it stays as it is, at 1 nothing of it needs to stay."""
     style_scale: float = 1.1
-    """Length of the painting's shorter side on the object, in its diameters; less gives finer strokes."""
+    """How large the painting is on the object: its shorter side in diameters of the object. Less is finer strokes."""
     blend: Annotated[tuple[float, ...], option("N N ...")] = ()
     """Shares of several paintings. Default: equal."""
     where: Annotated[tuple[str, ...], option("PART PART ...")] = ()

@@ -12,7 +12,11 @@ from texopt.cli.options.presets import preset_values
 from texopt.cli.options.runs import StyleConfig
 from texopt.cli.options.texts import listed
 
-HELP = helps(StyleConfig)
+HELP = helps(StyleConfig) | {  # of what is chosen on the page, and typed in a command
+    "only": "Materials to change. None chosen: all of them.",
+    "mask": "An image painted on the UVs: where it is black, the texture stays.",
+    "format": "What is written.",
+}
 OFFERED = (
     "preset", "strength", "style_scale", "keep_colors", "where", "direction", "texture_size", "only", "mask", "format",
 )  # fmt: skip

@@ -5,16 +5,22 @@ Any page that is open in a browser may send requests to this machine. Only the s
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from texopt.system.images import inside
 from texopt.system.local_pages import is_own_page
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+JOIN = "/gradio_api/queue/join"  # where the page asks to have something done
+LONGEST = 1 << 22  # bytes of that
 
 # what the page asks for; of all else that gradio answers (running functions by name, fetching from its other servers,
 # editing its code), nothing is reached
@@ -58,6 +64,56 @@ def refusal(scope: Scope, local: bool, most_bytes: int) -> tuple[int, str] | Non
     return None
 
 
+def strange_file(values: Any, folders: Sequence[Path]) -> bool:
+    """Whether what a browser sends (as of JSON) names a file that lies in none of these folders, or an address.
+
+    gradio believes a browser that says where a file is that was dropped."""
+    if isinstance(values, dict):
+        path = values.get("path")
+        known = path is None or (isinstance(path, str) and any(inside(Path(path), folder) for folder in folders))
+        return not known or any(strange_file(value, folders) for value in values.values())
+    return isinstance(values, list) and any(strange_file(value, folders) for value in values)
+
+
+def taking_dropped_files(app: App, folders: Sequence[Path]) -> App:
+    """An ASGI application that is asked to do something with files of these folders alone."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != JOIN:
+            await app(scope, receive, send)
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":  # it is gone
+                return
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+            if len(body) > LONGEST:
+                await _refuse(send, 413, "That is more than the page asks.")
+                return
+        try:
+            strange = strange_file(json.loads(body), folders)
+        except (ValueError, RecursionError):
+            strange = True
+        if strange:
+            await _refuse(send, 403, "Only what has been dropped on the page can be taken.")
+            return
+        asked = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def again() -> MutableMapping[str, Any]:
+            return asked.pop() if asked else await receive()
+
+        await app(scope, again, send)
+
+    return answer
+
+
+async def _refuse(send: Send, status: int, text: str) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), *HEADERS.items()]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": f"{text}\n".encode()})
+
+
 def guarded(app: App, local: bool, most_bytes: int) -> App:
     """An ASGI application that answers its own page alone, and takes so many bytes of a request."""
 
@@ -69,10 +125,7 @@ def guarded(app: App, local: bool, most_bytes: int) -> App:
             await send({"type": "websocket.close", "code": 1008})
             return
         if (refused := refusal(scope, local, most_bytes)) is not None:
-            status, text = refused
-            headers = [(b"content-type", b"text/plain; charset=utf-8"), *HEADERS.items()]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": f"{text}\n".encode()})
+            await _refuse(send, *refused)
             return
         left = most_bytes
 

@@ -69,9 +69,18 @@ def _result(folder: Path) -> Result | None:
             return None
     except (TexoptError, OSError, KeyError):
         return None
-    if not values.get("style") or "mesh" not in values:
+    values = {"preset": form.DEFAULTS["preset"]} | values
+    if not values.get("style") or "mesh" not in values or not _printable(folder.name):
         return None
     return Result(folder, values, kept.is_file(), changed)
+
+
+def _printable(name: str) -> bool:
+    """Whether a name can be sent to a browser, and comes back as it is."""
+    try:
+        return name.isprintable() and bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 class History:
@@ -106,14 +115,16 @@ def thumbnail(one: Result) -> Image.Image:
     try:
         with Image.open(one.folder / PREVIEW) as sheet:
             side = sheet.width // len(VIEWS)
+            if not 0 < side <= sheet.height // 2:
+                raise ValueError("this is no contact sheet")
             return sheet.crop((SHOWN * side, side, (SHOWN + 1) * side, 2 * side)).convert("RGB")
-    except (OSError, ValueError):
+    except (OSError, ValueError, MemoryError, SyntaxError, Image.DecompressionBombError):
         return Image.new("RGB", (CELL, CELL), (184, 184, 184))
 
 
 def compared(left: Result, right: Result) -> str:
     """A page that shows two results of one mesh side by side. OptionError where they are not of one."""
-    labels = [_shortened(form.described(one.values) or one.name) for one in (left, right)]
+    labels = [_shortened(form.described(one.values) or form.DEFAULTS["preset"]) for one in (left, right)]
     if labels[0] == labels[1]:
         labels = [left.name, right.name]
     try:
@@ -130,7 +141,7 @@ def _shortened(text: str) -> str:
 def archive(one: Result, file: IO[bytes]) -> str:
     """Write a .zip with all that a result has but its .glb, which is a model of its own. Returns its name."""
     stem = safe_name(one.name)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1, strict_timestamps=False) as packed:
         for path in _packed(one.folder):
             packed.write(path, f"{stem}/{path.relative_to(one.folder).as_posix()}")
     return f"{stem}.zip"
@@ -140,5 +151,6 @@ def _packed(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         another = path.suffix.lower() == ".glb" or path.name == checkpoint.NAME
-        if path.is_file() and not path.is_symlink() and not hidden and not another:
+        named = _printable(path.name)
+        if path.is_file() and not path.is_symlink() and not hidden and not another and named:
             yield path

@@ -195,12 +195,13 @@ class Jobs:
 
     def _new_folder(self, values: dict[str, Any]) -> Path:
         """A folder that is named after what is in it, as the command's is, and that was not there."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         names = [Path(values["mesh"]).stem, *(Path(path).stem for path in values["style"][:3])]
         name, number = "_".join(map(safe_name, names)), 1
         while True:
             folder = self.folder / (name if number == 1 else f"{name}_{number}")
             with suppress(FileExistsError):
-                folder.mkdir(parents=True)
+                folder.mkdir()
                 return folder
             number += 1
 

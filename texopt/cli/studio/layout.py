@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,8 +10,7 @@ from typing import Any
 from texopt.cli.options.presets import PRESETS
 from texopt.cli.studio import form, uploads
 from texopt.cli.studio.page import SHOWN, Session, Studio
-from texopt.errors import OptionError, TexoptError
-from texopt.system.images import inside
+from texopt.errors import TexoptError
 
 HERE = Path(__file__).parent
 TICK = 1.0  # seconds between two looks at the run
@@ -33,20 +32,6 @@ def look(gradio: ModuleType) -> dict[str, Any]:
     )  # fmt: skip
     script = (HERE / "studio.js").read_text("utf-8")
     return {"theme": theme, "css": (HERE / "studio.css").read_text("utf-8"), "head": f"<script>{script}</script>"}
-
-
-def _keep_to(folders: Sequence[Path], part: Any) -> None:
-    """Have a part take files of these folders alone. A browser says where the file is that it has dropped, and gradio
-    would take any of the current folder, of temporary folders, and from addresses."""
-    move = part.async_move_resource_to_block_cache
-
-    async def move_file(path: str | None) -> str | None:
-        if path and ("://" in path or not any(inside(Path(path), folder) for folder in folders)):
-            raise OptionError("only what has been dropped on the page can be taken")
-        found: str | None = await move(path)
-        return found
-
-    part.async_move_resource_to_block_cache = move_file
 
 
 def _inputs(gr: Any) -> dict[str, Any]:
@@ -150,8 +135,6 @@ def make_page(gr: ModuleType, studio: Studio) -> Any:
                 parts = _inputs(gr) | _options(gr)
             with gr.Column(elem_id="stage"):
                 parts |= _stage(gr)
-        for name in ("mesh_drop", "paintings", "mask"):
-            _keep_to((studio.temporary, studio.inputs), parts[name])
         timer = gr.Timer(TICK)
         _connect(gr, page, timer, session, parts, studio)
     return page

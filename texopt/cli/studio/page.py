@@ -25,6 +25,7 @@ from texopt.cli.studio.views import MeshView, Views
 from texopt.errors import OptionError, TexoptError
 
 SHOWN = tuple(name for name in form.OFFERED if name != "mask")  # whose values are as the form has them
+COMPARE = ("Compare", "Click another result, or here to cancel", "End comparing")
 MESH, RUN, RESULT = "mesh", "run", "result"  # what is shown
 
 
@@ -84,7 +85,7 @@ class Studio:
         """The properties of every part."""
         run, waiting = self.jobs.running, self.jobs.waiting
         self._follow(session)
-        told = looks.run_text(self.jobs.last, waiting)
+        told = self.told(looks.run_text(self.jobs.last, waiting))
         result = self._shown_result(session)
         results = self.results()
         session.listed = [one.name for one in results]
@@ -109,7 +110,7 @@ class Studio:
             "go_on": {"visible": bool(result and result.stopped)},
             "compare": {
                 "visible": len(results) > 1,
-                "value": "Alone" if session.other else "Choose the other one" if session.comparing else "Compare",
+                "value": COMPARE[2] if session.other else COMPARE[session.comparing],
             },
             "results": {
                 "value": [(self.thumbnail(one), looks.caption(one)) for one in results], "selected_index": selected,
@@ -165,7 +166,7 @@ class Studio:
         session.sent = now
         return found
 
-    def told(self, error: Exception) -> str:
+    def told(self, error: Exception | str) -> str:
         """What is wrong, without where files are on this machine."""
         text = str(error)
         for folder in (self.inputs, self.temporary, self.jobs.folder):
@@ -302,7 +303,10 @@ class Studio:
             filled |= self._set_mesh(session, {"mesh": str(values["mesh"])})
             paintings = [uploads.add_picture(Path(path), self.inputs) for path in values["style"]]
             filled["paintings"] = [str(path) for path in paintings]
-            filled["mask"] = str(uploads.add_picture(Path(found["mask"]), self.inputs)) if found["mask"] else None
+            single = found["mask"] and Path(found["mask"]).is_file()
+            filled["mask"] = str(uploads.add_picture(Path(found["mask"]), self.inputs)) if single else None
+            if found["mask"] and not single:
+                session.notice = "The masks of this run are for single materials, or gone; they are left out here."
         except (TexoptError, OSError) as error:
             session.notice = self.told(error)
         session.shown, session.others = shown_before, others

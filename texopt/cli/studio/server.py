@@ -13,7 +13,7 @@ from typing import Any
 
 from texopt.cli.options.tools import StudioConfig
 from texopt.cli.studio import history, uploads
-from texopt.cli.studio.guard import guarded
+from texopt.cli.studio.guard import guarded, taking_dropped_files
 from texopt.cli.studio.jobs import Jobs
 from texopt.cli.studio.views import Views
 from texopt.errors import DependencyError, OptionError
@@ -57,8 +57,11 @@ def run(config: StudioConfig) -> None:
             jobs = Jobs(folder)
             try:
                 local = is_loopback(listening.getsockname()[0])
-                app = guarded(application(gradio, jobs, Path(temporary)), local, uploads.MOST_BYTES + (1 << 20))
-                server = uvicorn.Server(uvicorn.Config(app, log_level="error", ws="none", timeout_graceful_shutdown=1))
+                folders = [Path(temporary), folder / uploads.INPUTS]
+                app = taking_dropped_files(application(gradio, jobs, Path(temporary)), folders)
+                app = guarded(app, local, uploads.MOST_BYTES + (1 << 20))
+                asked = uvicorn.Config(app, log_level="critical", ws="none", timeout_graceful_shutdown=1)
+                server = uvicorn.Server(asked)  # an open page keeps a request open, whose end is no error
                 _tell(listening, config.port, folder, local)
                 server.run(sockets=[listening])
             finally:

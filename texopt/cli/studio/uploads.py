@@ -6,6 +6,7 @@ A folder is named after what is in it, so that the same files are kept once, and
 from __future__ import annotations
 
 import hashlib
+import lzma
 import re
 import shutil
 import zipfile
@@ -74,7 +75,16 @@ def _unpack(archive: Path, folder: Path, allowance: Allowance) -> None:
                     continue
                 with packed.open(info) as source:
                     allowance.copy(source, folder.joinpath(*map(checked_name, parts)))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        ValueError,
+    ):
         raise MeshError(f"{archive.name} cannot be unpacked; unpack it yourself and drop the files in it") from None
 
 
@@ -84,14 +94,22 @@ def _meshes(folder: Path) -> list[Path]:
 
 def _kept(folder: Path, inputs: Path) -> Path:
     """Have a folder be one of the inputs, named after its content."""
+    content = _content(folder)
+    kept = inputs / content[:16]
+    if kept.exists() and _content(kept) != content:  # somebody has changed it
+        shutil.rmtree(kept, ignore_errors=True)
+    with suppress(OSError):  # it is there
+        folder.rename(kept)
+    return kept
+
+
+def _content(folder: Path) -> str:
+    """A digest of all files of a folder and their names."""
     content = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             content.update(f"{path.relative_to(folder).as_posix()}\0{digest(path)}\n".encode())
-    kept = inputs / content.hexdigest()[:16]
-    with suppress(OSError):  # it is there
-        folder.rename(kept)
-    return kept
+    return content.hexdigest()
 
 
 class _Folder:

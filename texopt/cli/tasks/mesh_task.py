@@ -102,6 +102,9 @@ class MeshTask(ABC):
             raise OptionError(
                 "--close-ups (and --preset final) look from anywhere; with --views-from add --close-ups 0"
             )
+        usual = type(config).distance, type(config).elevation
+        if config.views_from and (config.distance, config.elevation) != usual:
+            raise OptionError("--views-from says where views are from; leave --distance and --elevation out")
         self._given = read_cameras(config.views_from) if config.views_from else []
         _check_outputs(config)
         check_size(config.texture_size)
