@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import re
 import shutil
@@ -28,7 +29,7 @@ from texopt.cli.options.helps import helps
 from texopt.cli.options.presets import PRESETS
 from texopt.cli.options.runs import StyleConfig
 from texopt.cli.options.saved import field_values, from_yaml, saved
-from texopt.cli.studio import form, history, jobs, looks, uploads
+from texopt.cli.studio import form, guard, history, jobs, looks, uploads
 from texopt.cli.studio.guard import guarded, refusal
 from texopt.cli.studio.history import History
 from texopt.cli.studio.jobs import Jobs, Run
@@ -611,3 +612,70 @@ def test_events_are_what_the_remote_says() -> None:
     code = (Path(texopt.__file__).parent / "cli" / "remote.py").read_text()
     for event in ("begin", "step", "textures", "paused", "end", "error"):
         assert f'"{event}"' in code, event
+
+
+def test_only_files_that_were_dropped_are_taken(tmp_path: Path) -> None:
+    here = [tmp_path / "dropped"]
+    there = str(tmp_path / "dropped" / "a.obj")
+    for path, strange in (
+        (there, False), (str(tmp_path / "a.obj"), True), (str(tmp_path / "dropped" / ".." / "a.obj"), True),
+        ("http://127.0.0.1/a.obj", True), ("a.obj", True), (3, True),
+    ):  # fmt: skip
+        assert guard.strange_file({"data": [None, [{"image": {"path": path}}], 0.5]}, here) == strange
+    answered: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        answered.append(json.loads((await receive())["body"]))
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    def ask(body: bytes) -> None:
+        parts = [
+            {"type": "http.request", "body": part, "more_body": not end} for part, end in ((body, False), (b"", True))
+        ]
+
+        async def receive() -> Any:
+            return parts.pop(0)
+
+        scope = {"type": "http", "path": guard.JOIN, "headers": []}
+        asyncio.run(guard.taking_dropped_files(app, here)(scope, receive, send))
+
+    asked = {"data": [{"path": there}]}
+    ask(json.dumps(asked).encode())
+    assert answered == [asked]
+    assert sent == []
+    for body in (b'{"data": [{"path": "/etc/passwd"}]}', b"no json", b"[" * 100_000, b" " * (guard.LONGEST + 1)):
+        ask(body)
+    assert [message["status"] for message in sent if "status" in message] == [403, 403, 403, 413]
+    assert len(answered) == 1
+
+
+def test_results_that_nobody_can_read_harm_no_other(tmp_path: Path) -> None:
+    for name, size in (("good", (64, 16)), ("tiny", (1, 1))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("mesh: a.obj\nstyle: [b.jpg]\n")  # a preset may be left out
+        Image.new("RGB", size).save(tmp_path / name / "preview.png")
+    (tmp_path / "line\nend").mkdir()
+    (tmp_path / "line\nend" / "config.yaml").write_text("mesh: a.obj\nstyle: [b.jpg]\n")
+    found = history.History(tmp_path).results()
+    assert sorted(one.name for one in found) == ["good", "tiny"]
+    for one in found:
+        assert history.thumbnail(one).width > 0
+        assert form.described(one.values) == ""
+    os.utime(tmp_path / "good" / "preview.png", (0, 0))  # before the first that a .zip can have
+    with (tmp_path / "all.zip").open("wb") as file:
+        history.archive(next(one for one in found if one.name == "good"), file)
+    with zipfile.ZipFile(tmp_path / "all.zip") as packed:
+        assert "good/preview.png" in packed.namelist()
+
+
+def test_inputs_that_somebody_has_changed_are_kept_anew(tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    Image.new("RGB", (32, 32), (1, 2, 3)).save(picture)
+    kept = uploads.add_picture(picture, tmp_path / "inputs")
+    kept.write_bytes(b"")
+    assert uploads.add_picture(picture, tmp_path / "inputs") == kept
+    assert kept.read_bytes() == picture.read_bytes()
