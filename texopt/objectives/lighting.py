@@ -34,6 +34,7 @@ class Lit:
 
         with torch.no_grad():
             before = under_light(view.original, torch.ones_like(view.alpha))
+        # without opacity of its own alpha is the mask, which leaves out materials that are kept, and these are lit, too
         alpha = view.alpha if view.alpha.requires_grad else torch.ones_like(view.alpha)
         return view.with_image(under_light(view.image, alpha), original=before)
 
@@ -57,7 +58,8 @@ def lit(light: Light | Lighting | None = None, roughness: float = 0.6, metallic:
 
         objective = texopt.on(texopt.style("a.jpg") + texopt.content(), texopt.lit())
 
-    Both the image and the original are lit; the background stays. The material is glTF's, see texopt.shade.
+    Both the image and the original are lit; the background stays, also where it shows through a texture with opacity.
+    The material is glTF's, see texopt.shade.
 
     Args:
         light: that falls on it, or a function (generator, cameras) -> Light, which is called once a step; by default
