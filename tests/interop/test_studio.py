@@ -26,6 +26,8 @@ from interop.programs import need
 from interop.studio import MESHES, PHONE, Studio, click, drop, has_mesh, open_studio, quick, says
 from texopt.cli.options.saved import from_yaml
 
+STREAMS = ("/queue/data", "/heartbeat", "/upload_progress", "/live/")  # that are closed early
+
 # gradio's, of what is dropped; Chromium's without a graphics card, on reading what WebGL has drawn
 EXPECTED = (
     "log:",
@@ -69,9 +71,7 @@ def check_quiet(page: Page, studio: Studio) -> None:
     assert [text for text in page.messages if not text.startswith(EXPECTED)] == []
     assert page.hosts() == {studio.url.removeprefix("http://")}
     # gradio closes its streams when it has what it asked for; a texture may go before it is fetched
-    assert [
-        text for text in page.failed if not any(one in text for one in ("/queue/data", "/heartbeat", "/live/"))
-    ] == []
+    assert [text for text in page.failed if not any(one in text for one in STREAMS)] == []
 
 
 def fetch(url: str, data: bytes | None = None, **headers: str) -> bytes:
@@ -290,16 +290,23 @@ def test_no_browser_has_the_studio_fetch_or_read_what_was_not_dropped(studio: St
     config = json.loads(fetch(f"{studio.url}/config"))
     (drop,) = (part["id"] for part in config["components"] if part["props"].get("elem_id") == "mesh-drop")
     (call,) = (one["id"] for one in config["dependencies"] if (drop, "upload") in map(tuple, one["targets"]))
+    (load,) = (one["id"] for one in config["dependencies"] if any(event == "load" for _, event in one["targets"]))
+
+    def ask(data: list[object], which: int) -> str:
+        body = json.dumps({"data": data, "fn_index": which, "session_hash": "by hand"}).encode()
+        fetch(f"{studio.url}/gradio_api/queue/join", body, Content_Type="application/json")
+        return fetch(f"{studio.url}/gradio_api/queue/data?session_hash=by%20hand").decode()
+
+    assert '"success":true' in ask([None], load)  # gradio makes its parts anew for each page that is loaded
     with ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/teapot.obj"
         (tmp_path / "teapot.obj").write_bytes((MESHES / "teapot.obj").read_bytes())  # a temporary folder
         for path in (address, str(MESHES / "teapot.obj"), str(tmp_path / "teapot.obj"), "meshes/teapot.obj"):
             file = {"path": path, "orig_name": "teapot.obj", "meta": {"_type": "gradio.FileData"}}
-            body = {"data": [None, [file]], "fn_index": call, "session_hash": "by hand"}
-            fetch(f"{studio.url}/gradio_api/queue/join", json.dumps(body).encode(), Content_Type="application/json")
-            answer = fetch(f"{studio.url}/gradio_api/queue/data?session_hash=by%20hand").decode()
-            assert '"success":false' in answer, path
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                ask([None, [file]], call)
+            assert refused.value.code == 403, path
         server.shutdown()
     assert asked == []
     assert not list(studio.folder.rglob("*.obj"))
