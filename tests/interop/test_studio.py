@@ -306,7 +306,8 @@ def test_no_browser_has_the_studio_fetch_or_read_what_was_not_dropped(studio: St
             file = {"path": path, "orig_name": "teapot.obj", "meta": {"_type": "gradio.FileData"}}
             with pytest.raises(urllib.error.HTTPError) as refused:
                 ask([None, [file]], call)
-            assert refused.value.code == 403, path
+            with refused.value:
+                assert refused.value.code == 403, path
         server.shutdown()
     assert asked == []
     assert not list(studio.folder.rglob("*.obj"))
