@@ -49,6 +49,7 @@ class Remote:
         self._step_due, self._textures_due = Throttle(STEPS), Throttle(SECONDS)
         self._phase = "before"  # the loop
         self._untold: Step | None = None
+        self._told_of_pause = False
         self._versions: list[list[Path]] = []
         self._commands = commands
 
@@ -88,12 +89,10 @@ class Remote:
         if self._textures_due.due():
             with self._textures_due.measured():
                 self._tell_textures(step)
-        if self._controls.paused:
-            self.tell("paused", paused=True)
-            self._controls.hold(lambda: None)
+        if self._controls.hold(self._tell_of_pause):
+            self._told_of_pause = False
             self.tell("paused", paused=False)
             self._speed.restart()
-        self._controls.hold(lambda: None)
 
     def end(self, text: str, interrupted: bool, files: list[Path]) -> None:
         """Tell of the results that have been written."""
@@ -105,6 +104,11 @@ class Remote:
         if self._phase == "after":
             return f"stopped before the results were written; `texopt resume {self._folder}` goes on with the run"
         return "stopped before there was a result"
+
+    def _tell_of_pause(self) -> None:
+        if not self._told_of_pause:
+            self._told_of_pause = True
+            self.tell("paused", paused=True)
 
     def _tell_step(self, step: Step) -> None:
         terms = {name: value for name, value in step.terms.items() if math.isfinite(value)}

@@ -8,8 +8,9 @@ from torch import Generator, Tensor
 
 from texopt.errors import OptionError
 from texopt.objectives.view import View
-from texopt.render.shading import Light, Lighting, moving_light, shade, to_linear, to_srgb
+from texopt.render.shading import Light, Lighting, moving_light, shade
 from texopt.system.devices import to_device
+from texopt.texture.colorspace import to_linear, to_srgb
 
 
 class Lit:

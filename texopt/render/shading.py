@@ -148,17 +148,6 @@ def _split_sum(facing: Tensor, rough: Tensor) -> tuple[Tensor, Tensor]:
     return -1.04 * edge + z, 1.04 * edge + w
 
 
-def to_linear(colors: Tensor) -> Tensor:
-    """sRGB-encoded colours in [0,1] -> linear light (IEC 61966-2-1), differentiable."""
-    return torch.where(colors <= 0.04045, colors / 12.92, ((colors.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def to_srgb(colors: Tensor) -> Tensor:
-    """Linear light -> sRGB-encoded colours in [0,1]; what is brighter than white is white."""
-    inside = colors.clamp(max=1)
-    return torch.where(inside <= 0.0031308, 12.92 * inside, 1.055 * inside.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
-
-
 def moving_light(key: float = 0.8, ambient: float = 0.35, tilt: tuple[float, float] = (20.0, 65.0)) -> Lighting:
     """One light that stands elsewhere in every view, and an even environment.
 

@@ -120,6 +120,7 @@ def _tell_of_earlier(folder: Path) -> None:
 
 def _run(command: str, config: LoopConfig, device: torch.device, resume: bool, remote: Remote | None) -> None:
     started, writes = time.perf_counter(), distributed.rank() == 0
+    remote = remote if writes else None
     check_videos("timelapse", listed(config.timelapse))
     drawing = backends.select(config.raster, device).name
     if not visibility.compiled():
