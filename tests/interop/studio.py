@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from interop.browser import Browser, Page
+from interop.browser import Browser, BrowserError, Page
 
 MESHES = Path(__file__).parents[2] / "meshes"
 DESK, PHONE = (1280, 900), (390, 844)
@@ -81,15 +81,23 @@ def drop(page: Page, place: str, *files: Path) -> None:
 
 
 def choose(page: Page, label: str, value: str) -> None:
-    """Choose a value of a list."""
+    """Choose a value of a list; once more where the page was busy with an answer of the server and missed it."""
     field = f"document.querySelector('input[aria-label=\"{label}\"]')"
-    page.evaluate(f"{field}.focus()")
-    page.wait_for("document.querySelector('ul[role=listbox] li')", 30)
-    page.evaluate(
+    option = (
         f"[...document.querySelectorAll('ul[role=listbox] li')].find(one => one.innerText.trim().endsWith({value!r}))"
-        ".dispatchEvent(new MouseEvent('mousedown', {bubbles: true}))"
     )
-    page.wait_for(f"{field}.value === {value!r}", 30)
+    for attempt in range(5):
+        page.evaluate(f"{field}.blur()")
+        page.evaluate(f"{field}.focus()")
+        page.wait_for(option, 30)
+        page.evaluate(f"{option}.dispatchEvent(new MouseEvent('mousedown', {{bubbles: true}}))")
+        try:
+            page.wait_for(f"{field}.value === {value!r}", 5 if attempt < 4 else 30)
+        except BrowserError:
+            if attempt == 4:
+                raise
+        else:
+            return
 
 
 def quick(page: Page) -> None:
