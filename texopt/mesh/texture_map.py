@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from texopt.mesh.finish import Finish
 from texopt.mesh.wrapping import REPEATED, Wrap
 from texopt.system.images import resized
 
@@ -29,6 +30,7 @@ class TextureMap:
         cut_out: whether alpha is of the new texture, so that export has to say that the material has holes.
         tile: of a UDIM tile the name of the whole set and its number, or None.
         wrap: how it goes on beyond its edges, along u and along v: "repeat", "clamp" or "mirror".
+        finish: relief, roughness and metal, None where nothing is known of them.
     """
 
     original: np.ndarray
@@ -40,6 +42,7 @@ class TextureMap:
     tile: tuple[str, int] | None = None
     cut_out: bool = False
     wrap: Wrap = REPEATED
+    finish: Finish | None = None
 
     def original_at(self, height: int, width: int) -> Tensor:
         """The original as float32 [3,height,width] in [0,1]: resampled, as mip levels need sides that halve."""
