@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from texopt.errors import MeshError
 
 ROUGHNESS, METALLIC = 0.9, 0.0  # of a painted surface, where a file says nothing
-FLAT = np.array([[[128, 128, 255]]], np.uint8)  # a normal map of a surface without relief
 
 
-def _flat(value: float) -> np.ndarray:
+def no_relief() -> np.ndarray:
+    """A normal map of a surface that is as its mesh, uint8 [1,1,3]."""
+    return np.array([[[128, 128, 255]]], np.uint8)
+
+
+def even(value: float) -> np.ndarray:
+    """A map of one number in [0,1], uint8 [1,1]."""
     return np.array([[round(255 * value)]], np.uint8)
 
 
@@ -22,18 +27,21 @@ class Finish:
     the UVs and the wrapping of the base colour.
 
     normal: uint8 [h,w,3], (n + 1) / 2 in the tangent space of texopt.mesh.tangents, green towards the image's upper edge
-        (OpenGL's convention); FLAT where there is no relief.
+        (OpenGL's convention); of one texel where there is no
+        relief.
     roughness, metallic: uint8 [h,w], linear, 255 is 1; [1,1] for one number.
     height: float32 [h,w], in units of the mesh, that the normals are the gradient of; None where it is not known.
     """
 
-    normal: np.ndarray = FLAT
-    roughness: np.ndarray = _flat(ROUGHNESS)
-    metallic: np.ndarray = _flat(METALLIC)
+    normal: np.ndarray = field(default_factory=no_relief)
+    roughness: np.ndarray = field(default_factory=lambda: even(ROUGHNESS))
+    metallic: np.ndarray = field(default_factory=lambda: even(METALLIC))
     height: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name, ndim in (("normal", 3), ("roughness", 2), ("metallic", 2)):
             values = getattr(self, name)
             if values.dtype != np.uint8 or values.ndim != ndim or not values.size:
-                raise MeshError(f"{name} of a finish has to be uint8 with {ndim} axes, not {values.dtype} {values.shape}")
+                raise MeshError(
+                    f"{name} of a finish has to be uint8 with {ndim} axes, not {values.dtype} {values.shape}"
+                )
