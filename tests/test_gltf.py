@@ -24,7 +24,7 @@ from texopt.io.gltf.file import read_gltf
 from texopt.io.gltf.write import glb_bytes
 from texopt.io.raw import RawMesh
 from texopt.io.read import read
-from texopt.texture.colorspace import linear_to_srgb, srgb_to_linear
+from texopt.system.srgb import linear_to_srgb, srgb_to_linear
 
 
 @pytest.fixture(autouse=True)

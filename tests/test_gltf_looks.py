@@ -17,7 +17,7 @@ from texopt import Mesh, load_mesh
 from texopt.errors import ImageError, MeshError
 from texopt.io.export import export
 from texopt.io.read import read
-from texopt.texture.colorspace import linear_to_srgb
+from texopt.system.srgb import linear_to_srgb
 
 GLOSSY = "KHR_materials_pbrSpecularGlossiness"
 INSTANCING = "EXT_mesh_gpu_instancing"

@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 import texopt
 from texopt import Light, Mesh, OptionError, View
 from texopt.render.shading import DIELECTRIC
-from texopt.texture.colorspace import to_linear, to_srgb
+from texopt.system.srgb import to_linear, to_srgb
 
 
 def random_unit(count: int, generator: Generator) -> Tensor:

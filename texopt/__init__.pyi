@@ -35,6 +35,7 @@ from .objectives.view import View as View
 # textures
 from .texture import Cppn as Cppn, CppnTexture as CppnTexture, FourierTexture as FourierTexture
 from .texture import ImageTexture as ImageTexture, PixelTexture as PixelTexture, PyramidTexture as PyramidTexture
+from .texture import Relief as Relief
 from .texture import SharedTexture as SharedTexture, Texture as Texture, TransparentTexture as TransparentTexture
 from .texture import blend_cppns as blend_cppns
 from .texture.paintings import palette as palette, repainted as repainted

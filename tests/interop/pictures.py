@@ -18,7 +18,7 @@ from texopt.render.cameras import Cameras, orbit
 from texopt.render.look_up import look_up
 from texopt.render.scene import Scene
 from texopt.render.shading import Light, shade
-from texopt.texture.colorspace import to_linear, to_srgb
+from texopt.system.srgb import to_linear, to_srgb
 
 SIZE, FOV_Y, DISTANCE = 384, 35.0, 3.2  # pixels a side, degrees, radii of the mesh
 SUPERSAMPLE = 4

@@ -16,7 +16,7 @@ from texopt.render.fragments import Fragments
 from texopt.render.look_up import look_up, sample_maps
 from texopt.render.padding import fill
 from texopt.render.uv_raster import rasterize_uvs
-from texopt.texture.colorspace import linear_to_srgb, srgb_to_linear
+from texopt.system.srgb import linear_to_srgb, srgb_to_linear
 
 SIZE = 2048  # texels a side of a texture that is made
 LARGEST = 4096  # of one that is made of larger textures

@@ -23,12 +23,12 @@ def even(value: float) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Finish:
-    """The maps of a glTF 2.0 material beside its base colour. Each is of a size of its own, row 0 on top, looked up with
-    the UVs and the wrapping of the base colour.
+    """The maps of a glTF 2.0 material beside its base colour.
 
-    normal: uint8 [h,w,3], (n + 1) / 2 in the tangent space of texopt.mesh.tangents, green towards the image's upper edge
-        (OpenGL's convention); of one texel where there is no
-        relief.
+    Each is of a size of its own, row 0 on top, looked up with the UVs and the wrapping of the base colour.
+
+    normal: uint8 [h,w,3], (n + 1) / 2 in the tangent space of texopt.mesh.tangents, green towards the image's upper
+        edge (OpenGL's convention); of one texel where there is no relief.
     roughness, metallic: uint8 [h,w], linear, 255 is 1; [1,1] for one number.
     height: float32 [h,w], in units of the mesh, that the normals are the gradient of; None where it is not known.
     """

@@ -2,47 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
-import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Generator
 
 from texopt.errors import OptionError
 from texopt.objectives.view import View
-from texopt.render.shading import Light, Lighting, moving_light, shade
-from texopt.system.devices import to_device
-from texopt.texture.colorspace import to_linear, to_srgb
+from texopt.render.finish import PixelFinish
+from texopt.render.shading import Light, Lighting, moving_light
+from texopt.render.under_light import under_light
 
 
 class Lit:
     """The change of a view that `lit` makes."""
 
-    def __init__(self, light: Light | Lighting, roughness: float, metallic: float) -> None:
+    def __init__(self, light: Light | Lighting, roughness: float | None, metallic: float | None) -> None:
         self.light, self.roughness, self.metallic = light, roughness, metallic
 
     def __call__(self, view: View) -> View:
-        eye = view.to_camera
-        facing = (view.normal * eye).sum(1, keepdim=True)
-        normal = F.normalize(torch.where(facing < 0, -view.normal, view.normal), dim=1)  # a sheet has two sides
-        there = (eye.abs().sum(1) > 0).nonzero().unbind(1)
-        light = self._light(view).of_pixels(there[0])
-
-        def under_light(image: Tensor, alpha: Tensor) -> Tensor:
-            shown = (values.permute(0, 2, 3, 1)[there] for values in (image, normal, eye, alpha))
-            base, sides, eyes, opacity = shown
-            seen = to_srgb(shade(to_linear(base), sides, eyes, self.roughness, self.metallic, light))
-            seen = torch.lerp(base, seen, opacity.expand_as(base))  # what shows through is not lit
-            return image.permute(0, 2, 3, 1).index_put(there, seen).permute(0, 3, 1, 2)
-
+        light, eye, normal = self._light(view), view.to_camera, view.normal
         with torch.no_grad():
-            before = under_light(view.original, torch.ones_like(view.alpha))
+            before = under_light(view.original, eye, normal, self._chosen(view.original_finish), light)
         # without opacity of its own alpha is the mask, which leaves out materials that are kept, and these are lit, too
-        alpha = view.alpha if view.alpha.requires_grad else torch.ones_like(view.alpha)
-        return view.with_image(under_light(view.image, alpha), original=before)
+        opacity = view.alpha if view.alpha.requires_grad else None
+        image = under_light(view.image, eye, normal, self._chosen(view.finish), light, opacity)
+        return view.with_image(image, original=before)
+
+    def _chosen(self, finish: PixelFinish) -> PixelFinish:
+        """The finish, with what was given for all of the surface."""
+        given = {
+            name: torch.full_like(getattr(finish, name), value)
+            for name, value in (("roughness", self.roughness), ("metallic", self.metallic))
+            if value is not None
+        }
+        return replace(finish, **given)
 
     def _light(self, view: View) -> Light:
         """The light of each image."""
         assert view.cameras is not None  # to_camera has said so
-        count, like = len(view.image), view.image
+        count = len(view.image)
         light = self.light
         if not isinstance(light, Light):
             light = light(Generator().manual_seed(view.step), view.cameras)
@@ -50,11 +49,12 @@ class Lit:
                 raise OptionError(f"a function for lit() has to return a texopt.Light, not a {type(light).__name__}")
         if len(light) not in (1, count):
             raise OptionError(f"the light is of {len(light)} images, and the view has {count}; make it of 1 or {count}")
-        pieces = (light.directions, light.colors, light.environment)
-        return Light(*(to_device(piece.expand(count, -1, -1).to(like.dtype), like.device) for piece in pieces))
+        return light.for_images(count, view.image)
 
 
-def lit(light: Light | Lighting | None = None, roughness: float = 0.6, metallic: float = 0.0) -> Lit:
+def lit(
+    light: Light | Lighting | None = None, roughness: float | None = None, metallic: float | None = None
+) -> Lit:  # fmt: skip
     """A change of views, for `on`: the image is the texture's base colour under a light, as a game engine shows it.
 
         objective = texopt.on(texopt.style("a.jpg") + texopt.content(), texopt.lit())
@@ -65,12 +65,12 @@ def lit(light: Light | Lighting | None = None, roughness: float = 0.6, metallic:
     Args:
         light: that falls on it, or a function (generator, cameras) -> Light, which is called once a step; by default
             `texopt.moving_light()`, so that no texture can have the light painted in.
-        roughness, metallic: of the whole surface, in [0,1].
+        roughness, metallic: of the whole surface, in [0,1]; by default those of `view.finish`.
 
     OptionError for numbers that cannot be, and of views that know no geometry.
     """
     for name, value in (("roughness", roughness), ("metallic", metallic)):
-        if not 0 <= value <= 1:
+        if value is not None and not 0 <= value <= 1:
             raise OptionError(f"{name} has to be between 0 and 1, not {value}")
     if not (light is None or isinstance(light, Light) or callable(light)):
         raise OptionError(f"light has to be a texopt.Light or a function that returns one, not {light!r:.60}")

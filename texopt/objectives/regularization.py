@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from texopt.objectives import functional
@@ -15,13 +16,21 @@ def total_variation() -> Objective:
 
 
 def seam() -> Objective:
-    """Mean absolute difference of the colours on the two sides of UV seams, which views alone see only as noise."""
+    """Mean absolute difference of the colours on the two sides of UV seams, which views alone see only as noise; of a
+    relief also of normals and roughness."""
 
     def loss(view: View) -> Tensor:
-        difference = view.seams[0] - view.seams[1]
-        return difference.abs().sum() / max(difference.numel(), 1)
+        finish = None if view.geometry is None else view.geometry.finish_beside_seams()
+        found = [_difference(view.seams)] + ([] if finish is None else [_difference(finish)])
+        return torch.stack(found).sum()
 
     return objective(loss, "seam")
+
+
+def _difference(sides: Tensor) -> Tensor:
+    """Of values [2,N,C] on both sides."""
+    difference = sides[0] - sides[1]
+    return difference.abs().sum() / max(difference.numel(), 1)
 
 
 def l1(color: float = 0.5) -> Objective:

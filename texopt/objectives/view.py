@@ -14,6 +14,7 @@ from texopt.errors import OptionError
 from texopt.features.extractor import Activations, FeatureExtractor
 from texopt.features.view_sizes import resized
 from texopt.render.cameras import Cameras
+from texopt.render.finish import PixelFinish
 from texopt.render.fragments import Fragments
 from texopt.render.surface import Geometry
 
@@ -39,11 +40,12 @@ class View:
     alpha: float32 [B,1,H,W], opacity of the object at each pixel, 0 beside it; differentiable where textures have it.
     cameras: that the renderings are of, None where they are of none. They see the part of the mesh that is optimised in
         the unit sphere, x = (point - center) / radius with `center, radius = mesh.normalization(optimized=True)`.
-    geometry: what `fragments`, `position`, `normal` and `depth` are made of, None where there is no mesh.
+    geometry: what `fragments`, `position`, `normal`, `depth`, `to_camera` and `finish` are made of, None where there is
+        no mesh.
 
-    These four are made when they are asked for. They belong to the image pixel by pixel: what transforms the image
+    These are made when they are asked for. They belong to the image pixel by pixel: what transforms the image
     moves them too. Coordinates are the mesh's own, those of its file (a glTF scene's are its world's), not the unit
-    sphere's; nothing flows back through them.
+    sphere's; nothing flows back through them, but for `finish`, which a relief has a gradient from.
     """
 
     image: Tensor
@@ -178,6 +180,16 @@ class View:
         zeros where nothing is. (`fragments.depth` is z/w.)"""
         return self._geometry().depth
 
+    @property
+    def finish(self) -> PixelFinish:
+        """Shading normal, roughness and metal at each pixel: of a texopt.Relief, over those of the mesh's own maps."""
+        return self._geometry().finish
+
+    @property
+    def original_finish(self) -> PixelFinish:
+        """The same of the mesh's own maps."""
+        return self._geometry().original_finish
+
     def _geometry(self) -> Geometry:
         if self.geometry is None:
             raise OptionError("this view knows no geometry; optimize() makes views that do")
@@ -190,6 +202,7 @@ class View:
             self, image=image, seams=self.seams.detach(), alpha=self.alpha.detach(),
             features=Activations(self.extractor, image, set(), False),
             original_features=Activations(self.extractor, self.original, set(), False),
+            geometry=self.geometry and replace(self.geometry),
         )  # fmt: skip
 
     def where(self, region: str) -> Tensor:

@@ -16,6 +16,7 @@ from texopt.mesh.mesh import Mesh
 from texopt.objectives.view import View
 from texopt.optim.views import Views
 from texopt.render.backgrounds import composite, smooth_noise
+from texopt.render.finish import Finishes
 from texopt.render.fragments import Fragments
 from texopt.render.regions import Regions
 from texopt.render.samplers import as_sampler, mean_scale, mean_scales
@@ -26,6 +27,8 @@ from texopt.render.transforms import Transform
 from texopt.system import distributed
 from texopt.system.devices import to_device
 from texopt.texture.texture_set import Surface, Texture
+
+FOLLOWED = 15  # steps, after which a relief takes the strokes of its colours anew
 
 
 @dataclass
@@ -72,6 +75,7 @@ class ViewRenderer:
         self.surface, self.seams = Surface(mesh, texture, device, raster), Seams(mesh, device)
         self.scene, self.regions = Scene(mesh, device, raster, optimized=True, radius=radius), Regions(mesh, device)
         self.size = mesh.normalization(optimized=True)[1] / self.scene.radius  # its radius, in those of the scene
+        self.finishes = Finishes(self.scene)
 
     def known(self) -> Known:
         """What is known before the first view."""
@@ -86,6 +90,8 @@ class ViewRenderer:
             known: what is added to.
             generator: of all that is random.
         """
+        if turn % FOLLOWED == 0:
+            self.surface.textures.follow(self.mesh)
         own = distributed.own(count)  # of the views those that are this rank's
         height, width = self.views.size_of(step, steps, self.extractor.stride)
         cameras = self.cameras(generator, count, turn * count)[own]
@@ -106,7 +112,10 @@ class ViewRenderer:
             extractor=self.extractor, seams=seen.seams, scale=scale, step=step, steps=steps, zoom=cameras.zoom,
             regions=partial(self._region, fragments, move), frame=to_device(cameras.frame, self.device),
             frames=cameras.frames, alpha=seen.mask if seen.alpha is None else seen.alpha, cameras=cameras,
-            geometry=Geometry(fragments, cameras, move),
+            geometry=Geometry(
+                fragments, cameras, move, self.finishes, self.surface.embossing, self.size,
+                self.seams.points(extended, height),
+            ),
         )  # fmt: skip
 
     def _shade(self, extended: Fragments, there: Tensor, background: Tensor) -> _Images:

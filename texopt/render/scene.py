@@ -12,6 +12,7 @@ from torch import Tensor
 from texopt.errors import OptionError
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.normals import face_normals
+from texopt.mesh.tangents import tangents
 from texopt.mesh.wrapping import wrap_table
 from texopt.raster import backends
 from texopt.render.cameras import Cameras
@@ -84,6 +85,26 @@ class Scene:
             good = (mesh.face_normals >= 0)[..., None] & (length > 0) & np.isfinite(length)
             found = np.where(good, own / np.where(good, length, 1.0), found)
         return torch.from_numpy(found.astype(np.float32)).to(self.device)
+
+    @cached_property
+    def corner_tangents(self) -> Tensor:
+        """Tangents of faces' corners and the sign of their bitangents, as of texopt.mesh.tangents: float32 [F,3,4]."""
+        return torch.from_numpy(tangents(self.mesh).astype(np.float32)).to(self.device)
+
+    @cached_property
+    def uv_gradients(self) -> Tensor:
+        """How u and v grow along each face, by units of the scene: float32 [F,2,3], vectors in the face's plane. Zeros
+        where a face has no area, or its UVs have none."""
+        corners = self.vertices.double()[torch.from_numpy(self.mesh.faces).long()]
+        uvs = torch.from_numpy(self.mesh.uvs[self.mesh.face_uvs])
+        edges, steps = corners[:, 1:] - corners[:, :1], uvs[:, 1:] - uvs[:, :1]  # [F,2,3], [F,2,2]
+        length = edges.square().sum((1, 2), keepdim=True).clamp(min=1e-60)
+        gram = (edges / length.sqrt()) @ (edges / length.sqrt()).transpose(1, 2)
+        good = torch.linalg.det(gram) > 1e-12
+        gram = torch.where(good[:, None, None], gram, torch.eye(2).double())
+        dual = torch.linalg.solve(gram, edges / length)  # of the edges: dual_i . edge_j is 1 where i is j, else 0
+        found = torch.where(good[:, None, None], steps.transpose(1, 2) @ dual, 0.0)
+        return found.float().to(self.device)
 
 
 def rasterize(mesh: Mesh, cameras: Cameras, height: int, width: int | None = None) -> Fragments:

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 
 from texopt.errors import OptionError
 from texopt.render.cameras import Cameras
+from texopt.system.devices import to_device
 
 DIELECTRIC = 0.04  # reflectance at normal incidence of what is no metal, glTF's index of refraction of 1.5
 SMOOTHEST = 0.045  # roughness; a smoother surface shows a distant light as a point, which no pixel sees
@@ -54,6 +55,11 @@ class Light:
 
     def __len__(self) -> int:
         return len(self.environment)
+
+    def for_images(self, count: int, like: Tensor) -> Light:
+        """The light of `count` images, where there is only one, the same for all; as a tensor's dtype and device."""
+        pieces = (self.directions, self.colors, self.environment)
+        return Light(*(to_device(piece.expand(count, -1, -1).to(like.dtype), like.device) for piece in pieces))
 
     def of_pixels(self, image: Tensor) -> Light:
         """The light on each of some pixels. image: int64 [N], which image each is of."""
@@ -146,6 +152,24 @@ def _split_sum(facing: Tensor, rough: Tensor) -> tuple[Tensor, Tensor]:
     )  # fmt: skip
     edge = torch.minimum(x * x, torch.exp2(-9.28 * facing)) * x + y
     return -1.04 * edge + z, 1.04 * edge + w
+
+
+def lamp(azimuth: float = -40.0, elevation: float = 35.0, key: float = 0.8, ambient: float = 0.35) -> Lighting:
+    """One light that stands still beside the camera, and an even environment: what pictures of results are lit by.
+
+    azimuth, elevation: of the lamp as seen from the object, in degrees; 0, 0 is where the camera is, and positive ones
+    are to the camera's right and above it. key, ambient: as of moving_light.
+    """
+    across, up = math.radians(azimuth), math.radians(elevation)
+    place = torch.tensor([math.sin(across) * math.cos(up), math.sin(up), math.cos(across) * math.cos(up)])
+
+    def make(_: Generator, cameras: Cameras) -> Light:
+        count = len(cameras)
+        toward = torch.einsum("bij,i->bj", cameras.view[:, :3, :3].float(), place)
+        white = torch.ones(count, 3)
+        return Light(toward[:, None], (math.pi * key * white)[:, None], environment_of(ambient * white))
+
+    return make
 
 
 def moving_light(key: float = 0.8, ambient: float = 0.35, tilt: tuple[float, float] = (20.0, 65.0)) -> Lighting:

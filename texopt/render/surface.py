@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from texopt.render.cameras import Cameras
+from texopt.render.finish import Embossing, Finishes, PixelFinish
 from texopt.render.fragments import Fragments
 
 Move = Callable[[Tensor], Tensor]  # images [B,C,H,W] -> images of the same size, the same way every time
@@ -22,12 +23,18 @@ class Geometry:
     """What of a mesh the pixels of a view show, moved as its images were; each member is made when it is asked for.
 
     drawn: what was rasterised. cameras: that it was drawn from. move: how the images were transformed since, if they
-    were.
+    were. finishes: of the mesh's own maps. embossing: of the textures that are optimised, where they have relief; its
+    share says where. size: radii of the mesh in those of the scene. beside: points on both sides of UV seams,
+    [B,2*rows,W], first those of one side.
     """
 
     drawn: Fragments
     cameras: Cameras
     move: Move | None = None
+    finishes: Finishes | None = None
+    embossing: Embossing | None = None
+    size: float = 1.0
+    beside: Fragments | None = None
 
     @cached_property
     def fragments(self) -> Fragments:
@@ -83,6 +90,37 @@ class Geometry:
     def to_camera(self) -> Tensor:
         """float32 [B,3,H,W], of length 1, from the surface to the camera; zeros where nothing is."""
         return F.normalize(self._mean(self.drawn.view_direction), dim=1)
+
+    @cached_property
+    def finish(self) -> PixelFinish:
+        """Of what is seen, with a gradient to a relief."""
+        if self.embossing is None:
+            return self.original_finish
+        return self._moved(self._known_finishes().sample(self.drawn, self.embossing, self.size))
+
+    @cached_property
+    def original_finish(self) -> PixelFinish:
+        """Of the mesh's own maps."""
+        return self._moved(self._known_finishes().sample(self.drawn))
+
+    def finish_beside_seams(self) -> Tensor | None:
+        """Shading normal and roughness [2,N,4] of points on UV seams, of either side; None where there is no relief."""
+        if self.embossing is None or self.beside is None:
+            return None
+        found = self._known_finishes().sample(self.beside, self.embossing, self.size)
+        points = torch.cat([found.normal, found.roughness], 1)
+        sides: Tensor = points.unflatten(2, (2, -1)).permute(2, 0, 3, 4, 1).flatten(1, 3)
+        return sides
+
+    def _known_finishes(self) -> Finishes:
+        if self.finishes is None:
+            object.__setattr__(self, "finishes", Finishes(self.drawn.known_scene()))
+        assert self.finishes is not None
+        return self.finishes
+
+    def _moved(self, finish: PixelFinish) -> PixelFinish:
+        moved = finish.of(lambda images: self._mean(images.permute(0, 2, 3, 1)))
+        return PixelFinish(F.normalize(moved.normal, dim=1), moved.roughness, moved.metallic)
 
     @cached_property
     def _unit(self) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,12 +11,16 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from texopt.mesh.finish import Finish
 from texopt.mesh.mesh import Mesh
 from texopt.render.backgrounds import composite
 from texopt.render.cameras import Cameras, fit_distance, orbit, sphere_points
+from texopt.render.finish import Finishes
 from texopt.render.fragments import Fragments
 from texopt.render.look_up import Mipmapped, Texels, look_up
 from texopt.render.scene import Scene
+from texopt.render.shading import Lighting, lamp
+from texopt.render.under_light import UnderLight
 from texopt.system.images import to_image
 
 if TYPE_CHECKING:
@@ -63,13 +68,15 @@ def framed(mesh: Mesh, azimuth: Sequence[float] | Tensor, elevation: Sequence[fl
     return cameras
 
 
-Shown = Texels | Sequence[Texels]  # a texture [3,H,W] in [0,1], or a list of them, one a map of the mesh
+# a texture [3,H,W] in [0,1], a list of them, one a map of the mesh, or what makes colours [B,3,H,W] of fragments
+Shown = Texels | Sequence[Texels] | Callable[[Fragments, Cameras], Tensor]
 
 
 def draw(scene: Scene, cameras: Cameras, size: int, *shown: Shown) -> list[Tensor]:
     """Pictures [B,3,size,size] in [0,1] of a scene over BACKGROUND, antialiased, for each of the textures."""
     fragments = scene.rasterize(cameras, size * SUPERSAMPLE)
-    return [developed(look_up(one, fragments), fragments) for one in shown]
+    colors = (one(fragments, cameras) if callable(one) else look_up(one, fragments) for one in shown)
+    return [developed(one, fragments) for one in colors]
 
 
 def developed(colors: Tensor, fragments: Fragments) -> Tensor:
@@ -77,16 +84,28 @@ def developed(colors: Tensor, fragments: Fragments) -> Tensor:
     return F.avg_pool2d(composite(colors, fragments.mask[:, None], BACKGROUND), SUPERSAMPLE)
 
 
-def contact_sheet(mesh: Mesh, *shown: Tensor | Sequence[Tensor]) -> Image.Image:
-    """Eight views of a mesh, a row for each of its textures."""
+def contact_sheet(mesh: Mesh, *shown: Tensor | Shown) -> Image.Image:
+    """Eight views of a mesh, a row for each of what it is shown with."""
     azimuth, elevation = zip(*VIEWS, strict=True)
     scene, cameras = Scene(mesh), framed(mesh, azimuth, elevation)
-    ready = [
-        [Mipmapped.of(image, scene.backend) for image in ([one] if isinstance(one, Tensor) else one)] for one in shown
-    ]
+    ready = [one if callable(one) else _ready(one, scene) for one in shown]
     views = range(len(cameras))  # one after the other, as a large mesh takes memory in each
     columns = [torch.cat(draw(scene, cameras[view : view + 1], CELL, *ready), 2)[0] for view in views]
     return to_image(torch.cat(columns, 2))
+
+
+def _ready(images: Texels | Sequence[Texels], scene: Scene) -> list[Texels]:
+    """Textures with their mip levels."""
+    several = [images] if isinstance(images, (Tensor, Mipmapped)) else images
+    return [one if isinstance(one, Mipmapped) else Mipmapped.of(one, scene.backend) for one in several]
+
+
+def lit(
+    scene: Scene, images: Sequence[Texels], finishes: Sequence[Finish | None], light: Lighting | None = None
+) -> Shown:
+    """A scene's textures, one a map, under a light: by default a lamp at the upper left of the camera."""
+    ready = _ready(images, scene)
+    return UnderLight(partial(look_up, ready), Finishes(scene, finishes), light or lamp())
 
 
 def still(render: Render, mesh: Mesh, azimuth: float = 30.0, elevation: float = 15.0) -> Image.Image:

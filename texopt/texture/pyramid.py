@@ -20,7 +20,7 @@ COARSEST = 8  # texels along the shorter side of the first level
 BASE = 1024  # texels along the longer side of the last level that is decoded whole: far views see no finer ones
 
 
-def _upsampled(image: Tensor) -> Tensor:
+def upsampled(image: Tensor) -> Tensor:
     """[3,h,w] -> [3,2h,2w] on the CPU. Not torch's, which gives other digits on another number of threads."""
     _, height, width = image.shape
     levels = [image.permute(1, 2, 0).contiguous(), torch.zeros(2 * height, 2 * width, 3)]
@@ -57,7 +57,7 @@ class PyramidTexture(ImageTexture):
         else:
             values = self.start_values(start, fill=False)
             images = [resized(values, *size) for size in base]
-            levels = [images[0]] + [fine - _upsampled(coarse) for coarse, fine in pairwise(images)]
+            levels = [images[0]] + [fine - upsampled(coarse) for coarse, fine in pairwise(images)]
             details = empty_zeros(rows, ROW, 3)
         self.levels = nn.ParameterList([nn.Parameter(level.permute(1, 2, 0).contiguous()) for level in levels])
         self.details = nn.Parameter(details) if self.detail_sizes else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from texopt.errors import OptionError
 from texopt.mesh.mesh import Mesh
 from texopt.raster import backends
+from texopt.render.finish import Embossing
 from texopt.render.fragments import Fragments
 from texopt.render.look_up import Mipmapped, look_up, sample_maps
 
@@ -48,6 +49,17 @@ class Texture(Protocol):
 
 
 METHODS = ("sample", "bake")
+
+
+@runtime_checkable
+class HasRelief(Protocol):
+    """A texture that light sees more of than its colours, as texopt.Relief."""
+
+    def follow(self, mesh: Mesh, index: int) -> None:
+        """Take up what the colours have become. index: of the map that it is the texture of."""
+
+    def embossing(self, fragments: Fragments) -> Tensor:
+        """As texopt.render.finish.Embossing has it: [B,4,H,W] at the drawn pixels."""
 
 
 def _described(value: object) -> str:
@@ -132,6 +144,25 @@ class TextureSet(nn.Module):
             samplers[index] = partial(_sampled, texture)  # type: ignore[call-overload]
         return sample_maps(samplers, fragments)
 
+    def follow(self, mesh: Mesh) -> None:
+        """Have reliefs take the strokes of their colours as they are now."""
+        for index, texture in zip(self.map_of_texture, self.textures, strict=True):
+            if isinstance(texture, HasRelief):
+                texture.follow(mesh, index)
+
+    @property
+    def has_relief(self) -> bool:
+        """Whether any of them has."""
+        return any(isinstance(texture, HasRelief) for texture in self.textures)
+
+    def embossing(self, fragments: Fragments) -> Tensor:
+        """As texopt.render.finish.Embossing has it [B,4,H,W]; zeros where a texture has no relief."""
+        samplers: list[Callable[[Fragments], Tensor] | None] = [None] * self.maps
+        for index, texture in zip(self.map_of_texture, self.textures, strict=True):
+            if isinstance(texture, HasRelief):
+                samplers[index] = texture.embossing
+        return sample_maps(samplers, fragments)
+
     def bake(self) -> list[Tensor]:
         """The textures as images [3,H,W] in [0,1], each at its own size, in the order of mesh.optimized."""
         return [_baked(texture).detach() for texture in self.textures]
@@ -162,6 +193,17 @@ class Surface:
 
         masks = mesh.masks()
         self.originals, self.masks = ready(mesh.originals()), None if masks is None else ready(masks)
+
+    @property
+    def embossing(self) -> Embossing | None:
+        """Of the textures where they may change; None where none of them has relief."""
+        return self._embossing if self.textures.has_relief else None
+
+    def _embossing(self, fragments: Fragments) -> Tensor:
+        found = self.textures.embossing(fragments)
+        if self.masks is None:
+            return found
+        return torch.cat([found[:, :3], found[:, 3:] * look_up(self.masks, fragments)[:, :1]], 1)
 
     def sample(self, fragments: Fragments) -> tuple[Tensor, Tensor, Tensor | None]:
         """(colours now, colours of the originals, how far each pixel may change or None if all may).

@@ -11,7 +11,7 @@ from texopt.io.gltf.document import GltfFile, name_of
 from texopt.io.gltf.schema import GLOSSY
 from texopt.io.raw import Material, textured
 from texopt.mesh.wrapping import CLAMP, MIRROR, REPEAT, Wrap
-from texopt.texture.colorspace import linear_to_srgb, srgb_to_linear
+from texopt.system.srgb import linear_to_srgb, srgb_to_linear
 
 WHITE = (1.0,) * 4
 UNLIT = "KHR_materials_unlit"

@@ -25,7 +25,7 @@ from texopt.mesh.mesh import Mesh
 from texopt.mesh.topology import is_solid
 from texopt.mesh.vertex_buffers import indexed_part
 from texopt.system.images import png_bytes, to_tensor
-from texopt.texture.colorspace import srgb_to_linear
+from texopt.system.srgb import srgb_to_linear
 
 FAR = 1000.0  # sizes of an object
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from texopt.errors import MeshError
 from texopt.io.obj.lines import key_and_rest, read_lines
-from texopt.texture.colorspace import linear_to_srgb
+from texopt.system.srgb import linear_to_srgb
 
 log = logging.getLogger("texopt")
 

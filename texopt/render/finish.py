@@ -1,0 +1,106 @@
+"""Finish at pixels: the shading normal, roughness and metal that light sees, from the maps of a mesh's materials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from texopt.mesh.finish import Finish
+from texopt.render.fragments import Fragments
+from texopt.render.look_up import Mipmapped, look_up
+from texopt.render.scene import Scene
+
+# (slope of the height along u and along v, roughness, share of all three in what is there) [B,4,H,W] at fragments.
+# Slopes are of heights in radii of the mesh, by UVs.
+Embossing = Callable[[Fragments], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class PixelFinish:
+    """What light needs to know of the surface at each pixel beside its colour.
+
+    normal: float32 [B,3,H,W], the shading normal, of length 1, outward as faces are wound; zeros where nothing is.
+    roughness, metallic: float32 [B,1,H,W] in [0,1]. All are differentiable with respect to a relief.
+    """
+
+    normal: Tensor
+    roughness: Tensor
+    metallic: Tensor
+
+    def of(self, change: Callable[[Tensor], Tensor]) -> PixelFinish:
+        """The same with a function of images applied to each."""
+        return PixelFinish(*(change(values) for values in (self.normal, self.roughness, self.metallic)))
+
+
+class Finishes:
+    """The finish of a drawn mesh's surface: of its own maps, or of those that are given.
+
+    finishes: one a map; None is a painted surface without relief.
+    """
+
+    def __init__(self, scene: Scene, finishes: Sequence[Finish | None] | None = None) -> None:
+        given = [one.finish for one in scene.mesh.maps] if finishes is None else list(finishes)
+        maps = [one or Finish() for one in given]
+        self.scene = scene
+
+        def ready(images: Sequence[Tensor]) -> list[Mipmapped]:
+            return [Mipmapped.of(image.to(scene.device), scene.backend) for image in images]
+
+        self.flat = all(one.normal.size == 3 for one in maps)
+        self._normals = [] if self.flat else ready([_bytes(one.normal) * 2 - 1 for one in maps])
+        self._roughness, self._metallic = (
+            ready([_bytes(getattr(one, name)[..., None]).expand(3, -1, -1) for one in maps])
+            for name in ("roughness", "metallic")
+        )
+
+    def sample(self, fragments: Fragments, embossing: Embossing | None = None, amount: float = 1.0) -> PixelFinish:
+        """The finish at fragments of the scene.
+
+        embossing: a relief on top, and its roughness. amount: radii of the mesh in those of the scene.
+        """
+        normal = fragments.normal
+        if not self.flat:
+            normal = tangent_to_world(look_up(self._normals, fragments).permute(0, 2, 3, 1), normal, fragments)
+        roughness, metallic = (look_up(maps, fragments)[:, :1] for maps in (self._roughness, self._metallic))
+        if embossing is not None:
+            slopes, rough, share = embossing(fragments).split((2, 1, 1), 1)
+            normal = tilted(normal, amount * (share * slopes).permute(0, 2, 3, 1), fragments)
+            roughness = torch.lerp(roughness, rough, share)
+        return PixelFinish(normal.permute(0, 3, 1, 2), roughness, metallic)
+
+
+def _bytes(values: object) -> Tensor:
+    """uint8 [h,w,C] as float32 [C,h,w] in [0,1]."""
+    return torch.from_numpy(values).permute(2, 0, 1).float() / 255.0  # type: ignore[arg-type]
+
+
+def tilted(normal: Tensor, slopes: Tensor, fragments: Fragments) -> Tensor:
+    """Normals of a surface with heights on it, [B,H,W,3]: n less the gradient of the height along the surface.
+
+    Blinn, "Simulation of Wrinkled Surfaces", SIGGRAPH 1978, in the form of Mikkelsen, "Bump Mapping Unparametrized
+    Surfaces on the GPU", 2010.
+
+    normal: [B,H,W,3], of length 1. slopes: [B,H,W,2], of heights in units of the scene, along u and along v.
+    """
+    along = fragments.known_scene().uv_gradients[fragments.face_id.clamp(min=0).long()]  # [B,H,W,2,3]
+    gradient = (slopes[..., None] * along).sum(-2)
+    gradient = gradient - normal * (normal * gradient).sum(-1, keepdim=True)
+    return F.normalize(normal - gradient, dim=-1)
+
+
+def tangent_to_world(values: Tensor, normal: Tensor, fragments: Fragments) -> Tensor:
+    """Normals of a normal map [B,H,W,3] in the mesh's coordinates; normal: that they are relative to."""
+    tangent, bitangent = tangent_frame(normal, fragments)
+    x, y, z = values.split(1, -1)
+    return F.normalize(x * tangent + y * bitangent + z * normal, dim=-1) * fragments.mask[..., None]
+
+
+def tangent_frame(normal: Tensor, fragments: Fragments) -> tuple[Tensor, Tensor]:
+    """(tangent, bitangent) [B,H,W,3] of pixels with normals, as engines interpolate MikkTSpace's."""
+    found = fragments.interpolated(fragments.known_scene().corner_tangents)
+    tangent = F.normalize(found[..., :3], dim=-1)
+    return tangent, torch.linalg.cross(normal, tangent) * found[..., 3:].sign()
