@@ -21,14 +21,18 @@ def even(value: float) -> np.ndarray:
     return np.array([[round(255 * value)]], np.uint8)
 
 
+def directx(normal: np.ndarray) -> np.ndarray:
+    """A normal map uint8 [h,w,3] with green towards the image's lower edge, as DirectX has it; or back from that."""
+    return np.stack([normal[..., 0], 255 - normal[..., 1], normal[..., 2]], -1)
+
+
 @dataclass(frozen=True, eq=False)
 class Finish:
-    """The maps of a glTF 2.0 material beside its base colour. Each is of a size of its own, row 0 on top, looked up with
-    the UVs and the wrapping of the base colour.
+    """The maps of a glTF 2.0 material beside its base colour. Each is of a size of its own, row 0 on top, looked up
+    with the UVs and the wrapping of the base colour.
 
-    normal: uint8 [h,w,3], (n + 1) / 2 in the tangent space of texopt.mesh.tangents, green towards the image's upper edge
-        (OpenGL's convention); of one texel where there is no
-        relief.
+    normal: uint8 [h,w,3], (n + 1) / 2 in the tangent space of texopt.mesh.tangents, green towards the image's upper
+        edge (OpenGL's convention); of one texel where there is no relief.
     roughness, metallic: uint8 [h,w], linear, 255 is 1; [1,1] for one number.
     height: float32 [h,w], in units of the mesh, that the normals are the gradient of; None where it is not known.
     """
