@@ -44,7 +44,7 @@ def test_on_a_sphere_it_is_the_east() -> None:
     mesh = Mesh("sphere", points, faces, uvs, normals=points)
     found = tangents(mesh)
     at = longitude.reshape(-1)[mesh.faces]
-    np.testing.assert_allclose(found[..., :3], np.stack([np.cos(at), 0 * at, -np.sin(at)], -1), atol=0.06)  # a step at the edges
+    np.testing.assert_allclose(found[..., :3], np.stack([np.cos(at), 0 * at, -np.sin(at)], -1), atol=0.06)
     assert (found[..., 3] == 1).all()
 
 
