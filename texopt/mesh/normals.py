@@ -34,3 +34,20 @@ def smooth_normals(vertices: np.ndarray, faces: np.ndarray, groups: np.ndarray) 
         for axis in range(3):
             total[:, axis] += np.bincount(group[some], weighted[some, axis], len(total))
     return _unit(total)
+
+
+def corner_normals(
+    vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray | None, indices: np.ndarray | None
+) -> np.ndarray:
+    """Unit normals of the corners of faces [F,3], as they are rendered: float64 [F,3,3].
+
+    Those of normals [N,3] by indices [F,3], and the face's where a corner has none: where the index is -1, or the
+    normal is 0 or not finite.
+    """
+    found = np.repeat(face_normals(vertices, faces)[:, None], 3, 1)
+    if normals is None or indices is None:
+        return found
+    own = normals[indices]
+    length = np.linalg.norm(own, axis=-1, keepdims=True)
+    good = (indices >= 0)[..., None] & (length > 0) & np.isfinite(length)
+    return np.where(good, own / np.where(good, length, 1.0), found)

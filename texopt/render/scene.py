@@ -11,7 +11,7 @@ from torch import Tensor
 
 from texopt.errors import OptionError
 from texopt.mesh.mesh import Mesh
-from texopt.mesh.normals import face_normals
+from texopt.mesh.normals import corner_normals
 from texopt.mesh.tangents import tangents
 from texopt.mesh.wrapping import wrap_table
 from texopt.raster import backends
@@ -78,12 +78,7 @@ class Scene:
     def corner_normals(self) -> Tensor:
         """Unit normals of faces' corners, of the face itself where a corner has none: float32 [F,3,3]."""
         mesh = self.mesh
-        found = np.repeat(face_normals(mesh.vertices, mesh.faces)[:, None], 3, 1)
-        if mesh.normals is not None and mesh.face_normals is not None:
-            own = mesh.normals[mesh.face_normals]
-            length = np.linalg.norm(own, axis=-1, keepdims=True)
-            good = (mesh.face_normals >= 0)[..., None] & (length > 0) & np.isfinite(length)
-            found = np.where(good, own / np.where(good, length, 1.0), found)
+        found = corner_normals(mesh.vertices, mesh.faces, mesh.normals, mesh.face_normals)
         return torch.from_numpy(found.astype(np.float32)).to(self.device)
 
     @cached_property

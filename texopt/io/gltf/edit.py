@@ -10,9 +10,10 @@ import numpy as np
 from texopt.io.gltf.document import GltfFile, Piece
 from texopt.io.gltf.links import drop_textures, texture_infos, variant_mappings
 from texopt.io.gltf.material import appearance_of, opaque, vertex_colors
-from texopt.io.gltf.parts import CUT_OUT, ELEMENT_ARRAY_BUFFER, ROUGHNESS, Textures, flipped, mark_unlit, smallest
+from texopt.io.gltf.parts import CUT_OUT, ELEMENT_ARRAY_BUFFER, Textures, flipped, mark_unlit, smallest
 from texopt.io.gltf.schema import GLOSSY
 from texopt.io.raw import TURNED
+from texopt.mesh.finish import METALLIC, ROUGHNESS
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.vertex_buffers import paired
 
@@ -128,7 +129,7 @@ class Restyling:
         """Have a texture as the base colour, and as the diffuse colour if there is one."""
         pbr = material.setdefault("pbrMetallicRoughness", {})
         if "metallicRoughnessTexture" not in pbr:  # a painted surface, where the file says nothing; glTF's is metal
-            pbr.setdefault("metallicFactor", 0.0)
+            pbr.setdefault("metallicFactor", METALLIC)
             pbr.setdefault("roughnessFactor", ROUGHNESS)
         faint = {"baseColorFactor": [1.0, 1.0, 1.0, alpha]} if alpha < 1 else {}
         pbr.pop("baseColorFactor", None)

@@ -13,7 +13,6 @@ from texopt.mesh.wrapping import Wrap
 
 LINEAR, TRILINEAR = 9729, 9987
 ELEMENT_ARRAY_BUFFER = 34963
-ROUGHNESS = 0.9
 CUT_OUT = {"alphaMode": "MASK", "alphaCutoff": 0.5}  # opaque or not there, as game engines sort no surfaces
 
 

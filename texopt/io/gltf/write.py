@@ -14,13 +14,13 @@ from texopt.io.gltf.glb import to_glb
 from texopt.io.gltf.parts import (
     CUT_OUT,
     ELEMENT_ARRAY_BUFFER,
-    ROUGHNESS,
     Textures,
     add_positions,
     flipped,
     mark_unlit,
     smallest,
 )  # fmt: skip
+from texopt.mesh.finish import METALLIC, ROUGHNESS
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.topology import is_solid
 from texopt.mesh.vertex_buffers import indexed_part
@@ -65,7 +65,7 @@ def _document(mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> GltfFile:
         if shown < 0:
             continue
         texture = mesh.maps[shown]
-        pbr: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": ROUGHNESS}
+        pbr: dict[str, Any] = {"metallicFactor": METALLIC, "roughnessFactor": ROUGHNESS}
         if shown in pngs:
             pbr["baseColorTexture"] = {"index": textures.of(shown)}
         else:
