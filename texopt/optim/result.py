@@ -20,18 +20,22 @@ from torch.nn.functional import avg_pool2d
 
 from texopt.errors import OptionError
 from texopt.io.export import cut_out, export
+from texopt.mesh.finish import Finish
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.vertex_buffers import map_parts
 from texopt.render.padding import fill
 from texopt.render.reached import Coverage, all_around, reached_texels
+from texopt.render.scene import Scene
 from texopt.render.uv_raster import covered
 from texopt.show.history import Ending, Step
 from texopt.show.loss_plot import loss_plot
-from texopt.show.preview import contact_sheet
+from texopt.show.preview import contact_sheet, lit
 from texopt.show.viewer import viewer_html
 from texopt.system.files import write_file
 from texopt.system.images import png_of, to_image
 from texopt.system.pages import give_back
+from texopt.texture.relief import Relief
+from texopt.texture.relief_maps import finish_of
 from texopt.texture.texture_set import TextureSet, with_kept
 
 DRAWN = 2048  # texels a side that pictures of the whole object can show
@@ -90,6 +94,21 @@ class Result:
         give_back()
         return with_kept(mesh, filled)
 
+    @cached_property
+    def finishes(self) -> list[Finish | None]:
+        """Relief and roughness, one a map; None where it has no relief, so that what the mesh came with stays."""
+        textures = TextureSet(self.mesh, self.texture).textures
+        found: list[Finish | None] = [None] * len(self.mesh.maps)
+        for index, texture in zip(self.mesh.optimized, textures, strict=True):
+            if isinstance(texture, Relief):
+                found[index] = finish_of(self.mesh, index, texture)
+        return found
+
+    @property
+    def has_relief(self) -> bool:
+        """Whether there is more to see under light than a painted surface."""
+        return any(self.finishes)
+
     @property
     def image(self) -> Tensor:
         """The texture of a mesh that has only one, as of `images`."""
@@ -101,23 +120,29 @@ class Result:
         """The mesh with the new textures in the place of the originals, 8 bits a channel: to be evaluated or drawn."""
         pictures = [np.array(to_image(image[:3])) for image in self.images]
         mesh = cut_out(self.mesh, self.images)
-        maps = [replace(old, original=new) for old, new in zip(mesh.maps, pictures, strict=True)]
+        maps = [
+            replace(old, original=new, finish=finish or old.finish)
+            for old, new, finish in zip(mesh.maps, pictures, self.finishes, strict=True)
+        ]
         return replace(mesh, maps=tuple(maps))
 
-    def export(self, path: str | os.PathLike[str], bits: int = 8, unlit: bool = False) -> list[Path]:
+    def export(
+        self, path: str | os.PathLike[str], bits: int = 8, unlit: bool = False, normals: str = "opengl"
+    ) -> list[Path]:
         """Write the textured mesh as .obj (with .mtl and .png beside it), .glb, or only its textures as .png.
 
         Args:
             path: of the file; its ending says what is written.
             bits: 8 or 16 a channel, of the textures beside an .obj and of .png.
             unlit: have engines show a .glb's colours without light (KHR_materials_unlit).
+            normals: "opengl" or "directx", which way green points in the normal map of a relief beside an .obj or .png.
 
         A mesh that is as it was read goes out as its file, with what else that holds; one whose vertices, faces, UVs or
         normals have been changed is written from its arrays, see texopt.io.export.export.
 
         Returns the files. OutputError where they cannot be written, or would overwrite what the mesh came from.
         """
-        return export(self.mesh, self.images, path, bits=bits, unlit=unlit)
+        return export(self.mesh, self.images, path, bits, unlit, self.finishes, normals)
 
     @cached_property
     def drawn(self) -> list[Tensor]:
@@ -126,8 +151,12 @@ class Result:
         return [avg_pool2d(image, step) for image, step in zip(self.images, steps, strict=True)]
 
     def preview(self) -> Image.Image:
-        """The contact sheet: eight views, before over after."""
-        return contact_sheet(self.mesh, self.mesh.originals(), self.drawn)
+        """The contact sheet: eight views, before over after; under a lamp where there is relief."""
+        before, after = self.mesh.originals(), self.drawn
+        if not self.has_relief:
+            return contact_sheet(self.mesh, before, after)
+        scene = Scene(self.mesh)
+        return contact_sheet(self.mesh, lit(scene, before), lit(scene, after, self.finishes))
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows that draws no pages: the contact sheet."""
@@ -157,21 +186,31 @@ class Result:
             before[index] if texture.kept else to_image(self.images[index][:3])
             for index, texture in enumerate(mesh.maps)
         ]
-        return viewer_html(mesh.name, map_parts(mesh), before, after)
+        if not self.has_relief:
+            return viewer_html(mesh.name, map_parts(mesh), before, after)
+        old = [one.finish for one in mesh.maps]
+        new = [after or before for before, after in zip(old, self.finishes, strict=True)]
+        return viewer_html(mesh.name, map_parts(mesh), before, after, old, new)
 
     def save(
-        self, folder: str | os.PathLike[str], formats: Sequence[str] = ("obj",), bits: int = 8, unlit: bool = False
+        self,
+        folder: str | os.PathLike[str],
+        formats: Sequence[str] = ("obj",),
+        bits: int = 8,
+        unlit: bool = False,
+        normals: str = "opengl",
     ) -> Path:
         """Write the model, preview.png, viewer.html, loss.png and history.csv into a folder.
 
-        formats: of the model: obj, glb, png. bits: as of export; in a .glb there are always 8. unlit: as of export.
+        formats: of the model: obj, glb, png. bits: as of export; in a .glb there are always 8. unlit, normals: as of
+            export.
         """
         folder = Path(folder)
-        self.images  # noqa: B018  (made once, before two threads ask for them)
+        self.images, self.finishes  # noqa: B018  (made once, before two threads ask for them)
         with ThreadPoolExecutor(1) as beside:
             page = beside.submit(self.viewer)  # encoding its pictures keeps one core busy
             for ending in formats:
-                self.export(folder / f"{self.mesh.name}.{ending}", 8 if ending == "glb" else bits, unlit)
+                self.export(folder / f"{self.mesh.name}.{ending}", 8 if ending == "glb" else bits, unlit, normals)
             contents = png_of(self.preview()), page.result(), loss_plot(self.history), self.history_csv().encode()
         for name, data in zip(REPORTS, contents, strict=True):
             write_file(folder / name, data)

@@ -101,11 +101,17 @@ def _ready(images: Texels | Sequence[Texels], scene: Scene) -> list[Texels]:
 
 
 def lit(
-    scene: Scene, images: Sequence[Texels], finishes: Sequence[Finish | None], light: Lighting | None = None
-) -> Shown:
-    """A scene's textures, one a map, under a light: by default a lamp at the upper left of the camera."""
+    scene: Scene, images: Sequence[Texels], finishes: Sequence[Finish | None] | None = None,
+    light: Lighting | None = None,
+) -> UnderLight:  # fmt: skip
+    """A scene's textures, one a map, under a light: by default a lamp at the upper left of the camera.
+
+    finishes: one a map, where None is the mesh's own; by default all are.
+    """
+    own = [one.finish for one in scene.mesh.maps]
+    chosen = [one or other for one, other in zip(finishes or own, own, strict=True)]
     ready = _ready(images, scene)
-    return UnderLight(partial(look_up, ready), Finishes(scene, finishes), light or lamp())
+    return UnderLight(partial(look_up, ready), Finishes(scene, chosen), light or lamp())
 
 
 def still(render: Render, mesh: Mesh, azimuth: float = 30.0, elevation: float = 15.0) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -104,6 +105,10 @@ class PyramidTexture(ImageTexture):
     @torch.no_grad()
     def bake(self, height: int | None = None, width: int | None = None) -> Tensor:
         """The texture as an image [3,height,width]; at its own size by default."""
+        if height and width and height <= self.height // 2 and width <= self.width // 2:  # of coarser levels
+            at = texel_centers(height, width, slice(None), self.levels[0].device)
+            footprint = at.uv_da.new_tensor([1 / width, 0, 0, 1 / height])
+            return self.sample(replace(at, uv_da=footprint.expand_as(at.uv_da)))[0]
         out = torch.empty(3, self.height, self.width, device=self.levels[0].device)
         for rows in bands(self.height, self.width):
             out[:, rows] = self.decode(rows)

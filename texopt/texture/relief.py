@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor, nn
 
 from texopt.errors import OptionError
 from texopt.mesh.mesh import Mesh
-from texopt.render.fragments import Fragments, texel_centers
+from texopt.render.fragments import Fragments
 from texopt.render.look_up import look_up
 from texopt.texture.pyramid import PyramidTexture, upsampled
 from texopt.texture.stroke_heights import StrokeHeights
@@ -70,10 +68,7 @@ class Relief(nn.Module):
         """Take the strokes of the colours as they are now. index: of the mesh's maps, which this texture is of."""
         if self._heights_of is None:
             self._heights_of = StrokeHeights(mesh, index, self.height, self.width)
-        at = texel_centers(self.height, self.width, slice(None), self.strokes.device)
-        footprint = at.uv_da.new_tensor([1 / self.width, 0, 0, 1 / self.height])
-        colors = self.color.sample(replace(at, uv_da=footprint.expand_as(at.uv_da)))[0, :3]
-        self.strokes.copy_(self._heights_of(colors))
+        self.strokes.copy_(self._heights_of(self.color.bake(self.height, self.width)[:3]))
 
     def values(self) -> tuple[Tensor, Tensor]:
         """(height in radii of the mesh, between -depth and depth; roughness between 0 and 1), both [height,width]."""
