@@ -14,9 +14,9 @@ from PIL import Image
 
 from texopt.errors import MeshError, OptionError
 from texopt.evaluation.detail import painted, scale, sharpness
-from texopt.evaluation.likeness import compare, goal_of, mean
+from texopt.evaluation.likeness import Goal, compare, goal_of, mean
 from texopt.evaluation.surface import coverage, seam_ratio
-from texopt.evaluation.views import CLOSE, PIXELS_PER_RADIUS, SIZE, Pictures
+from texopt.evaluation.views import CLOSE, PIXELS_PER_RADIUS, SIZE, Pictures, new_lights
 from texopt.features import FeatureExtractor, as_extractor
 from texopt.mesh.mesh import Mesh
 from texopt.objectives.gram_matrices import check_scale
@@ -68,6 +68,7 @@ def evaluate(
 
     style: relative L1 distance of Gram matrices over the surface, in 32 views from all around, mean over the
         extractor's style layers. The painting's is the mean distance of its halves to the whole.
+    lit_style: the same of views under new lights, of a result with relief; see texopt.evaluation.views.new_lights.
     coherence, completeness: mean distance, 1 - cosine, of patches of features in these views to the nearest of the
         painting's, and of the painting's to the nearest of these; at three sizes (texopt.evaluation.bidirectional). The
         painting's are those of its halves to each other.
@@ -113,6 +114,7 @@ def evaluate(
     groups = [([image], [1.0]) for image in images] if where else [(images, shares)]
     goals = [goal_of(group, its_shares, side, extractor) for group, its_shares in groups]
     like, unlike, lost = compare(after.views(), before.views(where or [""]), goals, extractor)
+    lit_numbers = _under_light(result, original, where, goals, extractor) if has_relief(result) else ()
     floors = [mean([goal.floor for goal in goals]), mean([goal.elements.floor for goal in goals])]
     reached = coverage(result, after.textures)
     flat, flat_close = ([tile for image in images for tile in painted(image, style_scale, zoom)] for zoom in (1, CLOSE))
@@ -124,6 +126,7 @@ def evaluate(
     sharp = [sharpness(pictures) for pictures in (close[1], flat_close, close[0])]
     numbers = (
         Number("style", like.style, floors[0], unlike.style, "distance to the painting"),
+        *lit_numbers,
         Number("coherence", like.coherence, floors[1], unlike.coherence, "of patches to the painting's"),
         Number("completeness", like.completeness, floors[1], unlike.completeness, "of the painting's patches to these"),
         Number("content", lost, None, 0.0, "lost of the original"),
@@ -137,6 +140,21 @@ def evaluate(
     rows = [torch.cat([image for picture in row for image in picture.image][::2], 2) for row in close]
     sheet = F.avg_pool2d(torch.cat(rows, 1), 2)
     return Evaluation(numbers, to_image(sheet))
+
+
+def has_relief(mesh: Mesh) -> bool:
+    """Whether a texture of the mesh has a normal map."""
+    return any(one.finish is not None and one.finish.normal.size > 3 for one in mesh.maps)
+
+
+def _under_light(
+    result: Mesh, original: Mesh, where: Sequence[str], goals: Sequence[Goal], extractor: FeatureExtractor
+) -> tuple[Number, ...]:  # fmt: skip
+    """The style of views under lights that no run has seen; the original's is under the same."""
+    after, before = Pictures(result, new_lights), Pictures(original, new_lights)
+    like, unlike, _ = compare(after.views(), before.views(where or [""]), goals, extractor)
+    floor = mean([goal.floor for goal in goals])
+    return (Number("lit_style", like.style, floor, unlike.style, "the same under new lights"),)
 
 
 def check_same(result: Mesh, original: Mesh) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import torch
 from torch import Generator
@@ -17,17 +18,21 @@ from texopt.render.under_light import under_light
 class Lit:
     """The change of a view that `lit` makes."""
 
-    def __init__(self, light: Light | Lighting, roughness: float | None, metallic: float | None) -> None:
-        self.light, self.roughness, self.metallic = light, roughness, metallic
+    def __init__(
+        self, light: Light | Lighting, roughness: float | None, metallic: float | None, share: float
+    ) -> None:  # fmt: skip
+        self.light, self.roughness, self.metallic, self.share = light, roughness, metallic, share
 
     def __call__(self, view: View) -> View:
+        if Random(view.step).random() >= self.share:
+            return view
         light, eye, normal = self._light(view), view.to_camera, view.normal
         with torch.no_grad():
             before = under_light(view.original, eye, normal, self._chosen(view.original_finish), light)
         # without opacity of its own alpha is the mask, which leaves out materials that are kept, and these are lit, too
         opacity = view.alpha if view.alpha.requires_grad else None
         image = under_light(view.image, eye, normal, self._chosen(view.finish), light, opacity)
-        return view.with_image(image, original=before)
+        return replace(view.with_image(image, original=before), condition="lit")
 
     def _chosen(self, finish: PixelFinish) -> PixelFinish:
         """The finish, with what was given for all of the surface."""
@@ -53,7 +58,8 @@ class Lit:
 
 
 def lit(
-    light: Light | Lighting | None = None, roughness: float | None = None, metallic: float | None = None
+    light: Light | Lighting | None = None, roughness: float | None = None, metallic: float | None = None,
+    share: float = 1.0,
 ) -> Lit:  # fmt: skip
     """A change of views, for `on`: the image is the texture's base colour under a light, as a game engine shows it.
 
@@ -66,12 +72,14 @@ def lit(
         light: that falls on it, or a function (generator, cameras) -> Light, which is called once a step; by default
             `texopt.moving_light()`, so that no texture can have the light painted in.
         roughness, metallic: of the whole surface, in [0,1]; by default those of `view.finish`.
+        share: of the steps that see the surface under light, by chance; the others see its colours alone, so that these
+            are good to look at, too.
 
     OptionError for numbers that cannot be, and of views that know no geometry.
     """
-    for name, value in (("roughness", roughness), ("metallic", metallic)):
+    for name, value in (("roughness", roughness), ("metallic", metallic), ("share", share)):
         if value is not None and not 0 <= value <= 1:
             raise OptionError(f"{name} has to be between 0 and 1, not {value}")
     if not (light is None or isinstance(light, Light) or callable(light)):
         raise OptionError(f"light has to be a texopt.Light or a function that returns one, not {light!r:.60}")
-    return Lit(moving_light() if light is None else light, roughness, metallic)
+    return Lit(moving_light() if light is None else light, roughness, metallic, share)

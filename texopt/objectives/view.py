@@ -40,6 +40,7 @@ class View:
     alpha: float32 [B,1,H,W], opacity of the object at each pixel, 0 beside it; differentiable where textures have it.
     cameras: that the renderings are of, None where they are of none. They see the part of the mesh that is optimised in
         the unit sphere, x = (point - center) / radius with `center, radius = mesh.normalization(optimized=True)`.
+    condition: a name for what else sets these views apart from others of the run, as that they are under light.
     geometry: what `fragments`, `position`, `normal`, `depth`, `to_camera` and `finish` are made of, None where there is
         no mesh.
 
@@ -64,6 +65,7 @@ class View:
     frames: int = 1
     alpha: Tensor = None  # type: ignore[assignment]  # the mask
     cameras: Cameras | None = None
+    condition: str = ""
     geometry: Geometry | None = None
     _changed: dict[Any, View | None] = field(default_factory=dict, init=False, repr=False)
 
@@ -144,8 +146,9 @@ class View:
 
     @property
     def magnification(self) -> str:
-        """A name for its zoom and scale. What an objective remembers of views is for each its own."""
-        return f"zoom {self.zoom:.6g}, scale {self.scale:.6g}"
+        """A name for its zoom, scale and condition. What an objective remembers of views is for each its own."""
+        known = f"zoom {self.zoom:.6g}, scale {self.scale:.6g}"
+        return f"{known}, {self.condition}" if self.condition else known
 
     @property
     def along(self) -> Tensor:

@@ -64,6 +64,11 @@ class RunConfig(LoopConfig):
     """An image painted on the UVs: black keeps the original texture. Of several materials: NAME=IMAGE,NAME=IMAGE."""
     format: Annotated[str, option("NAMES")] = "obj"
     """What is written, with commas: obj, glb, png (the textures alone)."""
+    relief: Annotated[float, option("FLOAT")] = 0.0
+    """Have strokes stand out under light: from the lowest place to the highest, in diameters of the object; 0.01 is
+    thick paint. Writes maps of normals, roughness and height beside the colours."""
+    normals: Literal["opengl", "directx"] = "opengl"
+    """Which way green points in a normal map that is written as PNG: directx is for Unreal."""
     bits: Literal[8, 16] = 8
     """Bits a channel of the textures that are written as PNG."""
     unlit: bool = False
@@ -269,6 +274,8 @@ class FitConfig(RunConfig):
     close_ups: Annotated[float, tyro.conf.Suppress] = 0.0
     zoom: Annotated[float, tyro.conf.Suppress] = 4.0
     background: Annotated[Literal["noise", "color", "black"], tyro.conf.Suppress] = "black"
+    relief: Annotated[float, tyro.conf.Suppress] = 0.0
+    normals: Annotated[Literal["opengl", "directx"], tyro.conf.Suppress] = "opengl"
 
     def name(self) -> str:
         return self.cameras.stem

@@ -29,7 +29,8 @@ from texopt.io.transforms_json import read_cameras
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.surface_points import random_points
 from texopt.mesh.vertex_buffers import map_parts
-from texopt.objectives import Objective, seam
+from texopt.objectives import Objective, on, seam
+from texopt.objectives import lit as lit_views
 from texopt.optim.descent import Descent
 from texopt.optim.result import REPORTS, Result
 from texopt.optim.views import Views
@@ -39,11 +40,13 @@ from texopt.render.photo_cameras import framed_cameras
 from texopt.render.scene import Scene
 from texopt.render.transforms import Transform
 from texopt.show.history import Step
-from texopt.show.preview import SUPERSAMPLE, developed, draw, framed
+from texopt.show.preview import SUPERSAMPLE, Shown, developed, draw, framed, lit
 from texopt.show.video import Timelapse, check_videos, turntable, write_video
 from texopt.system.images import to_image
-from texopt.texture import Cppn, CppnTexture, FourierTexture, PixelTexture, PyramidTexture, Texture, TextureSet
+from texopt.texture import Cppn, CppnTexture, FourierTexture, PixelTexture, PyramidTexture, Relief, Texture, TextureSet
 from texopt.texture.image import Start, check_size
+from texopt.texture.relief import FINEST as STROKES
+from texopt.texture.relief import check_depth
 from texopt.texture.texture_set import Surface, with_kept
 
 if TYPE_CHECKING:
@@ -59,6 +62,7 @@ TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelText
 BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_color(), "black": plain(0.0)}
 POINTS = 8192  # that close-ups are of
 VIDEO = 512  # pixels a side
+LIT = 0.5  # share of the steps of a run with relief that see the object under light
 WHOLE = 1024  # texels a side, up to which all parameterisations take about the same time
 
 
@@ -106,6 +110,10 @@ class MeshTask(ABC):
         if config.views_from and (config.distance, config.elevation) != usual:
             raise OptionError("--views-from says where views are from; leave --distance and --elevation out")
         self._given = read_cameras(config.views_from) if config.views_from else []
+        if config.relief:
+            check_depth(config.relief)
+            if config.unlit:
+                raise OptionError("--unlit has engines show no light, which --relief is for; take one of them")
         _check_outputs(config)
         check_size(config.texture_size)
         if config.max_memory:
@@ -127,7 +135,7 @@ class MeshTask(ABC):
         config, mesh = self.config, self.mesh
         self.sizes = mesh.map_sizes(config.texture_size)
         self.objective, self.views, self.descent = self.make_objective(), self.make_views(), self.make_descent()
-        self.textures = self.make_textures(Generator().manual_seed(config.seed))
+        self.textures = self._with_relief(self.make_textures(Generator().manual_seed(config.seed)))
         self.described = f"{mesh.name}: {len(mesh.faces):,} triangles; {config.texture} {described(mesh, self.sizes)}"
 
     def check(self) -> None:
@@ -158,6 +166,14 @@ class MeshTask(ABC):
             return list(self.networks(generator))
         kind, starts = TEXTURES[self.config.texture], self.starts(generator)
         return [kind(size, start, generator) for size, start in zip(self.sizes, starts, strict=True)]
+
+    def _with_relief(self, textures: list[Texture]) -> list[Texture]:
+        if not self.config.relief:
+            return textures
+        return [
+            Relief(texture, self.config.relief, min(size, STROKES))
+            for texture, size in zip(textures, self.sizes, strict=True)
+        ]
 
     def networks(self, generator: Generator) -> list[CppnTexture]:
         """CPPN textures, which share a network."""
@@ -213,10 +229,11 @@ class MeshTask(ABC):
     def write(self, results: Sequence[Result]) -> str:
         (result,) = results
         config, mesh, folder = self.config, self.mesh, self.folder
-        result.save(folder, listed(config.format), config.bits, config.unlit)
+        result.save(folder, listed(config.format), config.bits, config.unlit, config.normals)
         scene = Scene(mesh)
+        shown: Shown = lit(scene, result.drawn, result.finishes) if result.has_relief else result.drawn
         for ending in listed(config.turntable):
-            frames = turntable(lambda cameras: draw(scene, cameras, VIDEO, result.drawn)[0], mesh)
+            frames = turntable(lambda cameras: draw(scene, cameras, VIDEO, shown)[0], mesh)
             write_video(folder / f"turntable.{ending}", frames)
         models = [folder / f"{mesh.name}.{ending}" for ending in ("obj", "glb") if ending in listed(config.format)]
         models += texture_files(mesh, folder / f"{mesh.name}.png").values()
@@ -251,6 +268,11 @@ class MeshTask(ABC):
         with torch.no_grad():
             baked = TextureSet(self.mesh, self.textures).bake()
         return [to_image(image[:3]) for image in with_kept(self.mesh, baked)]
+
+
+def partly_lit(objective: Objective, relief: float) -> Objective:
+    """The objective, with relief in half of the steps of views under light."""
+    return on(objective, lit_views(share=LIT)) if relief else objective
 
 
 def with_seams(objective: Objective, weight: float, texture: str) -> Objective:
