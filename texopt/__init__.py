@@ -5,7 +5,7 @@
     texture = texopt.PyramidTexture(1024, start=texopt.repainted(mesh, "starry-night.jpg")[0])
     objective = 0.5 * texopt.style("starry-night.jpg") + 5 * texopt.patches("starry-night.jpg")
     objective = objective + 2 * texopt.content(detailed=True).below(0.475) + 20 * texopt.seam()
-    result = texopt.optimize(mesh, texture, objective, steps=270, learning_rate=0.045, coarse=0.3)
+    result = texopt.optimize(mesh, texture, objective, steps=270, views=texopt.Views(coarse=0.3))
     result.export("outputs/spot.obj")
 
 The public names are in __init__.pyi; each is imported when it is first used, so that `import texopt` costs nothing.

@@ -57,7 +57,8 @@ from .render.photos import Photo as Photo, Photos as Photos
 from .render.regions import Regions as Regions
 from .render.scene import rasterize as rasterize
 from .render.shading import Light as Light, Lighting as Lighting, environment_of as environment_of
-from .render.shading import irradiance as irradiance, moving_light as moving_light, shade as shade
+from .render.shading import irradiance as irradiance, lamp as lamp, moving_light as moving_light, shade as shade
+from .render.shading import swinging_lamp as swinging_lamp
 from .render.transforms import Transform as Transform
 
 # meshes

@@ -172,6 +172,22 @@ def lamp(azimuth: float = -40.0, elevation: float = 35.0, key: float = 0.8, ambi
     return make
 
 
+def swinging_lamp(swing: float = 80.0, elevation: float = 35.0, key: float = 0.8, ambient: float = 0.35) -> Lighting:
+    """A lamp for videos of one turn: it swings to either side of the camera, `swing` degrees, once in a turn of it."""
+
+    def make(generator: Generator, cameras: Cameras) -> Light:
+        back = cameras.view[:, 2, :3]
+        turn = torch.atan2(back[:, 0], back[:, 2])
+        lamps = [
+            lamp(-swing * math.cos(angle), elevation, key, ambient)(generator, cameras[index : index + 1])
+            for index, angle in enumerate(turn.tolist())
+        ]
+        parts = ("directions", "colors", "environment")
+        return Light(*(torch.cat([getattr(one, part) for one in lamps]) for part in parts))
+
+    return make
+
+
 def moving_light(key: float = 0.8, ambient: float = 0.35, tilt: tuple[float, float] = (20.0, 65.0)) -> Lighting:
     """One light that stands elsewhere in every view, and an even environment.
 

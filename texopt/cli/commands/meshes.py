@@ -22,7 +22,8 @@ from texopt.mesh.mesh import Mesh, power_of_two
 from texopt.mesh.vertex_buffers import map_parts
 from texopt.render.cameras import zoomed
 from texopt.render.scene import Scene
-from texopt.show.preview import draw, still
+from texopt.render.shading import lamp, swinging_lamp
+from texopt.show.preview import Shown, draw, lit, still
 from texopt.system.files import check_names, write_file
 from texopt.system.images import to_image
 from texopt.texture.image import check_size
@@ -85,9 +86,12 @@ def render(config: RenderConfig) -> None:
     if any(source.resolve() == out.resolve() for source in mesh.files):
         raise OutputError(f"{out} is a file of the mesh; choose another --out")
     scene, textures = Scene(mesh), mesh.originals()
+    shown: Shown = (
+        lit(scene, textures, light=swinging_lamp() if ending in VIDEOS else lamp()) if config.light else textures
+    )
 
     def picture(cameras: Any) -> Any:
-        return draw(scene, zoomed(cameras, config.zoom, torch.zeros(len(cameras), 2)), config.size, textures)[0]
+        return draw(scene, zoomed(cameras, config.zoom, torch.zeros(len(cameras), 2)), config.size, shown)[0]
 
     if ending in VIDEOS:
         write_video(out, turntable(picture, mesh, elevation=config.elevation))

@@ -123,6 +123,8 @@ class RenderConfig:
     """Degrees above the horizon."""
     zoom: float = 1.0
     """How many times closer, at the middle of the picture."""
+    light: bool = False
+    """Show it under a lamp, with its normal, roughness and metallic maps; in a video the lamp swings."""
     size: int = 768
     """Pixels a side."""
     out: Annotated[Path | None, option("FILE")] = None

@@ -38,6 +38,7 @@ from texopt.render.backgrounds import Background, plain, random_color, smooth_no
 from texopt.render.cameras import Cameras, Sampler, close_ups, sample_sphere, with_close_ups
 from texopt.render.photo_cameras import framed_cameras
 from texopt.render.scene import Scene
+from texopt.render.shading import swinging_lamp
 from texopt.render.transforms import Transform
 from texopt.show.history import Step
 from texopt.show.preview import SUPERSAMPLE, Shown, developed, draw, framed, lit
@@ -231,7 +232,7 @@ class MeshTask(ABC):
         config, mesh, folder = self.config, self.mesh, self.folder
         result.save(folder, listed(config.format), config.bits, config.unlit, config.normals)
         scene = Scene(mesh)
-        shown: Shown = lit(scene, result.drawn, result.finishes) if result.has_relief else result.drawn
+        shown: Shown = lit(scene, result.drawn, result.finishes, swinging_lamp()) if result.has_relief else result.drawn
         for ending in listed(config.turntable):
             frames = turntable(lambda cameras: draw(scene, cameras, VIDEO, shown)[0], mesh)
             write_video(folder / f"turntable.{ending}", frames)
