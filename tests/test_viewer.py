@@ -247,6 +247,18 @@ def test_normal_maps_are_lossless(cube: Mesh, monkeypatch: pytest.MonkeyPatch) -
     assert [one.size for one in maps["after"]] == [(8, 8), (16, 32)]
 
 
+def test_finishes_leave_room_for_colours(cube: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Normal maps count as large as they are shown, and sides are halved until all fits. Its roughness is 32 x 16."""
+    part, image, own = indexed_part(cube), noise(16, 16), finish(16)
+    for room, sides in ((16 * 16 * 3 + 8 * 8 + 2, (16, 8)), (16 * 16 * 3 + 8 * 8 + 1, (8, 8))):
+        monkeypatch.setattr(viewer, "MAX_SIDE", 32)
+        monkeypatch.setattr(viewer, "MAX_RELIEF_SIDE", 8)
+        monkeypatch.setattr(viewer, "MAX_TEXELS", room)
+        model = model_of(viewer_html("x", [part], [image], [image], [None], [own]))
+        shown, relief = model["parts"][0]["after"], model["parts"][0]["finishes"]["after"][0]
+        assert tuple(decoded_image(model["images"][at]).width for at in (shown, relief)) == sides
+
+
 def test_one_finish_for_each_part(cube: Mesh) -> None:
     part, image = indexed_part(cube), plain((0, 0, 0))
     for before, after in (([None] * 2, []), ([], [finish()] * 2), ([finish()], [None] * 3)):

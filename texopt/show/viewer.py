@@ -54,7 +54,7 @@ def _rounded(values: np.ndarray, dtype: type[np.signedinteger]) -> np.ndarray:
 def _geometry(part: IndexedPart, large: bool, lit: bool) -> dict[str, dict[str, str] | None]:
     """Positions, UVs, normals and triangles of a part in the unit sphere, as the page reads them.
 
-    Highlights show normals that are rounded to 8 bits.
+    Normals are rounded to 8 bits, or under light to 16, as highlights show the steps of 8.
     """
     positions = part.positions
     uvs = part.uvs - first_period(part.uvs, part.wrap)  # small numbers are exact
@@ -71,10 +71,15 @@ def _geometry(part: IndexedPart, large: bool, lit: bool) -> dict[str, dict[str, 
     }
 
 
-def _max_side(images: Sequence[Image.Image]) -> int:
-    """The longest side, a power of two, with which all images together stay within MAX_TEXELS."""
+def _max_side(images: Sequence[Image.Image], reliefs: Sequence[Image.Image] = ()) -> int:
+    """The longest side, a power of two, with which all images and normal maps together stay within MAX_TEXELS."""
+
+    def texels(side: int) -> int:
+        limits = [(image, side) for image in images] + [(image, min(side, MAX_RELIEF_SIDE)) for image in reliefs]
+        return sum(min(image.width, limit) * min(image.height, limit) for image, limit in limits)
+
     side = MAX_SIDE
-    while sum(min(image.width, side) * min(image.height, side) for image in images) > MAX_TEXELS:
+    while texels(side) > MAX_TEXELS:
         side //= 2
     return side
 
@@ -166,7 +171,7 @@ def viewer_html(
     finishes = [*(finishes_before or plain), *(finishes_after or plain)]
     lit = any(finish is not None for finish in finishes)
     maps = [_finish_maps(finish) for finish in finishes] if lit else []
-    side = _max_side([*before, *after, *itertools.chain(*maps)])
+    side = _max_side([*before, *after, *(surface for _, surface in maps)], [relief for relief, _ in maps])
     uris = [_data_uri(image, side) for image in (*before, *after)]
     finish_uris = [_finish_uris(pair, side) for pair in maps]
     # each once: parts may share them, and a texture may stay as it was
