@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from texopt.mesh.finish import Finish
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.vertex_buffers import IndexedPart, indexed_part
 from texopt.show import viewer
 from texopt.show.viewer import compared_html, viewer_html
+
+OUTSIDE = r"(?i)https?:|//\w|url\(|@import|\bsrc=|fetch|XMLHttp|WebSocket|import\(|console\."  # what a page may ask for
 
 
 def plain(color: tuple[int, int, int], width: int = 1, height: int = 1) -> Image.Image:
@@ -146,7 +149,7 @@ def test_page_refers_to_nothing_outside(cube: Mesh) -> None:
     page = viewer_html("x", [indexed_part(cube)], [plain((0, 0, 0))], [plain((0, 0, 0))]).decode()
     frame = page.replace(json.dumps(model_of(page.encode()), separators=(",", ":")), "")
     assert len(frame) < len(page)
-    assert not re.search(r"(?i)https?:|//\w|url\(|@import|\bsrc=|fetch|XMLHttp|WebSocket|import\(|console\.", frame)
+    assert not re.search(OUTSIDE, frame)
     assert re.findall(r'href="([^"]*)"', frame) == ["data:,"]
     assert "default-src 'none'" in frame
     for placeholder in ("{{title}}", "{{model}}"):
@@ -187,3 +190,113 @@ def test_two_results_of_a_mesh_are_laid_over_each_other() -> None:
     for wrong in (other, "<p>"):
         with pytest.raises(ValueError, match=r"mesh|page"):
             compared_html(pages[0], wrong, ("", ""))
+
+
+def finish(side: int = 4, metal: int = 0) -> Finish:
+    random = np.random.default_rng(side)
+    return Finish(
+        random.integers(0, 256, (side, side, 3), np.uint8), random.integers(0, 256, (2 * side, side), np.uint8),
+        np.full((1, 1), metal, np.uint8),
+    )  # fmt: skip
+
+
+def test_without_a_finish_there_is_no_light(cube: Mesh) -> None:
+    given = "x", [indexed_part(cube)], [noise(9, 9)], [noise(8, 8)]
+    page = viewer_html(*given)
+    assert viewer_html(*given, [None], [None]) == viewer_html(*given, [], [None]) == page
+    assert b'id="lamp"' not in page
+    assert b"Shading" in page
+
+
+def test_finishes_are_in_the_page(cube: Mesh) -> None:
+    parts, images, own = [indexed_part(cube)] * 2, [plain((0, 0, 0))] * 2, finish(metal=77)
+    page = viewer_html("x", parts, images, images, (), [None, own])
+    assert page == viewer_html("x", parts, images, images, [None, None], [None, own])
+    assert b"{{" not in page
+    model = model_of(page)
+    normal, surface = (
+        np.asarray(decoded_image(model["images"][at])) for at in model["parts"][1]["finishes"]["after"]
+    )  # fmt: skip
+    np.testing.assert_array_equal(normal, own.normal)
+    np.testing.assert_array_equal(surface[..., 1], own.roughness)
+    assert (surface[..., 2] == 77).all()
+    smooth = model["parts"][1]["finishes"]["before"]
+    assert model["parts"][0]["finishes"] == {"before": smooth, "after": smooth}
+    pixels = [decoded_image(model["images"][at]).getpixel((0, 0)) for at in smooth]
+    assert pixels == [(128, 128, 255), (0, Finish().roughness[0, 0], 0)]
+    assert len(model["images"]) == 5
+
+
+def test_light_needs_finer_normals() -> None:
+    part, image = random_part(50, normals=True), plain((0, 0, 0))
+    normals = model_of(viewer_html("x", [part], [image], [image], [finish()]))["parts"][0]["normals"]
+    np.testing.assert_allclose(decoded(normals, 3), part.normals, atol=0.5 / 32767 + 1e-6)
+
+
+def test_normal_maps_are_lossless(cube: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewer, "LOSSLESS", 4)
+    monkeypatch.setattr(viewer, "MAX_RELIEF_SIDE", 8)
+    image, own, large = plain((0, 0, 0)), finish(8), finish(16)
+    model = model_of(viewer_html("x", [indexed_part(cube)], [image], [image], [own], [large]))
+    maps = {
+        side: [decoded_image(model["images"][at]) for at in at] for side, at in model["parts"][0]["finishes"].items()
+    }
+    assert [one.format for one in maps["before"]] == ["PNG", "JPEG"]
+    np.testing.assert_array_equal(maps["before"][0], own.normal)
+    assert [one.format for one in maps["after"]] == ["PNG", "JPEG"]
+    assert [one.size for one in maps["after"]] == [(8, 8), (16, 32)]
+
+
+def test_finishes_leave_room_for_colours(cube: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Normal maps count as large as they are shown, and sides are halved until all fits. Its roughness is 32 x 16."""
+    part, image, own = indexed_part(cube), noise(16, 16), finish(16)
+    for room, sides in ((16 * 16 * 3 + 8 * 8 + 2, (16, 8)), (16 * 16 * 3 + 8 * 8 + 1, (8, 8))):
+        monkeypatch.setattr(viewer, "MAX_SIDE", 32)
+        monkeypatch.setattr(viewer, "MAX_RELIEF_SIDE", 8)
+        monkeypatch.setattr(viewer, "MAX_TEXELS", room)
+        model = model_of(viewer_html("x", [part], [image], [image], [None], [own]))
+        shown, relief = model["parts"][0]["after"], model["parts"][0]["finishes"]["after"][0]
+        assert tuple(decoded_image(model["images"][at]).width for at in (shown, relief)) == sides
+
+
+def test_one_finish_for_each_part(cube: Mesh) -> None:
+    part, image = indexed_part(cube), plain((0, 0, 0))
+    for before, after in (([None] * 2, []), ([], [finish()] * 2), ([finish()], [None] * 3)):
+        with pytest.raises(ValueError, match=r"a finish (before|after) for each of 1 parts"):
+            viewer_html("x", [part], [image], [image], before, after)
+
+
+def test_results_with_and_without_a_finish_are_compared() -> None:
+    parts, own, other = [random_part(10, True), random_part(12, False, seed=1)], finish(4), finish(5)
+    grey, red = plain((90, 90, 90)), plain((200, 0, 0))
+    plain_page, first, second = (
+        viewer_html("a mesh", parts, [grey] * 2, [red, grey], [], finishes).decode()
+        for finishes in ([], [own, None], [None, other])
+    )
+
+    def normals_of(page: str) -> list[list[tuple[int, ...]]]:
+        model = model_of(page.encode())
+        return [
+            [decoded_image(model["images"][part["finishes"][side][0]]).size for part in model["parts"]]
+            for side in ("before", "after")
+        ]
+
+    none, a, b = (1, 1), (4, 4), (5, 5)
+    for left, right, expected in (
+        (first, second, [[a, none], [none, b]]),
+        (plain_page, second, [[none, none], [none, b]]),
+        (first, plain_page, [[a, none], [none, none]]),
+    ):
+        page = compared_html(left, right, ("one", "two"))
+        assert normals_of(page) == expected
+        assert 'id="lamp"' in page
+        assert "<span>one</span><span>two</span>" in page
+        model = model_of(page.encode())
+        assert decoded_image(model["images"][model["parts"][0]["after"]]).getpixel((0, 0)) == (200, 0, 0)
+    assert 'id="lamp"' not in compared_html(plain_page, plain_page, ("one", "two"))
+
+
+def test_page_with_light_refers_to_nothing_outside(cube: Mesh) -> None:
+    page = viewer_html("x", [indexed_part(cube)], [plain((0, 0, 0))], [plain((0, 0, 0))], [finish()]).decode()
+    frame = page.replace(json.dumps(model_of(page.encode()), separators=(",", ":")), "")
+    assert not re.search(OUTSIDE, frame)

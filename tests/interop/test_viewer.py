@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import torch
 from conftest import MESHES, STYLES
 from PIL import Image
 
-from interop.browser import Browser, Page
-from interop.programs import need
+from interop.browser import Page
+from interop.viewer_page import LEFT, SIDE, developed, opened, page_cameras, pixels, press
 from texopt import load_mesh
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.vertex_buffers import indexed_part
-from texopt.render.backgrounds import composite
-from texopt.render.cameras import fit_distance, orbit
 from texopt.render.look_up import look_up
 from texopt.render.scene import Scene
 from texopt.show.preview import BACKGROUND
 from texopt.show.viewer import viewer_html
 from texopt.system.images import load_image, to_tensor
-
-WIDTH, HEIGHT, TOOLBAR = 800, 596, 96
-FOV_Y = 25.0
-SIDE = HEIGHT - TOOLBAR  # the model is in a square above the toolbar
-LEFT = (WIDTH - SIDE) // 2
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +36,10 @@ def page(
     mesh: Mesh, images: tuple[Image.Image, Image.Image], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Page]:
     """The mesh in two parts, each with both images."""
-    need("chromium")
-    path = tmp_path_factory.mktemp("viewer") / "viewer.html"
     half = len(mesh.faces) // 2
     parts = [indexed_part(mesh, slice(0, half)), indexed_part(mesh, slice(half, None))]
-    path.write_bytes(viewer_html("creature", parts, [images[0]] * 2, [images[1]] * 2))
-    with Browser() as browser:
-        page = browser.open(path.as_uri(), (WIDTH, HEIGHT))
-        page.wait_for("window.texopt && window.texopt.ready")
+    data = viewer_html("creature", parts, [images[0]] * 2, [images[1]] * 2)
+    with opened(data, tmp_path_factory.mktemp("viewer")) as page:
         yield page
 
 
@@ -61,29 +48,12 @@ def fresh(page: Page) -> None:
     page.evaluate("turning = shading = false; reset(); setSplit(0.5)")
 
 
-def press(page: Page, key: str) -> None:
-    for kind in ("keyDown", "keyUp"):
-        page.send("Input.dispatchKeyEvent", type=kind, key=key)
-
-
-def pixels(page: Page) -> np.ndarray:
-    """The square that the model is in, without what lies over it: float64 [SIDE,SIDE,3]."""
-    overlays = "document.querySelectorAll('header, nav, #divider').forEach(each => each.style.opacity = {})"
-    page.evaluate(overlays.format(0))
-    shot = page.screenshot().crop((LEFT, 0, LEFT + SIDE, SIDE))
-    page.evaluate(overlays.format(1))
-    return np.asarray(shot).astype(np.float64)
-
-
 def drawn(
     mesh: Mesh, image: Image.Image, azimuth: float = 30.0, elevation: float = 15.0, zoom: float = 1.0
 ) -> np.ndarray:
     """texopt's own picture of the same."""
-    fov_y = 2 * math.degrees(math.atan(zoom * math.tan(math.radians(FOV_Y / 2))))
-    cameras = orbit(torch.tensor([azimuth]), torch.tensor([elevation]), fit_distance(FOV_Y), fov_y)
-    fragments = Scene(mesh).rasterize(cameras, 2 * SIDE)
-    view = composite(look_up(to_tensor(image), fragments), fragments.mask[:, None], BACKGROUND)
-    return torch.nn.functional.avg_pool2d(view, 2)[0].permute(1, 2, 0).double().numpy() * 255
+    fragments = Scene(mesh).rasterize(page_cameras(azimuth, elevation, zoom), 2 * SIDE)
+    return developed(look_up(to_tensor(image), fragments), fragments)
 
 
 def assert_same(actual: np.ndarray, expected: np.ndarray) -> None:
