@@ -14,7 +14,7 @@ from torch import Tensor
 import texopt
 from texopt import Mesh, OptionError, PixelTexture, PyramidTexture, Relief, View
 from texopt.features import FeatureExtractor
-from texopt.mesh.finish import Finish
+from texopt.mesh.finish import Finish, even
 from texopt.mesh.texture_map import TextureMap
 from texopt.optim.views import Views
 from texopt.render.finish import Finishes
@@ -71,7 +71,8 @@ def test_a_ramp_tilts_the_normal_by_its_slope() -> None:
     wanted = torch.from_numpy(wanted / np.linalg.norm(wanted)).float()
     seen = found.normal.permute(0, 2, 3, 1)[fragments.mask]
     torch.testing.assert_close(seen, wanted.expand_as(seen), atol=1e-5, rtol=0)
-    assert found.roughness[fragments.mask[:, None]].sub(0.4).abs().max() < 1e-6
+    rough = torch.sigmoid(torch.logit(torch.tensor(128 / 255)) + 0.4)  # of paint, as 8 bits have it
+    assert found.roughness[fragments.mask[:, None]].sub(rough).abs().max() < 1e-6
 
 
 def test_slopes_are_those_of_a_function() -> None:
@@ -191,13 +192,14 @@ def test_where_the_texture_is_kept_there_is_no_relief() -> None:
     assert found.normal[:, :60].std() > 3
 
 
-def test_the_files_own_normals_lie_under_the_relief() -> None:
+def test_the_files_own_maps_lie_under_the_relief() -> None:
     own = np.zeros((4, 4, 3), np.uint8)
     own[:] = (180, 128, 245)
     mesh = square()
-    under = replace(mesh, maps=(replace(mesh.maps[0], finish=Finish(normal=own)),))
+    under = replace(mesh, maps=(replace(mesh.maps[0], finish=Finish(normal=own, roughness=even(0.2))),))
     flat = Relief(PixelTexture(32), 0.01, 32)
     assert np.abs(finish_of(under, 0, flat).normal.astype(int) - (180, 128, 243)).max() <= 3
+    assert np.abs(finish_of(under, 0, flat).roughness.astype(int) - 51).max() <= 1
     assert np.abs(finish_of(mesh, 0, flat).normal.astype(int) - (128, 128, 255)).max() <= 1
 
 

@@ -33,6 +33,7 @@ from texopt.render.seam_points import POINTS
 from texopt.system import memory
 from texopt.system.pages import give_back
 from texopt.texture.pyramid import BASE
+from texopt.texture.relief import FINEST
 
 log = logging.getLogger("texopt")
 
@@ -58,6 +59,7 @@ REACHED, REACHED_TEXEL = 345 * MB, 30  # eight views, and a texel of up to 2048Â
 COVERED = 64  # bytes a texel of up to 8M at a time
 FILLED = 30  # bytes a texel, beside the image
 MASKED = 28
+RELIEF, RELIEF_MAPS = 200, 150  # bytes a texel of a relief: in a step, and while its maps are made and written
 PNG = {8: 16, 16: 42}  # bytes a texel of the largest texture
 FILES = {8: 3, 16: 6}  # and of all of them, compressed hardly at all
 
@@ -196,6 +198,7 @@ def estimate(config: RunConfig, shape: Shape, network: ActivationSizes, process:
     image = TEXEL * texels
     start = TEXEL * 3 * texels + FIT * largest if fine and not noisy else 0
     masked = MASKED * texels if shape.masked else 0
+    strokes = sum(min(size, FINEST) ** 2 for size in sizes) if config.relief else 0
     phases: dict[str, dict[str, float]] = {
         "starting": {"seams": SEAMS * triangles, "start": start},
         "stepping": {
@@ -203,7 +206,7 @@ def estimate(config: RunConfig, shape: Shape, network: ActivationSizes, process:
             "optimiser": DENSE_STEP[kind] * whole + 2 * touched + DETAIL_ROWS * detail / TEXEL
             + (0 if optimizer.sparse else detail) + optimizer.memory * (LEVELS * TEXEL * whole + detail),
             "network": pixels * (SAVED * network.saved + KEPT * network.kept) * (SMALLER if patched else 1),
-            "patches": PATCHES if patched else 0,
+            "patches": PATCHES if patched else 0, "relief": RELIEF * strokes,
             "drawing": SMALL + pixels * (DRAWING + CPPN * (kind == "cppn"))
             + triangles * (SCENE + VIEW * config.views_per_step),
         },
@@ -216,7 +219,7 @@ def estimate(config: RunConfig, shape: Shape, network: ActivationSizes, process:
         },
         "filling": {"images": image + 2 * texels, "filling": FILLED * largest},
         "writing": {
-            "images": image + masked,
+            "images": image + masked, "relief": RELIEF_MAPS * strokes,
             "files": PNG[bits] * largest + FILES[bits] * texels + WRITING * triangles + ORIGINAL * shape.originals,
         },
     }  # fmt: skip

@@ -9,14 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from texopt.mesh.finish import Finish
+from texopt.mesh.finish import Finish, even
 from texopt.render.fragments import Fragments
 from texopt.render.look_up import Mipmapped, look_up
 from texopt.render.scene import Scene
 
-# (slope of the height along u and along v, roughness, share of all three in what is there) [B,4,H,W] at fragments.
-# Slopes are of heights in radii of the mesh, by UVs.
+# (slope of the height along u and along v, change of the roughness's logit, share of all three in what is there)
+# [B,4,H,W] at fragments. Slopes are of heights in radii of the mesh, by UVs.
 Embossing = Callable[[Fragments], Tensor]
+
+PAINT = 0.5  # roughness that a relief starts from, where a file says nothing
+INSIDE = 0.02  # that roughness is kept from 0 and 1, where a logit has no end
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +55,13 @@ class Finishes:
 
         self.flat = all(one.normal.size == 3 for one in maps)
         self._normals = [] if self.flat else ready([_bytes(one.normal) * 2 - 1 for one in maps])
-        self._roughness, self._metallic = (
-            ready([_bytes(getattr(one, name)[..., None]).expand(3, -1, -1) for one in maps])
-            for name in ("roughness", "metallic")
-        )
+        starts = [one or Finish(roughness=even(PAINT)) for one in given]
+        self._roughness, self._metallic, self._starts = (
+            ready([_bytes(image[..., None]).expand(3, -1, -1) for image in images])
+            for images in (
+                [one.roughness for one in maps], [one.metallic for one in maps], [one.roughness for one in starts],
+            )
+        )  # fmt: skip
 
     def sample(self, fragments: Fragments, embossing: Embossing | None = None, amount: float = 1.0) -> PixelFinish:
         """The finish at fragments of the scene.
@@ -67,9 +73,10 @@ class Finishes:
             normal = tangent_to_world(look_up(self._normals, fragments).permute(0, 2, 3, 1), normal, fragments)
         roughness, metallic = (look_up(maps, fragments)[:, :1] for maps in (self._roughness, self._metallic))
         if embossing is not None:
-            slopes, rough, share = embossing(fragments).split((2, 1, 1), 1)
+            slopes, change, share = embossing(fragments).split((2, 1, 1), 1)
             normal = tilted(normal, amount * (share * slopes).permute(0, 2, 3, 1), fragments)
-            roughness = torch.lerp(roughness, rough, share)
+            start = look_up(self._starts, fragments)[:, :1].clamp(INSIDE, 1 - INSIDE)
+            roughness = torch.lerp(roughness, torch.sigmoid(torch.logit(start) + change), share)
         return PixelFinish(normal.permute(0, 3, 1, 2), roughness, metallic)
 
 

@@ -17,7 +17,7 @@ DEEPEST = 0.1  # diameters of the mesh
 FINEST = 1024  # texels a side; strokes are larger than that, and views of the whole object see no more
 OWN = 0.5  # how far a height may be from that of its stroke, in deviations of these
 STEEPNESS = 1.5  # deviations of the strokes' heights in which they come near to the deepest and highest
-ROUGH, GLOSS = 0.0, 0.5  # logits: of the roughness between strokes, and how much less it is on the top of one
+GLOSS = 0.5  # how much less the logit of the roughness is on top of a stroke
 
 
 def check_depth(depth: float) -> None:
@@ -35,8 +35,8 @@ class Relief(nn.Module):
     Heights follow the strokes of the colours (see texopt.texture.stroke_heights), which `follow` looks at anew, and
     what views under light want otherwise, within OWN: under lights that come from anywhere, an objective of pictures
     alone says how steep a surface is and not which way. The gradient of the height is what tilts the normals, so they
-    always are those of some surface. Roughness is less on top of strokes, as of varnish, and then what light views
-    want.
+    always are those of some surface. Roughness starts from that of the mesh, or of paint, and is less on top of
+    strokes, as of varnish.
 
     Args:
         color: any texture; `sample` and `bake` are its.
@@ -71,16 +71,17 @@ class Relief(nn.Module):
         self.strokes.copy_(self._heights_of(self.color.bake(self.height, self.width)[:3]))
 
     def values(self) -> tuple[Tensor, Tensor]:
-        """(height in radii of the mesh, between -depth and depth; roughness between 0 and 1), both [height,width]."""
+        """(height in radii of the mesh, between -depth and depth; change of the roughness's logit), both
+        [height,width]."""
         own, shine, _ = upsampled(self.own.unbounded())
         height = self.depth * torch.tanh(self.strokes / STEEPNESS + OWN * torch.tanh(own / 2))
         gloss = GLOSS * torch.tanh(self.strokes / STEEPNESS)
-        return height, torch.sigmoid(ROUGH - gloss + shine)
+        return height, shine - gloss
 
     def embossing(self, fragments: Fragments) -> Tensor:
-        """(slope of the height along u, along v, in radii of the mesh by UVs, roughness, 1): [B,4,H,W]."""
-        height, roughness = self.values()
-        image = torch.stack([*slopes(height), roughness, torch.ones_like(height)])
+        """As texopt.render.finish.Embossing has it, with a share of 1: [B,4,H,W]."""
+        height, change = self.values()
+        image = torch.stack([*slopes(height), change, torch.ones_like(height)])
         return look_up(image, fragments)
 
 

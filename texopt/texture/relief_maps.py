@@ -19,7 +19,7 @@ from texopt.render.uv_raster import surface_texels
 from texopt.system.pages import bands
 from texopt.texture.relief import Relief
 
-TEXELS = 1 << 20  # that are worked out at a time, each of which takes 500 bytes
+TEXELS = 1 << 18  # that are worked out at a time, each of which takes 500 bytes
 
 
 @torch.no_grad()
