@@ -15,7 +15,7 @@ from PIL import Image
 from texopt.errors import MeshError, OptionError
 from texopt.evaluation.detail import painted, scale, sharpness
 from texopt.evaluation.likeness import Goal, compare, goal_of, mean
-from texopt.evaluation.surface import coverage, seam_ratio
+from texopt.evaluation.surface import coverage, normal_seam_ratio, seam_ratio
 from texopt.evaluation.views import CLOSE, PIXELS_PER_RADIUS, SIZE, Pictures, new_lights
 from texopt.features import FeatureExtractor, as_extractor
 from texopt.mesh.mesh import Mesh
@@ -69,6 +69,7 @@ def evaluate(
     style: relative L1 distance of Gram matrices over the surface, in 32 views from all around, mean over the
         extractor's style layers. The painting's is the mean distance of its halves to the whole.
     lit_style: the same of views under new lights, of a result with relief; see texopt.evaluation.views.new_lights.
+    normal_seam: as seam, of the shading normals.
     coherence, completeness: mean distance, 1 - cosine, of patches of features in these views to the nearest of the
         painting's, and of the painting's to the nearest of these; at three sizes (texopt.evaluation.bidirectional). The
         painting's are those of its halves to each other.
@@ -150,11 +151,15 @@ def has_relief(mesh: Mesh) -> bool:
 def _under_light(
     result: Mesh, original: Mesh, where: Sequence[str], goals: Sequence[Goal], extractor: FeatureExtractor
 ) -> tuple[Number, ...]:  # fmt: skip
-    """The style of views under lights that no run has seen; the original's is under the same."""
+    """Of a relief: the style of views under lights that no run has seen, and seams of normals."""
     after, before = Pictures(result, new_lights), Pictures(original, new_lights)
     like, unlike, _ = compare(after.views(), before.views(where or [""]), goals, extractor)
     floor = mean([goal.floor for goal in goals])
-    return (Number("lit_style", like.style, floor, unlike.style, "the same under new lights"),)
+    seams = normal_seam_ratio(result, after)
+    return (
+        Number("lit_style", like.style, floor, unlike.style, "the same under new lights"),
+        Number("normal_seam", seams, None, None, "steps of normals at UV seams to others"),
+    )
 
 
 def check_same(result: Mesh, original: Mesh) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,18 +13,21 @@ from torch import Tensor
 
 from texopt.evaluation.views import Pictures
 from texopt.mesh.mesh import Mesh
-from texopt.render.fragments import surface_points
+from texopt.render.finish import Finishes
+from texopt.render.fragments import Fragments, surface_points
 from texopt.render.look_up import look_up
 from texopt.render.reached import reached_texels
 from texopt.render.seam_points import inner_edges
 from texopt.render.uv_raster import covered
 
 POINTS = 65536
+Look = Callable[[Fragments], Tensor]
 LEAST = 1e-4  # mean step of colours; less is rounding
 
 
-def _step_across(mesh: Mesh, pictures: Pictures, sides: np.ndarray) -> float:
-    """Mean absolute difference of the colours on both sides of edges, evenly over their length, one texel inside.
+def _beside(mesh: Mesh, pictures: Pictures, sides: np.ndarray) -> Fragments | None:
+    """Points on both sides of edges, evenly over their length, one texel inside: Fragments [1,1,2*POINTS], first those
+    of one side. None where edges have no length.
 
     sides: as of inner_edges.
     """
@@ -40,7 +45,7 @@ def _step_across(mesh: Mesh, pictures: Pictures, sides: np.ndarray) -> float:
     vertices = mesh.vertices[np.take_along_axis(mesh.faces[sides[:, 0, 0]], sides[:, 0, 1:], 1)]
     length = np.linalg.norm(vertices[:, 0] - vertices[:, 1], axis=1)
     if not length.any():
-        return float("nan")
+        return None
     generator = np.random.default_rng(0)
     edge = generator.choice(len(sides), POINTS, p=length / length.sum())
     t = generator.random((POINTS, 1, 1))
@@ -48,22 +53,51 @@ def _step_across(mesh: Mesh, pictures: Pictures, sides: np.ndarray) -> float:
     shown = surface_points(
         mesh, points.transpose(1, 0, 2).reshape(-1, 2), maps[edge].T.flatten(), pictures.scene.backend
     )
-    colors = look_up(pictures.textures, shown).reshape(3, 2, POINTS)
-    return float((colors[:, 0] - colors[:, 1]).abs().mean())
+    face = sides[edge, :, 0].T.flatten()
+    bary = _barycentrics(mesh.uvs[mesh.face_uvs[face]], points.transpose(1, 0, 2).reshape(-1, 2))
+    return replace(
+        shown, face_id=torch.from_numpy(face.astype(np.int32)).reshape(1, 1, -1), scene=pictures.scene,
+        bary=torch.from_numpy(bary.astype(np.float32)).reshape(1, 1, -1, 2),
+    )  # fmt: skip
 
 
-def seam_ratio(mesh: Mesh, pictures: Pictures) -> float | None:
-    """The mean colour step across UV seams over that across other edges, of what is optimised.
+def _barycentrics(corners: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Weights [N,2] of the first two corners of flat triangles [N,3,2] at points [N,2]; zeros where one has no area."""
+    a, b, p = corners[:, 0] - corners[:, 2], corners[:, 1] - corners[:, 2], points - corners[:, 2]
+    area = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+    found = np.stack([p[:, 0] * b[:, 1] - p[:, 1] * b[:, 0], a[:, 0] * p[:, 1] - a[:, 1] * p[:, 0]], 1)
+    return np.where(area[:, None] != 0, found / np.where(area == 0, 1, area)[:, None], 0.0)
 
-    None without seams, or of a single colour. 1 is a texture that shows no seams.
+
+def _step_across(mesh: Mesh, pictures: Pictures, sides: np.ndarray, look: Look) -> float:
+    """Mean absolute difference of what is seen on both sides of edges."""
+    points = _beside(mesh, pictures, sides)
+    if points is None:
+        return float("nan")
+    values = look(points).reshape(-1, 2, POINTS)
+    return float((values[:, 0] - values[:, 1]).abs().mean())
+
+
+def seam_ratio(mesh: Mesh, pictures: Pictures, look: Look | None = None) -> float | None:
+    """The mean step across UV seams over that across other edges, of what is optimised.
+
+    None without seams, or where all is the same. 1 is a texture that shows no seams. look: what steps are of, from
+    points of the surface to values [1,C,1,N]; by default colours.
     """
+    look = look or partial(look_up, pictures.textures)
     sides, seam = inner_edges(mesh)
     free = np.isin(mesh.face_map[sides[..., 0]], mesh.optimized).all(1)
     sides, seam = sides[free], seam[free]
     if not seam.any() or seam.all():
         return None
-    across, inside = (_step_across(mesh, pictures, sides[kind]) for kind in (seam, ~seam))
+    across, inside = (_step_across(mesh, pictures, sides[kind], look) for kind in (seam, ~seam))
     return across / max(inside, LEAST) if max(across, inside) >= LEAST else None
+
+
+def normal_seam_ratio(mesh: Mesh, pictures: Pictures) -> float | None:
+    """The same of the shading normals that the mesh's normal maps make."""
+    finishes = Finishes(pictures.scene)
+    return seam_ratio(mesh, pictures, lambda points: finishes.sample(points).normal)
 
 
 @dataclass(frozen=True)
