@@ -1,13 +1,16 @@
-"""The maps of finishes as image files have them."""
+"""The maps of finishes as image files have them, read and written."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from texopt.system.images import load_rgba
+from texopt.mesh.finish import Finish, directx
+from texopt.system.images import load_rgba, png_of
 
+NORMALS = ("opengl", "directx")  # which way green of a normal map goes
 BLUEST = 0.7  # mean of blue, beyond which an image may be of normals: those of a surface point away from it
 
 
@@ -34,3 +37,40 @@ def strengthened(normal: np.ndarray, scale: float) -> np.ndarray:
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     unit = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
     return np.asarray(((unit + 1) * 127.5).round().astype(np.uint8))
+
+
+def map_png(values: np.ndarray) -> bytes:
+    """A map, uint8 [h,w] or [h,w,3] or uint16 [h,w], as a PNG of these values."""
+    return png_of(Image.fromarray(values))
+
+
+def is_even(values: np.ndarray) -> bool:
+    """Whether a map is of one texel."""
+    return values.shape[:2] == (1, 1)
+
+
+def number_of(values: np.ndarray) -> str:
+    """The number in [0,1] that a map uint8 [1,1] is, with as few digits as tell which."""
+    value = int(values[0, 0])
+    texts = (f"{value / 255:.{digits}g}" for digits in range(1, 5))
+    return next(text for text in texts if round(255 * float(text)) == value)
+
+
+def height_png(height: np.ndarray) -> bytes:
+    """A height map float [h,w] as a PNG of 16 bits, from 0 for the lowest to 65535 for the highest."""
+    low, high = float(height.min()), float(height.max())
+    scaled = (height.astype(np.float64) - low) * (65535.0 / (high - low) if high > low else 0.0)
+    return map_png(scaled.round().astype(np.uint16))
+
+
+def finish_pngs(finish: Finish, normals: str = "opengl", whole: bool = False) -> dict[str, bytes]:
+    """The files of a finish, by texopt.io.export_names.FINISHES.
+
+    normals: "opengl", or "directx" with green the other way.
+    whole: also those of one texel, which are numbers otherwise.
+    """
+    maps = {"normal": finish.normal, "roughness": finish.roughness, "metallic": finish.metallic}
+    if normals == "directx":
+        maps["normal"] = directx(finish.normal)
+    files = {name: map_png(values) for name, values in maps.items() if whole or not is_even(values)}
+    return files if finish.height is None else files | {"height": height_png(finish.height)}

@@ -113,7 +113,8 @@ class MtlMaterial:
     numbers: dict[str, float] = field(default_factory=dict, compare=False)  # those of NUMBERS that it has, in [0,1]
 
 
-def _is_map(key: str) -> bool:
+def is_map(key: str) -> bool:
+    """Whether a keyword, in lower case, is of a texture's line."""
     return (key.startswith("map_") and key != "map_aat") or key in ("bump", "disp", "decal", "refl", "norm")
 
 
@@ -193,7 +194,7 @@ def read_mtl(path: Path) -> dict[str, MtlMaterial]:
                 ) from None
         elif key.lower() in NUMBERS:
             current.numbers |= _number(key.lower(), rest)
-        elif _is_map(key.lower()) and rest:
+        elif is_map(key.lower()) and rest:
             current.maps[key.lower()] = map_statement(rest)
             current.texture = current.maps.get("map_kd")
     for name, number in spectral.items():
