@@ -11,11 +11,13 @@ from pathlib import Path
 from torch import Tensor
 
 from texopt.errors import OptionError, OutputError
-from texopt.io.export_names import kept_texture, library_file, texture_files
+from texopt.io.export_names import finish_files, kept_texture, library_file, texture_files
+from texopt.io.finish_files import chosen_finishes, files_of_finishes
 from texopt.io.gltf.document import GltfFile
 from texopt.io.gltf.write import glb_bytes
 from texopt.io.obj.document import ObjFile
 from texopt.io.obj.write import obj_files
+from texopt.mesh.finish import Finish
 from texopt.mesh.mesh import Mesh
 from texopt.system.files import check_names, write_file
 from texopt.system.images import png_bytes
@@ -32,21 +34,29 @@ def check_path(path: Path, formats: Sequence[str] = FORMATS) -> None:
     check_names([path])
 
 
-def check_target(mesh: Mesh, path: str | os.PathLike[str]) -> Path:
-    """The path, if exporting `mesh` there is possible and would not overwrite a file that the mesh came from."""
+def check_target(mesh: Mesh, path: str | os.PathLike[str], relief: bool = False) -> Path:
+    """The path, if exporting `mesh` there is possible and would not overwrite a file that the mesh came from.
+
+    relief: whether it is exported with finishes.
+    """
     path = Path(path)
     check_path(path)
-    written = model_files(mesh, path)
+    written = model_files(mesh, path, relief)
     check_names(written)
     _check_sources(mesh, path, written)
     return path
 
 
-def model_files(mesh: Mesh, path: Path) -> list[Path]:
-    """The files that an export to `path` writes, but for copies of those that the mesh's own materials name."""
+def model_files(mesh: Mesh, path: Path, relief: bool = False) -> list[Path]:
+    """The files that an export to `path` writes, but for copies of those that the mesh's own materials name.
+
+    relief: also all that it may write of finishes.
+    """
     if path.suffix.lower() == ".glb":
         return [path]
-    textures = list(_textures(mesh, path).values())
+    named = _textures(mesh, path)
+    maps = finish_files(mesh, named).values() if relief else []
+    textures = [*named.values(), *(file for files in maps for file in files.values())]
     if path.suffix.lower() == ".png":
         return textures
     kept = [] if isinstance(mesh.source, ObjFile) else [kept_texture(texture, path) for texture in mesh.maps]
@@ -97,8 +107,9 @@ def _as_it_is(mesh: Mesh, path: Path) -> Mesh:
 
 
 def export(
-    mesh: Mesh, images: Tensor | Sequence[Tensor], path: str | os.PathLike[str], bits: int = 8, unlit: bool = False
-) -> list[Path]:
+    mesh: Mesh, images: Tensor | Sequence[Tensor], path: str | os.PathLike[str], bits: int = 8, unlit: bool = False,
+    finishes: Sequence[Finish | None] = (), normals: str = "opengl",
+) -> list[Path]:  # fmt: skip
     """Write the mesh with its textures to PATH.obj (with .mtl and .png), PATH.glb, or only the textures to PATH.png.
 
     An OBJ that came in goes out line by line, and a glTF as the same document, as long as the mesh is what was read
@@ -113,6 +124,12 @@ def export(
         path: its ending says what is written. Several textures are named PATH_MATERIAL.png.
         bits: 8 or 16 a channel, of the textures beside an .obj and of .png.
         unlit: mark the materials of a .glb as KHR_materials_unlit.
+        finishes: new relief, roughness and metal, one a map of the mesh; None for those that keep the file's own, and
+            nothing at all for all of them. In a .glb they are the material's textures, with tangents as
+            texopt.mesh.tangents has them; else files beside the texture, TEXTURE_normal.png, TEXTURE_roughness.png,
+            TEXTURE_metallic.png and TEXTURE_height.png (16 bits, from the lowest to the highest), where they are more
+            than a number, which the .mtl names.
+        normals: which way green goes in files: "opengl", up, or "directx". In a .glb it always goes up.
 
     Returns:
         the files written; each is written whole or not at all.
@@ -120,7 +137,8 @@ def export(
     Raises:
         OptionError, OutputError: where that is impossible.
     """
-    path = check_target(mesh, path)
+    chosen = chosen_finishes(mesh, finishes)
+    path = check_target(mesh, path, relief=bool(chosen))
     ending = path.suffix.lower()
     if bits not in (8, 16) or (bits == 16 and ending == ".glb"):
         raise OptionError(f"a texture has 8 or 16 bits a channel, and 8 in a .glb; not {bits} in {path.name}")
@@ -128,10 +146,13 @@ def export(
     targets, mesh = _textures(mesh, path), cut_out(_as_it_is(mesh, path), given)
     pngs = {index: png_bytes(given[index][:3], mesh.maps[index].alpha, bits) for index in mesh.optimized}
     files = {target: pngs[index] for index, target in targets.items()}
+    beside = files_of_finishes(mesh, targets, chosen, normals)
     if ending == ".glb":
-        files = {path: glb_bytes(mesh, pngs, unlit)}
+        files = {path: glb_bytes(mesh, pngs, unlit, chosen)}
     elif ending == ".obj":
-        files |= obj_files(mesh, path, targets)
+        files |= obj_files(mesh, path, targets, beside)
+    else:
+        files |= {file: data for finish in beside.values() for file, data in finish.files().items()}
     _check_sources(mesh, path, files)
     for target, data in files.items():
         write_file(target, data)

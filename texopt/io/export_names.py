@@ -8,6 +8,7 @@ from pathlib import Path
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.texture_map import TextureMap
 
+FINISHES = ("normal", "roughness", "metallic", "height")  # the maps of a finish, as their files end
 LONGEST = 80  # characters of a material's name; a file's ends at 255 bytes
 
 
@@ -63,4 +64,28 @@ def texture_files(mesh: Mesh, path: Path) -> dict[int, Path]:
             chosen = f"{stem}_{number}"
         taken |= {(chosen + ending).lower() for ending in endings.values()}
         files |= {index: path.with_name(chosen + ending) for index, ending in endings.items()}
+    return files
+
+
+def finish_files(mesh: Mesh, textures: dict[int, Path]) -> dict[int, dict[str, Path]]:
+    """The files of finishes beside textures, by map and by FINISHES: STEM_normal.png and so on.
+
+    Of UDIM tiles they are STEM_normal.1001.png and so on. textures: the file of every map that is optimised.
+    """
+    taken = {path.name.lower() for path in textures.values()}
+    stems: dict[Path, dict[int, str]] = {}  # of tiles together: the ending of every map
+    for index, path in textures.items():
+        tile = mesh.maps[index].tile
+        number = f".{tile[1]}" if tile and path.stem.endswith(f".{tile[1]}") else ""
+        stem = path.with_name(path.stem[: len(path.stem) - len(number)])
+        stems.setdefault(stem, {})[index] = f"{number}.png"
+    files: dict[int, dict[str, Path]] = {}
+    for stem, endings in stems.items():
+        chosen, count = stem.name, 1
+        while taken & {f"{chosen}_{kind}{ending}".lower() for kind in FINISHES for ending in endings.values()}:
+            count += 1
+            chosen = f"{stem.name}_{count}"
+        for index, ending in endings.items():
+            files[index] = {kind: stem.with_name(f"{chosen}_{kind}{ending}") for kind in FINISHES}
+            taken |= {file.name.lower() for file in files[index].values()}
     return files

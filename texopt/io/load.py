@@ -65,7 +65,10 @@ def load_mesh(
             report_uvs(label, layout.uvs, layout.face_uvs[raw.first_shown(faces)], wrap)
         original, alpha = original_texture(raw, layout.uvs, layout.face_uvs, faces, own)
         tile = material.tile if own else None
-        maps.append(TextureMap(original, name, own, layout.kept[index], masks.get(index), alpha, tile, wrap=wrap))
+        finish = raw.finish(faces) if own else None
+        maps.append(
+            TextureMap(original, name, own, layout.kept[index], masks.get(index), alpha, tile, wrap=wrap, finish=finish)
+        )
     normals = raw.normals if len(raw.normals) else None
     return Mesh(
         path.stem, raw.vertices, raw.faces.astype(np.int32), layout.uvs, layout.face_uvs, normals,

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from texopt.errors import MeshError
+from texopt.mesh.finish import Finish
 from texopt.mesh.mesh import Source
 from texopt.mesh.wrapping import REPEATED, Wrap
 from texopt.system.images import load_rgba
@@ -74,6 +75,8 @@ class RawMesh:
     linear_colors: bool = False  # whether colors are linear and interpolate so, or else sRGB
     face_colors: np.ndarray = None  # type: ignore[assignment]  # int64 [F,3] into colors, by default faces
 
+    finishes: list[Finish | None] = field(default_factory=list)  # of the materials; empty where none is known
+
     def __post_init__(self) -> None:
         if self.face_colors is None:
             object.__setattr__(self, "face_colors", self.faces)
@@ -83,6 +86,13 @@ class RawMesh:
             object.__setattr__(self, "turned", np.zeros(len(self.faces), bool))
         if self.copy_of is None:
             object.__setattr__(self, "copy_of", np.arange(len(self.faces)))
+
+    def finish(self, faces: np.ndarray) -> Finish | None:
+        """The one finish of the materials of some faces (indices); None where there are several."""
+        if not self.finishes:
+            return None
+        first, *others = (self.finishes[int(index)] for index in np.unique(self.face_material[faces]))
+        return first if all(finish is first for finish in others) else None
 
     def first_shown(self, faces: np.ndarray) -> np.ndarray:
         """Those of some faces (indices) that are no copies."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from texopt.mesh.mesh import Mesh
+from texopt.mesh.topology import same_places
 from texopt.mesh.wrapping import REPEATED, Wrap
 
 
@@ -17,7 +18,7 @@ class IndexedPart:
 
     positions: float64 [N,3]. uvs: float64 [N,2], (0,0) at the texture's lower left. normals: float64 [N,3], or None.
     triangles: int32 [F,3], in the order of the mesh's faces. Vertices are in the order of the mesh's. wrap: how the
-    texture goes on beyond its edges.
+    texture goes on beyond its edges. tangents: float32 [N,4], or None.
     """
 
     positions: np.ndarray
@@ -25,6 +26,7 @@ class IndexedPart:
     normals: np.ndarray | None
     triangles: np.ndarray
     wrap: Wrap = REPEATED
+    tangents: np.ndarray | None = None
 
 
 def paired(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -35,8 +37,11 @@ def paired(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return where, pair.reshape(-1)
 
 
-def indexed_part(mesh: Mesh, faces: np.ndarray | slice = slice(None)) -> IndexedPart:
-    """The given faces (by index, all by default) of a mesh with a single index."""
+def indexed_part(mesh: Mesh, faces: np.ndarray | slice = slice(None), frames: np.ndarray | None = None) -> IndexedPart:
+    """The given faces (by index, all by default) of a mesh with a single index.
+
+    frames: the tangents of these faces' corners, [F,3,4], if the vertices are to have some (texopt.mesh.tangents).
+    """
     corners = mesh.faces[faces].reshape(-1).astype(np.int64)
     corner_uvs = mesh.face_uvs[faces].reshape(-1).astype(np.int64)
     where, pair = paired(corners, corner_uvs)
@@ -44,10 +49,13 @@ def indexed_part(mesh: Mesh, faces: np.ndarray | slice = slice(None)) -> Indexed
     if mesh.normals is not None and mesh.face_normals is not None and (mesh.face_normals[faces] >= 0).all():
         corner_normals = mesh.face_normals[faces].reshape(-1).astype(np.int64)
         where, pair = paired(pair, corner_normals)
-        normals = mesh.normals[corner_normals[where]]
+        normals = mesh.normals[corner_normals]
+    if frames is not None:
+        where, pair = paired(pair, same_places(frames.reshape(-1, 4)))
     return IndexedPart(
-        mesh.vertices[corners[where]], mesh.uvs[corner_uvs[where]], normals, pair.reshape(-1, 3).astype(np.int32)
-    )
+        mesh.vertices[corners[where]], mesh.uvs[corner_uvs[where]], None if normals is None else normals[where],
+        pair.reshape(-1, 3).astype(np.int32), tangents=None if frames is None else frames.reshape(-1, 4)[where],
+    )  # fmt: skip
 
 
 def map_parts(mesh: Mesh) -> list[IndexedPart]:

@@ -1,4 +1,4 @@
-"""Give a glTF document new base colours, and new UVs where they are new."""
+"""Give a glTF document new base colours and finishes, and new UVs where they are new."""
 
 from __future__ import annotations
 
@@ -12,18 +12,24 @@ from texopt.io.gltf.links import drop_textures, texture_infos, variant_mappings
 from texopt.io.gltf.material import appearance_of, opaque, vertex_colors
 from texopt.io.gltf.parts import CUT_OUT, ELEMENT_ARRAY_BUFFER, Textures, flipped, mark_unlit, smallest
 from texopt.io.gltf.schema import GLOSSY
+from texopt.io.gltf.write_finish import FinishTextures
 from texopt.io.raw import TURNED
-from texopt.mesh.finish import METALLIC, ROUGHNESS
+from texopt.mesh.finish import METALLIC, ROUGHNESS, Finish
 from texopt.mesh.mesh import Mesh
+from texopt.mesh.tangents import corner_tangents
+from texopt.mesh.topology import same_places
 from texopt.mesh.vertex_buffers import paired
 
 
 class Restyling:
-    """Give the materials that were optimised their new base colours, and their primitives new UVs where those are."""
+    """Give the materials that were optimised their new base colours and finishes, and their primitives new UVs where
+    those are, and tangents where there is new relief."""
 
-    def __init__(self, file: GltfFile, mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> None:
+    def __init__(
+        self, file: GltfFile, mesh: Mesh, pngs: dict[int, bytes], unlit: bool, finishes: dict[int, Finish]
+    ) -> None:
         self.file, self.mesh, self.unlit = file, mesh, unlit
-        self.textures = Textures(file, mesh, pngs)
+        self.textures, self.finishes = Textures(file, mesh, pngs), FinishTextures(file, mesh, finishes)
         self.materials = file.document.setdefault("materials", [])
         self._drop_missing()
         self.bare = len(self.materials)  # the number of the material of primitives that have none
@@ -51,18 +57,23 @@ class Restyling:
                 continue
             self._take_colors(primitive)
             primitive["material"] = number[material]
-            if not self._new_uvs(material):
+            if self._new_uvs(material):
+                _give_uvs(self.file, self.mesh, primitive, piece)
+                self._move_variants(primitive, material, number[material], shifted)
+            if self.finishes.has_relief(self.map_of[material]):
+                _give_tangents(self.file, self.mesh, primitive, piece)
+
+    def _move_variants(self, primitive: dict[str, Any], material: int, painted: int, shifted: dict[int, int]) -> None:
+        """Have the variants of a primitive with new UVs show its new material, and others that follow their UV sets."""
+        for mapping in variant_mappings(primitive):
+            other = mapping["material"]
+            if other == material:
+                mapping["material"] = painted
                 continue
-            _give_uvs(self.file, self.mesh, primitive, piece)
-            for mapping in variant_mappings(primitive):
-                other = mapping["material"]
-                if other == material:
-                    mapping["material"] = number[material]
-                    continue
-                if other not in shifted:
-                    shifted[other] = self._add((self.originals if self._new_uvs(other) else self.materials)[other])
-                    _shift_uv_sets(self.materials[shifted[other]])
-                mapping["material"] = shifted[other]
+            if other not in shifted:
+                shifted[other] = self._add((self.originals if self._new_uvs(other) else self.materials)[other])
+                _shift_uv_sets(self.materials[shifted[other]])
+            mapping["material"] = shifted[other]
 
     def _drop_missing(self) -> None:
         """Have no material refer to textures whose images are missing."""
@@ -102,18 +113,21 @@ class Restyling:
             _shift_uv_sets(material)
         elif appearance.reference is not None:  # where it is looked up stays as it is
             new |= {key: appearance.reference[key] for key in ("texCoord", "extensions") if key in appearance.reference}
+        place = {key: value for key, value in new.items() if key != "index"}
+        lit = shown in self.finishes.finishes  # what light does on it is known, so that it need not glow
         glows = any(material.get("emissiveFactor", ())) and material.get("emissiveTexture")
-        if appearance.emitted and not self.unlit:
+        if appearance.emitted and not (self.unlit or lit):
             material |= {"emissiveFactor": [1.0, 1.0, 1.0], "emissiveTexture": new}
             if texture.cut_out:  # the alpha of the base colour counts, which stays black
                 material.setdefault("pbrMetallicRoughness", {})["baseColorTexture"] = copy.deepcopy(new)
         else:
             self._paint_base(material, new, float(appearance.factor[3]))
-            if appearance.emitted:  # which is not seen where there is no light; other engines are not to show both
+            if appearance.emitted:  # which is not seen where it is unlit; other engines are not to show both
                 for key in ("emissiveFactor", "emissiveTexture"):
                     material.pop(key, None)
             elif glows and appearance.reference and self._picture(glows) == self._picture(appearance.reference):
                 material["emissiveTexture"] = copy.deepcopy(new)  # the same picture also glows
+        self.finishes.put(material, shown, place)
         if texture.cut_out:
             material |= CUT_OUT
         if self.unlit:
@@ -145,7 +159,8 @@ class Restyling:
         """Take off vertex colours that the texture has now, and that would tint it; their alpha stays."""
         attributes = primitive["attributes"]
         material = primitive.get("material", self.bare)
-        emitted = material < self.bare and appearance_of(self.originals[material]).emitted and not self.unlit
+        lit = self.unlit or self.map_of[material] in self.finishes.finishes
+        emitted = material < self.bare and appearance_of(self.originals[material]).emitted and not lit
         if emitted or vertex_colors(self.file, attributes) is None:
             return
         colors = self.file.accessor(attributes["COLOR_0"], raw=True)
@@ -177,12 +192,52 @@ def _shifted_name(name: str) -> str:
 
 def _give_uvs(file: GltfFile, mesh: Mesh, primitive: dict[str, Any], piece: Piece) -> None:
     """New UVs as TEXCOORD_0, the old sets after it; vertices are split where the new UVs are."""
+    uvs = _uvs_of(file, mesh, primitive, piece).reshape(-1)
+    primitive["attributes"], *targets = (
+        {_shifted_name(name): accessor for name, accessor in attributes.items()}
+        for attributes in (primitive["attributes"], *primitive.get("targets", []))
+    )
+    if targets:
+        primitive["targets"] = targets
+    where = _split(file, primitive, uvs)
+    primitive["attributes"]["TEXCOORD_0"] = file.add_accessor(flipped(mesh.uvs[uvs[where]]), "VEC2")
+
+
+def _uvs_of(file: GltfFile, mesh: Mesh, primitive: dict[str, Any], piece: Piece) -> np.ndarray:
+    """The UVs of a primitive's triangles, int64 [F,3] into the mesh's, in the order of the file's corners."""
+    uvs = mesh.face_uvs[piece.face : piece.face + len(file.triangles(primitive))].astype(np.int64)
+    return uvs[:, TURNED] if piece.mirrored else uvs
+
+
+def _give_tangents(file: GltfFile, mesh: Mesh, primitive: dict[str, Any], piece: Piece) -> None:
+    """Tangents of a primitive as it lies in the file; vertices are split where they differ.
+
+    Where there are no normals there are none, as faces are flat and what reads the file makes both (glTF 2.0
+    Specification, 3.7.2.1).
+    """
+    attributes = primitive["attributes"]
+    if "NORMAL" not in attributes:
+        return
     corners = file.triangles(primitive)
-    uvs = mesh.face_uvs[piece.face : piece.face + len(corners)].astype(np.int64)
-    if piece.mirrored:
-        uvs = uvs[:, TURNED]
-    where, inverse = paired(corners.reshape(-1), uvs.reshape(-1))
-    rows = corners.reshape(-1)[where]
+    positions = file.accessor(attributes["POSITION"]).astype(np.float64)[corners]
+    normals = file.accessor(attributes["NORMAL"]).astype(np.float64)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    uvs = mesh.uvs[_uvs_of(file, mesh, primitive, piece)]
+    tangents = corner_tangents(positions, normals[corners], uvs).reshape(-1, 4)
+    for names in (attributes, *primitive.get("targets", [])):
+        names.pop("TANGENT", None)
+    where = _split(file, primitive, same_places(tangents))
+    primitive["attributes"]["TANGENT"] = file.add_accessor(tangents[where], "VEC4")
+
+
+def _split(file: GltfFile, primitive: dict[str, Any], kind: np.ndarray) -> np.ndarray:
+    """Split the vertices of a primitive where its corners are of several kinds, int64 [3F].
+
+    Returns a corner of each of its vertices then.
+    """
+    corners = file.triangles(primitive).reshape(-1)
+    where, inverse = paired(corners, kind)
+    rows = corners[where]
     done: dict[int, int] = {}
 
     def split(accessor: int) -> int:
@@ -196,12 +251,8 @@ def _give_uvs(file: GltfFile, mesh: Mesh, primitive: dict[str, Any], piece: Piec
             done[accessor] = file.add_accessor(values, entry["type"], **kept)
         return done[accessor]
 
-    def moved(attributes: dict[str, int]) -> dict[str, int]:
-        return {_shifted_name(name): split(accessor) for name, accessor in attributes.items()}
-
-    primitive["attributes"] = moved(primitive["attributes"])
-    primitive["attributes"]["TEXCOORD_0"] = file.add_accessor(flipped(mesh.uvs[uvs.reshape(-1)[where]]), "VEC2")
-    if "targets" in primitive:
-        primitive["targets"] = [moved(target) for target in primitive["targets"]]
+    for attributes in (primitive["attributes"], *primitive.get("targets", [])):
+        attributes |= {name: split(accessor) for name, accessor in attributes.items()}
     primitive["indices"] = file.add_accessor(smallest(inverse), "SCALAR", ELEMENT_ARRAY_BUFFER)
     primitive.pop("mode", None)
+    return where

@@ -23,10 +23,13 @@ def sampler(wrap: Wrap) -> dict[str, int]:
 
 
 class Textures:
-    """The textures of maps in a document, each made when the first material shows it."""
+    """The textures of maps in a document, each made when the first material shows it.
 
-    def __init__(self, file: GltfFile, mesh: Mesh, pngs: dict[int, bytes]) -> None:
-        self.file, self.mesh, self.pngs = file, mesh, pngs
+    pngs: by map. kind: what of the map they are, for the images' names, if not its colours.
+    """
+
+    def __init__(self, file: GltfFile, mesh: Mesh, pngs: dict[int, bytes], kind: str = "") -> None:
+        self.file, self.mesh, self.pngs, self.kind = file, mesh, pngs, kind
         self.made: dict[int, int] = {}
 
     def of(self, index: int) -> int:
@@ -35,7 +38,8 @@ class Textures:
             samplers, used = document.setdefault("samplers", []), sampler(self.mesh.maps[index].wrap)
             if used not in samplers:
                 samplers.append(used)
-            image = self.file.add_image(self.pngs[index], self.mesh.maps[index].name or self.mesh.name)
+            name = self.mesh.maps[index].name or self.mesh.name
+            image = self.file.add_image(self.pngs[index], f"{name}_{self.kind}" if self.kind else name)
             document.setdefault("textures", []).append({"sampler": samplers.index(used), "source": image})
             self.made[index] = len(document["textures"]) - 1
         return self.made[index]

@@ -16,6 +16,7 @@ from texopt.io.gltf.file import read_gltf
 from texopt.io.gltf.links import uv_set
 from texopt.io.gltf.material import Materials, appearance_of, vertex_colors
 from texopt.io.gltf.pose import Pose, Skins
+from texopt.io.gltf.read_finish import Finishes
 from texopt.io.raw import TURNED, Material, RawMesh, check_materials, stacked
 
 log = logging.getLogger("texopt")
@@ -196,6 +197,8 @@ class _Scene:
         check_materials(file.path, len(used))
         shown = Materials(file)
         materials = [shown.load(entry) if index in used else white for index, entry in enumerate(self.materials)]
+        finishes = Finishes(file)
+        finish_of = [finishes.load(entry) if index in used else None for index, entry in enumerate(self.materials)]
         if file.missing:
             first, *others = (why.partition(";")[0] for why in file.missing.values())
             more = f", and {len(others)} more textures that are missing" if others else ""
@@ -218,4 +221,5 @@ class _Scene:
             copy_of=joined(self.copy_of),
             turned=joined(self.turned).astype(bool),
             source=file,
+            finishes=[*finish_of, None],
         )

@@ -20,8 +20,10 @@ from texopt.io.gltf.parts import (
     mark_unlit,
     smallest,
 )  # fmt: skip
-from texopt.mesh.finish import METALLIC, ROUGHNESS
+from texopt.io.gltf.write_finish import FinishTextures
+from texopt.mesh.finish import METALLIC, ROUGHNESS, Finish
 from texopt.mesh.mesh import Mesh
+from texopt.mesh.tangents import tangents
 from texopt.mesh.topology import is_solid
 from texopt.mesh.vertex_buffers import indexed_part
 from texopt.system.images import png_bytes, to_tensor
@@ -30,7 +32,9 @@ from texopt.system.srgb import srgb_to_linear
 FAR = 1000.0  # sizes of an object
 
 
-def glb_bytes(mesh: Mesh, pngs: dict[int, bytes], unlit: bool = False) -> bytes:
+def glb_bytes(
+    mesh: Mesh, pngs: dict[int, bytes], unlit: bool = False, finishes: dict[int, Finish] | None = None
+) -> bytes:
     """The mesh as a GLB with textures in it.
 
     A mesh from a glTF file is that document again, with everything in it, and new base colours. Else vertices are split
@@ -38,17 +42,18 @@ def glb_bytes(mesh: Mesh, pngs: dict[int, bytes], unlit: bool = False) -> bytes:
 
     Args:
         pngs: the texture of every map that is optimised.
+        finishes: new ones, by map; the document's own stay where there is none.
         unlit: mark those materials as KHR_materials_unlit, with metallic 0 and roughness 0.9 as its fallback.
     """
     if isinstance(mesh.source, GltfFile):
         file = mesh.source.copy()
-        Restyling(file, mesh, pngs, unlit).apply()
+        Restyling(file, mesh, pngs, unlit, finishes or {}).apply()
         return to_glb(file, mesh.source.document)
-    file = _document(mesh, pngs, unlit)
+    file = _document(mesh, pngs, unlit, finishes or {})
     return to_glb(file, file.document)
 
 
-def _document(mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> GltfFile:
+def _document(mesh: Mesh, pngs: dict[int, bytes], unlit: bool, finishes: dict[int, Finish]) -> GltfFile:
     """A document for a mesh: a node an object, a primitive a material."""
     file = GltfFile(Path(f"{mesh.name}.glb"), {"asset": {"version": "2.0", "generator": "texopt"}}, [], [])
     document = file.document
@@ -56,7 +61,9 @@ def _document(mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> GltfFile:
     for index, texture in enumerate(mesh.maps):
         if texture.kept and texture.original.size > 3:
             pngs[index] = png_bytes(to_tensor(Image.fromarray(texture.original)), texture.alpha)
-    textures = Textures(file, mesh, pngs)
+    textures, surfaces = Textures(file, mesh, pngs), FinishTextures(file, mesh, finishes)
+    relief = mesh.normals is not None and any(map(surfaces.has_relief, finishes))
+    frames = tangents(mesh) if relief else None  # which are nothing without normals
     material_of: dict[int, int] = {}
     solid = is_solid(mesh.vertices, mesh.faces)
     document["materials"] = []
@@ -71,6 +78,7 @@ def _document(mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> GltfFile:
         else:
             pbr["baseColorFactor"] = [*srgb_to_linear(texture.original[0, 0] / 255.0).tolist(), 1.0]
         material: dict[str, Any] = {"name": written_name(name or mesh.name), "pbrMetallicRoughness": pbr}
+        surfaces.put(material, shown, {})
         if not solid:  # as renderings have it: leaves and cloths have two sides
             material["doubleSided"] = True
         if texture.alpha is not None:
@@ -95,7 +103,9 @@ def _document(mesh: Mesh, pngs: dict[int, bytes], unlit: bool) -> GltfFile:
             node_of[item] = {"name": name, "primitives": []}, place
             document["meshes"].append(node_of[item][0])
         entry, place = node_of[item]
-        entry["primitives"].append(_primitive(file, mesh, order[start:end], material_of[index], place))
+        faces = order[start:end]
+        told = frames[faces] if frames is not None and surfaces.has_relief(int(mesh.face_map[faces[0]])) else None
+        entry["primitives"].append(_primitive(file, mesh, faces, material_of[index], place, told))
     document |= {"scenes": [{"nodes": list(range(len(document["nodes"])))}], "scene": 0}
     return file
 
@@ -110,8 +120,11 @@ def _place(points: np.ndarray) -> np.ndarray:
     return np.asarray((low + high) / 2 if far else np.zeros(3))
 
 
-def _primitive(file: GltfFile, mesh: Mesh, faces: np.ndarray, material: int, place: np.ndarray) -> dict[str, Any]:
-    part = indexed_part(mesh, faces)
+def _primitive(
+    file: GltfFile, mesh: Mesh, faces: np.ndarray, material: int, place: np.ndarray, frames: np.ndarray | None
+) -> dict[str, Any]:
+    """Some faces of a mesh. frames: their tangents [F,3,4], None where they show no normal map."""
+    part = indexed_part(mesh, faces, frames)
     attributes = {
         "POSITION": add_positions(file, (part.positions - place).astype(np.float32)),
         "TEXCOORD_0": file.add_accessor(flipped(part.uvs), "VEC2"),
@@ -120,5 +133,7 @@ def _primitive(file: GltfFile, mesh: Mesh, faces: np.ndarray, material: int, pla
         length = np.linalg.norm(part.normals, axis=1, keepdims=True)
         if (length > 1e-12).all():  # glTF has unit normals or none
             attributes["NORMAL"] = file.add_accessor((part.normals / length).astype(np.float32), "VEC3")
+            if part.tangents is not None:
+                attributes["TANGENT"] = file.add_accessor(part.tangents, "VEC4")
     indices = file.add_accessor(smallest(part.triangles), "SCALAR", ELEMENT_ARRAY_BUFFER)
     return {"attributes": attributes, "indices": indices, "material": material}

@@ -6,6 +6,7 @@ Format: D. Ramey, L. Rose, L. Tyerman, "MTL material format (Lightwave, OBJ)", v
 from __future__ import annotations
 
 import logging
+import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ log = logging.getLogger("texopt")
 
 MOST_UNKNOWN = 8  # options of a texture that nobody knows, in a line
 PLACING = ("-o", "-s", "-t", "-clamp")  # options that say where a texture is looked up
+NUMBERS = ("pr", "pm")  # keywords in lower case: roughness and metal
 UNREAD = {"-t": {"0"}, "-mm": {"0", "1"}, "-cc": {"off"}}  # options that texopt does not apply, and what does nothing
 
 # texture options such as `-s 2 2 1 -clamp on`; what follows them is the file name, which may contain spaces
@@ -76,6 +78,11 @@ class MapStatement:
         return [values for key, *values in self.options if key == "-clamp"][-1:] == [["on"]]
 
     @property
+    def strength(self) -> float:
+        """What the slopes of a bump map are multiplied with."""
+        return float(self._numbers("-bm", 1.0)[0].clip(-100, 100))
+
+    @property
     def unread(self) -> list[str]:
         """The options that texopt does not apply to colours."""
         return [key for key, *values in self.options if key in UNREAD and {*map(_plain, values)} - UNREAD[key]]
@@ -103,9 +110,11 @@ class MtlMaterial:
     folder: Path | None = field(default=None, compare=False)  # of the MTL file, which textures are relative to
     lines: list[str] = field(default_factory=list, compare=False)  # as written, from below newmtl to the next one
     maps: dict[str, MapStatement] = field(default_factory=dict, compare=False)  # textures, by keyword in lower case
+    numbers: dict[str, float] = field(default_factory=dict, compare=False)  # those of NUMBERS that it has, in [0,1]
 
 
-def _is_map(key: str) -> bool:
+def is_map(key: str) -> bool:
+    """Whether a keyword, in lower case, is of a texture's line."""
     return (key.startswith("map_") and key != "map_aat") or key in ("bump", "disp", "decal", "refl", "norm")
 
 
@@ -151,6 +160,14 @@ def _color(values: list[str]) -> tuple[float, float, float]:
     return red, green, blue
 
 
+def _number(key: str, text: str) -> dict[str, float]:
+    """{key: the number in [0,1]}; nothing where it is none."""
+    with suppress(ValueError, IndexError):
+        value = float(text.split()[0])
+        return {key: min(max(value, 0.0), 1.0)} if math.isfinite(value) else {}
+    return {}
+
+
 def read_mtl(path: Path) -> dict[str, MtlMaterial]:
     """Materials of an MTL file by name. MeshError where it is malformed."""
     materials: dict[str, MtlMaterial] = {}
@@ -175,7 +192,9 @@ def read_mtl(path: Path) -> dict[str, MtlMaterial]:
                     f"{path}, line {number + 1}: Kd needs three numbers from 0 to 1 (r g b), not {rest[:40]!r}; "
                     "mend the line"
                 ) from None
-        elif _is_map(key.lower()) and rest:
+        elif key.lower() in NUMBERS:
+            current.numbers |= _number(key.lower(), rest)
+        elif is_map(key.lower()) and rest:
             current.maps[key.lower()] = map_statement(rest)
             current.texture = current.maps.get("map_kd")
     for name, number in spectral.items():

@@ -13,8 +13,10 @@ from texopt.io.named_files import UDIM, find_first, udim_tiles
 from texopt.io.obj.document import read_obj
 from texopt.io.obj.libraries import read_libraries, resolved
 from texopt.io.obj.mtl import MtlMaterial
+from texopt.io.obj.read_finish import Finishes
 from texopt.io.raw import Material, RawMesh, check_materials, textured
 from texopt.io.text import legible
+from texopt.mesh.finish import Finish
 from texopt.mesh.texture_map import GREY
 from texopt.mesh.wrapping import CLAMP, REPEATED, Wrap
 
@@ -32,39 +34,42 @@ def tile_of(uvs: np.ndarray) -> np.ndarray:
 class _Materials:
     """The materials of an OBJ file, one after another; those with one texture file share it."""
 
-    def __init__(self, folder: Path, white: bool, lenient: bool = False) -> None:
-        self.folder, self.white, self.lenient = folder, white, lenient
+    def __init__(self, path: Path, white: bool, lenient: bool = False) -> None:
+        self.folder, self.white, self.lenient = path.parent, white, lenient
         self.materials: list[Material] = []
         self.names: list[str] = []
         self.files: list[Path] = []
         self.loaded: dict[tuple[Path, tuple[str, int] | None, Wrap], Material] = {}
+        self.finishes: list[Finish | None] = []
+        self.finish_of = Finishes(path)
         self.sets: dict[Path, str] = {}  # of UDIM tiles: the material that each is named after, by its first file
 
     def add(self, name: str, mtl: MtlMaterial) -> None:
         """One without a texture, or with one."""
         if mtl.texture is None:
-            self._append(name, Material((1.0, 1.0, 1.0) if self.white else mtl.color))
+            self._append(name, Material((1.0, 1.0, 1.0) if self.white else mtl.color), mtl)
             return
         try:
             found = find_first((file for file, _ in mtl.texture.names), mtl.folder or self.folder, self.folder)
             if found is None:
                 raise self._missing(name, mtl.texture.name)
-            self._append(name, self._load(found, wrap=(CLAMP, CLAMP) if mtl.texture.clamped else REPEATED))
+            self._append(name, self._load(found, wrap=(CLAMP, CLAMP) if mtl.texture.clamped else REPEATED), mtl)
         except ImageError as error:
             if not self.lenient:
                 raise
-            self._append(name, Material(mtl.color, problem=str(error)))
+            self._append(name, Material(mtl.color, problem=str(error)), mtl)
 
     def add_tile(self, name: str, mtl: MtlMaterial, files: dict[int, Path], tile: int) -> None:
         """One tile of one with UDIM tiles."""
         if tile not in files:
             raise self._missing(name, UDIM.sub(str(tile), mtl.texture.name if mtl.texture else ""))
         named_after = self.sets.setdefault(files[min(files)], name)
-        self._append(f"{name}.{tile}", self._load(files[tile], (named_after, tile)))
+        self._append(f"{name}.{tile}", self._load(files[tile], (named_after, tile)), mtl, tile)
 
-    def _append(self, name: str, material: Material) -> None:
+    def _append(self, name: str, material: Material, mtl: MtlMaterial, tile: int = 0) -> None:
         self.names.append(name)
         self.materials.append(material)
+        self.finishes.append(self.finish_of.load(name, mtl, tile))
 
     def _load(self, path: Path, tile: tuple[str, int] | None = None, wrap: Wrap = REPEATED) -> Material:
         key = path.resolve(), tile, wrap
@@ -131,7 +136,7 @@ def read(path: Path, lenient: bool = False) -> RawMesh:
     obj.materials = resolved(obj, known)
     colors = None if obj.colors is None else obj.colors.rgb
     colored = colors is not None and bool((colors[obj.corners[:, :, 0]] < 1).any())
-    made = _Materials(path.parent, colored, lenient)
+    made = _Materials(path, colored, lenient)
     face_material = np.zeros(len(obj.corners), np.int64)
     face_uvs, uvs = obj.corners[:, :, 1].copy(), [obj.uvs]
     for index, key in enumerate(obj.material_names):
@@ -160,8 +165,9 @@ def read(path: Path, lenient: bool = False) -> RawMesh:
         for number in np.unique(tile).tolist():
             face_material[faces[tile == number]] = len(made.names)
             made.add_tile(name, mtl, tiles, number)
+    read_from = tuple(dict.fromkeys([*files, *made.files, *made.finish_of.files]))
     return RawMesh(
         obj.vertices, obj.corners[:, :, 0], np.concatenate(uvs), face_uvs, obj.normals, obj.corners[:, :, 2],
-        made.materials, made.names, face_material, (*files, *made.files), colors if colored else None,
-        [*map(legible, obj.object_names)], obj.triangle_object, source=obj,
+        made.materials, made.names, face_material, read_from, colors if colored else None,
+        [*map(legible, obj.object_names)], obj.triangle_object, source=obj, finishes=made.finishes,
     )  # fmt: skip

@@ -12,12 +12,15 @@ import numpy as np
 import torch
 
 from texopt.io.export_names import kept_texture, library_file, line_name
+from texopt.io.finish_files import FinishFiles
+from texopt.io.finish_maps import finish_pngs
 from texopt.io.named_files import UDIM
 from texopt.io.obj.document import ObjFile
 from texopt.io.obj.lines import key_and_rest
 from texopt.io.obj.rows import face_lines, normal_lines, uv_lines, vertex_lines
 from texopt.io.obj.vertex_colors import MRGB
 from texopt.io.obj.write_mtl import MtlWriter
+from texopt.mesh.finish import Finish
 from texopt.mesh.mesh import Mesh
 from texopt.mesh.texture_map import TextureMap
 from texopt.mesh.wrapping import REPEATED
@@ -153,7 +156,9 @@ def _original_png(texture: TextureMap) -> bytes:
     return png_bytes(torch.from_numpy(texture.original).permute(2, 0, 1) / 255.0, texture.alpha)
 
 
-def _write_own(obj: ObjFile, mesh: Mesh, textures: dict[int, Path], writer: MtlWriter) -> None:
+def _write_own(
+    obj: ObjFile, mesh: Mesh, textures: dict[int, Path], finishes: dict[int, FinishFiles], writer: MtlWriter
+) -> None:
     """The materials of an OBJ file."""
     for index, name in enumerate(obj.material_names):
         maps = np.unique(mesh.face_map[obj.triangle_material == index]).tolist()
@@ -161,19 +166,32 @@ def _write_own(obj: ObjFile, mesh: Mesh, textures: dict[int, Path], writer: MtlW
             continue
         painted = [i for i in maps if i in textures]
         texture = textures[painted[0]].name if painted else None
+        finish = finishes[painted[0]].statements() if painted and painted[0] in finishes else None
         tiled = mesh.maps[maps[0]].tile is not None
         if texture is not None and tiled and len(maps) > 1:
             texture = UDIM.sub("<UDIM>", texture)
+            finish = finish and {key: UDIM.sub("<UDIM>", value) for key, value in finish.items()}
             for tile, kept in ((mesh.maps[i].tile, mesh.maps[i]) for i in maps if i not in textures):
-                path = writer.folder / texture.replace("<UDIM>", str(tile[1] if tile else 0))
-                writer.files[path] = _original_png(kept)
+                number = str(tile[1] if tile else 0)
+                writer.files[writer.folder / texture.replace("<UDIM>", number)] = _original_png(kept)
+                if finish:
+                    writer.files |= _kept_maps(kept, finishes[painted[0]], writer.folder, number)
         writer.add(
             name or _unnamed(obj), obj.materials.get(name), texture, tiled, all(mesh.maps[i].own_uvs for i in maps),
-            any(mesh.maps[i].cut_out for i in painted),
+            any(mesh.maps[i].cut_out for i in painted), finish,
         )  # fmt: skip
 
 
-def _write_made(mesh: Mesh, path: Path, textures: dict[int, Path], writer: MtlWriter) -> None:
+def _kept_maps(texture: TextureMap, like: FinishFiles, folder: Path, number: str) -> dict[Path, bytes]:
+    """The files of the finish of a UDIM tile that is kept, named as those of another tile."""
+    contents = finish_pngs(texture.finish or Finish(), like.normals, whole=True)
+    names = {kind: UDIM.sub(number, path.name) for kind, path in like.paths.items()}
+    return {folder / names[kind]: data for kind, data in contents.items()}
+
+
+def _write_made(
+    mesh: Mesh, path: Path, textures: dict[int, Path], finishes: dict[int, FinishFiles], writer: MtlWriter
+) -> None:
     """Materials for a mesh of another format."""
     for index, name in enumerate(_distinct(mesh.materials)):
         shown = mesh.map_of(index)
@@ -183,15 +201,17 @@ def _write_made(mesh: Mesh, path: Path, textures: dict[int, Path], writer: MtlWr
         file = textures[shown].name if shown in textures else None
         if file is None and (beside := kept_texture(texture, path)):
             file = f"{writer.bring(beside.stem, {'.png': _original_png(texture)})}.png"
-        writer.add_plain(name, file, tuple(float(x) for x in texture.original[0, 0] / 255.0), texture.cut_out)
+        color = tuple(float(x) for x in texture.original[0, 0] / 255.0)
+        finish = finishes[shown].statements() if shown in finishes else None
+        writer.add_plain(name, file, color, texture.cut_out, finish)
 
 
-def obj_files(mesh: Mesh, path: Path, textures: dict[int, Path]) -> dict[Path, bytes]:
+def obj_files(mesh: Mesh, path: Path, textures: dict[int, Path], finishes: dict[int, FinishFiles]) -> dict[Path, bytes]:
     """The contents of an OBJ and its MTL, and of the textures of other channels that the source's materials have.
 
     An OBJ that came in goes out line by line as it was: coordinates, vertex order, polygons, normals, groups, names.
 
-    textures: the file of every map that is optimised.
+    textures: the file of every map that is optimised. finishes: the files of the new finishes, by map.
 
     The OBJ is the last, so that it never names what is not there.
     """
@@ -202,15 +222,21 @@ def obj_files(mesh: Mesh, path: Path, textures: dict[int, Path]) -> dict[Path, b
     if (abs(outside - 0.5) > 0.5 + 1e-4).any():
         log.warning("%s: a texture that is clamped or mirrored outside [0,1] is repeated by what reads OBJ", path.name)
     folder = mesh.files[0].parent if mesh.files else path.parent
-    writer = MtlWriter(path.parent, folder, {file.name for file in textures.values()})
+    beside = [file for finish in finishes.values() for file in finish.paths.values()]
+    writer = MtlWriter(path.parent, folder, {file.name for file in [*textures.values(), *beside]})
     if isinstance(mesh.source, ObjFile):
-        _write_own(mesh.source, mesh, textures, writer)
+        _write_own(mesh.source, mesh, textures, finishes, writer)
         lines = _from_source(mesh, mesh.source, library.name)
     else:
-        _write_made(mesh, path, textures, writer)
+        _write_made(mesh, path, textures, finishes, writer)
         lines = _from_arrays(mesh, library.name)
     text = "\n".join(lines) + "\n"
-    return writer.files | {
-        library: writer.text().encode("utf-8", "surrogateescape"),
-        path: text.encode("utf-8", "surrogateescape"),
-    }
+    maps = {file: data for finish in finishes.values() for file, data in finish.files().items()}
+    return (
+        writer.files
+        | maps
+        | {
+            library: writer.text().encode("utf-8", "surrogateescape"),
+            path: text.encode("utf-8", "surrogateescape"),
+        }
+    )

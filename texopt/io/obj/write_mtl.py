@@ -8,10 +8,11 @@ from pathlib import Path, PurePosixPath
 from texopt.errors import OutputError
 from texopt.io.named_files import UDIM, find, udim_tiles
 from texopt.io.obj.lines import key_and_rest
-from texopt.io.obj.mtl import MtlMaterial, map_statement
+from texopt.io.obj.mtl import MtlMaterial, is_map, map_statement
 
 log = logging.getLogger("texopt")
 
+FINISH = {"norm", "map_bump", "bump", "pr", "map_pr", "pm", "map_pm"}  # keywords of relief, roughness and metal
 DEFAULT = ["Ks 0 0 0", "illum 1"]
 
 
@@ -36,17 +37,19 @@ class MtlWriter:
         self.files: dict[Path, bytes] = {}
 
     def add(
-        self, name: str, mtl: MtlMaterial | None, texture: str | None, tiled: bool, own_uvs: bool, cut_out: bool = False
-    ) -> None:
+        self, name: str, mtl: MtlMaterial | None, texture: str | None, tiled: bool, own_uvs: bool,
+        cut_out: bool = False, finish: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
         """A material of an MTL: with `texture` as its colour, or, if that is None, as it was.
 
         tiled: whether numbers in its files' names are UDIM tiles'.
         own_uvs: whether textures of other channels fit; they are left out where the UVs are new.
         cut_out: whether the texture's alpha is its opacity.
+        finish: what is new of relief, roughness and metal, see FinishFiles.statements.
         """
         written = [line for line in mtl.lines if line.strip()] if mtl else []
         if mtl is None or not written:
-            self.add_plain(name, texture, cut_out=cut_out)
+            self.add_plain(name, texture, cut_out=cut_out, finish=finish)
             return
         self.lines += ["", f"newmtl {name}"]
         if texture is None:
@@ -55,6 +58,7 @@ class MtlWriter:
         replaced = {"kd", "map_kd", "tr", "d"}
         if mtl.texture and "map_ka" in mtl.maps and mtl.maps["map_ka"].name == mtl.texture.name:
             replaced.add("map_ka")
+        replaced |= FINISH if finish else set()
         left_out = set() if own_uvs else set(mtl.maps) - replaced
         if left_out:
             log.info("material %s: %s are left out, as the UVs are new", name, ", ".join(sorted(left_out)))
@@ -65,15 +69,23 @@ class MtlWriter:
         placed = mtl.texture.placing() + texture if mtl.texture and own_uvs else texture
         self.lines += ["Kd 1 1 1", f"d {opacity:g}" if opacity < 1 else "d 1.0", f"map_Kd {placed}"]
         self.lines += [f"map_d {placed}"] if cut_out else []
+        self._add_finish(finish, placed.removesuffix(texture))
 
     def add_plain(
-        self, name: str, texture: str | None, color: tuple[float, ...] = (0.8, 0.8, 0.8), cut_out: bool = False
-    ) -> None:
+        self, name: str, texture: str | None, color: tuple[float, ...] = (0.8, 0.8, 0.8), cut_out: bool = False,
+        finish: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
         """A material that no MTL describes: a texture, or, if that is None, a colour."""
         plain = [f"Kd {' '.join(f'{x:g}' for x in color)}"]
         self.lines += ["", f"newmtl {name}", *DEFAULT]
         self.lines += plain if texture is None else ["Kd 1 1 1", "d 1.0", f"map_Kd {texture}"]
         self.lines += [f"map_d {texture}"] if cut_out and texture is not None else []
+        self._add_finish(finish)
+
+    def _add_finish(self, finish: dict[str, str] | None, placing: str = "") -> None:
+        """Lines of relief, roughness and metal. placing: the options that say where maps are looked up."""
+        for key, value in (finish or {}).items():
+            self.lines.append(f"{key} {placing}{value}" if is_map(key.lower()) else f"{key} {value}")
 
     def bring(self, stem: str, contents: dict[str, bytes]) -> str:
         """Have files STEM + ENDING beside the MTL, contents by ending. Returns the stem, a free one like the given."""

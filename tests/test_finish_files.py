@@ -1,0 +1,424 @@
+"""Finishes in files: what is exported is read back, and what else a material has stays."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_cube
+from gltf_builder import Builder, encoded, picture, unpacked, values_of
+from PIL import Image
+from torch import Tensor
+
+from texopt import Mesh, OptionError, OutputError, TextureMap, load_mesh
+from texopt.io.export import export, model_files
+from texopt.io.finish_maps import number_of, strengthened
+from texopt.mesh.finish import METALLIC, ROUGHNESS, Finish, directx, even, no_relief
+from texopt.mesh.normals import face_normals
+from texopt.mesh.tangents import corner_tangents, tangents
+
+pytestmark = pytest.mark.usefixtures("small_originals")
+
+FACE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nusemtl a\nf 1/1 2/2 3/3 4/4\n"
+
+
+def relief(seed: int = 0, size: int = 8) -> np.ndarray:
+    """A normal map uint8 [size,size,3]."""
+    vectors = np.random.default_rng(seed).normal(size=(size, size, 3)) * (0.4, 0.4, 0) + (0, 0, 1)
+    unit = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(((unit + 1) * 127.5).round().astype(np.uint8))
+
+
+def finish(seed: int = 0, **changed: Any) -> Finish:
+    """One with all maps, of sizes of their own."""
+    rng = np.random.default_rng(seed)
+    maps = {name: rng.integers(0, 256, (8, 8), np.uint8) for name in ("roughness", "metallic")}
+    made = Finish(relief(seed), maps["roughness"], maps["metallic"], rng.normal(size=(16, 4)).astype(np.float32))
+    return replace(made, **changed)
+
+
+def cube(count: int = 1, **changed: Any) -> Mesh:
+    """A cube with the normals of its faces, of some materials."""
+    mesh = make_cube()
+    corners = np.arange(len(mesh.faces) * 3).reshape(-1, 3)
+    normals = np.repeat(face_normals(mesh.vertices, mesh.faces), 3, 0)
+    mesh = replace(mesh, normals=normals, face_normals=corners)
+    maps = tuple(TextureMap(np.full((1, 1, 3), 200, np.uint8), f"m{index}") for index in range(count))
+    part = (np.arange(len(mesh.faces)) * count // len(mesh.faces)).astype(np.int32)
+    names = tuple(texture.name for texture in maps)
+    made = replace(mesh, maps=maps, face_map=part, materials=names, face_material=part, source=None, files=())
+    return replace(made, **changed)
+
+
+def noise(mesh: Mesh) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.rand(3, 8, 8, generator=generator) for _ in mesh.maps]
+
+
+def same(a: Finish | None, b: Finish | None) -> None:
+    assert a is not None
+    assert b is not None
+    for name in ("normal", "roughness", "metallic"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+
+
+@pytest.mark.parametrize("ending", ["glb", "obj"])
+@pytest.mark.parametrize(
+    "made",
+    [
+        finish(), Finish(), finish(1, roughness=even(0.3)), finish(2, roughness=even(0.25), metallic=even(1)),
+        finish(3, normal=no_relief()), finish(4, metallic=even(0)),
+    ],
+    ids=["all", "default", "one roughness", "relief", "no relief", "no metal"],
+)  # fmt: skip
+def test_what_is_exported_is_read_back(made: Finish, ending: str, tmp_path: Path) -> None:
+    mesh = cube()
+    written = export(mesh, noise(mesh), tmp_path / f"a.{ending}", finishes=[made])
+    assert {*written} <= {*model_files(mesh, tmp_path / f"a.{ending}", relief=True)}
+    found = load_mesh(tmp_path / f"a.{ending}").maps[0].finish
+    assert found is not None
+    for name in ("normal", "roughness", "metallic"):
+        wanted, read = getattr(made, name), getattr(found, name)
+        np.testing.assert_array_equal(np.broadcast_to(wanted, read.shape), read)
+        assert wanted.shape == read.shape or ending == "glb"  # whose texture has both roughness and metal
+
+
+@pytest.mark.parametrize("ending", ["glb", "obj"])
+def test_again_and_again(ending: str, tmp_path: Path) -> None:
+    """A document that came in gets new finishes in the place of its own, and keeps its own without new ones."""
+    path, second, third = (tmp_path / folder / f"a.{ending}" for folder in "xyz")
+    mesh = cube(2)
+    export(mesh, noise(mesh), path, finishes=[finish(0), finish(1)])
+    mesh = load_mesh(path)
+    export(mesh, noise(mesh), second, finishes=[finish(2), None])
+    again = load_mesh(second)
+    same(again.maps[0].finish, finish(2))
+    same(again.maps[1].finish, finish(1))
+    export(again, noise(again), third)
+    for before, after in zip(again.maps, load_mesh(third).maps, strict=True):
+        same(before.finish, after.finish)
+    if ending == "obj":
+        lines = second.with_suffix(".mtl").read_text().splitlines()
+        assert len([line for line in lines if line.startswith("norm ")]) == 2
+    else:
+        document = unpacked(second)[0]
+        assert len(document["images"]) == 6
+
+
+def test_the_files_beside_an_obj(tmp_path: Path) -> None:
+    mesh, made = cube(), finish(metallic=even(0))
+    export(mesh, noise(mesh), tmp_path / "a.obj", finishes=[made], normals="directx")
+    names = {"a.obj", "a.mtl", "a.png", "a_normal.png", "a_roughness.png", "a_height.png"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a_normal.png")), directx(made.normal))
+    height = np.asarray(Image.open(tmp_path / "a_height.png")).astype(float)
+    assert (height.min(), height.max()) == (0, 65535)
+    assert made.height is not None
+    scaled = (made.height - made.height.min()) / np.ptp(made.height)
+    np.testing.assert_allclose(height / 65535, scaled, atol=1e-5)
+    lines = (tmp_path / "a.mtl").read_text().splitlines()
+    assert lines[-5:] == ["norm a_normal.png", "map_bump a_normal.png", "Pr 1", "map_Pr a_roughness.png", "Pm 0"]
+
+
+def test_a_number_is_as_short_as_it_can_be() -> None:
+    assert number_of(even(0.9)) == "0.9"
+    for value in range(256):
+        assert even(float(number_of(np.array([[value]], np.uint8))))[0, 0] == value
+
+
+def test_pictures_alone(tmp_path: Path) -> None:
+    mesh = cube(2)
+    export(mesh, noise(mesh), tmp_path / "a.png", finishes=[finish(), Finish()])
+    kinds = ("normal", "roughness", "metallic", "height")
+    assert {path.name for path in tmp_path.iterdir()} == {"a_m0.png", "a_m1.png"} | {f"a_m0_{x}.png" for x in kinds}
+    (tmp_path / "one").mkdir()
+    export(cube(), noise(mesh)[0], tmp_path / "one" / "A.PNG", finishes=[finish(1)])
+    assert {path.name for path in (tmp_path / "one").iterdir()} == {"A.PNG"} | {f"A_{kind}.png" for kind in kinds}
+
+
+def test_names_that_are_taken(tmp_path: Path) -> None:
+    mesh = cube(3)
+    names = ("x", "x_normal", "X_Height")
+    maps = tuple(replace(texture, name=name) for texture, name in zip(mesh.maps, names, strict=True))
+    mesh = replace(mesh, maps=maps, materials=names)
+    finishes = [finish(seed) for seed in range(3)]
+    files = export(mesh, noise(mesh), tmp_path / "a.obj", finishes=finishes)
+    lowered = [file.name.lower() for file in files]
+    assert len({*lowered}) == len(lowered) == 2 + 3 * 5
+    for texture, made in zip(load_mesh(tmp_path / "a.obj").maps, finishes, strict=True):
+        same(texture.finish, made)
+
+
+def test_sources_are_not_overwritten(tmp_path: Path) -> None:
+    Image.fromarray(relief()).save(tmp_path / "a_normal.png")
+    (tmp_path / "m.mtl").write_text("newmtl a\nnorm a_normal.png\n")
+    (tmp_path / "b.obj").write_text("mtllib m.mtl\n" + FACE)
+    mesh = load_mesh(tmp_path / "b.obj")
+    with pytest.raises(OutputError, match=r"overwrite .*a_normal\.png, which the mesh came from"):
+        export(mesh, noise(mesh), tmp_path / "a.png", finishes=[finish()])
+    assert not (tmp_path / "a.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"finishes": [Finish(), Finish()]}, "finishes are one a map or none at all: 1, not 2"),
+        ({"finishes": [finish()], "normals": "opengles"}, "normals are opengl or directx, not 'opengles'"),
+    ],
+)
+def test_errors_are_one_line(options: dict[str, Any], words: str, tmp_path: Path) -> None:
+    mesh = cube()
+    with pytest.raises(OptionError) as error:
+        export(mesh, noise(mesh), tmp_path / "a.obj", **options)
+    assert str(error.value) == words
+    assert not [*tmp_path.iterdir()]
+
+
+# glTF
+
+
+def test_tangents_are_written_with_normals(tmp_path: Path) -> None:
+    mesh = cube(2)
+    export(mesh, noise(mesh), tmp_path / "a.glb", finishes=[finish(), Finish()])
+    document, binary = unpacked(tmp_path / "a.glb")
+    shown, plain = (entry["attributes"] for entry in document["meshes"][0]["primitives"])
+    assert "TANGENT" in shown
+    assert "TANGENT" not in plain
+    values = values_of(document, binary, shown["TANGENT"])
+    np.testing.assert_allclose(np.linalg.norm(values[:, :3], axis=1), 1, atol=1e-6)
+    indices = values_of(document, binary, document["meshes"][0]["primitives"][0]["indices"])[:, 0]
+    np.testing.assert_array_equal(values[indices], tangents(mesh)[mesh.face_map == 0].reshape(-1, 4))
+    bare = replace(mesh, normals=None, face_normals=None)
+    export(bare, noise(mesh), tmp_path / "b.glb", finishes=[finish(), None])
+    assert "TANGENT" not in unpacked(tmp_path / "b.glb")[0]["meshes"][0]["primitives"][0]["attributes"]
+
+
+def strip(tmp_path: Path, **extra: Any) -> Path:
+    """Two quads that share an edge and whose UVs are mirrored there, with morph targets, an occlusion map and a
+    texture transform."""
+    builder = Builder()
+    base, occlusion, normal = (builder.texture(encoded(picture(8, seed))) for seed in range(3))
+    positions = np.float32([[x, y, 0.1 * x * y] for x in (0, 1, 2) for y in (0, 1)])
+    uvs = np.float32([[1 - abs(x - 1), 1 - y] for x in (0, 1, 2) for y in (0, 1)])
+    material = builder.material(base)
+    turned = {"KHR_texture_transform": {"offset": [0.1, 0.2], "scale": [2, 2], "rotation": 0.3}}
+    entry = builder.document["materials"][material]
+    entry["pbrMetallicRoughness"]["baseColorTexture"] = {"index": base, "texCoord": 1, "extensions": turned}
+    entry |= {"occlusionTexture": {"index": occlusion, "strength": 0.5}, "normalTexture": {"index": normal}} | extra
+    up = np.tile(np.float32([0, 0, 1]), (6, 1))
+    attributes = {
+        "POSITION": builder.positions(positions), "NORMAL": builder.accessor(up),
+        "TEXCOORD_0": builder.accessor(np.zeros((6, 2), np.float32)), "TEXCOORD_1": builder.accessor(uvs),
+        "TANGENT": builder.accessor(np.tile(np.float32([0, 1, 0, 1]), (6, 1))), "_ID": builder.accessor(up[:, 0]),
+    }  # fmt: skip
+    target = {"POSITION": builder.positions(positions), "TANGENT": builder.accessor(up)}
+    indices = builder.accessor(np.array([0, 2, 1, 1, 2, 3, 2, 4, 3, 3, 4, 5], np.uint16))
+    primitive = {"attributes": attributes, "indices": indices, "material": material, "targets": [target]}
+    builder.node(builder.mesh(primitive), scale=[-2, 1, 1])
+    builder.document["extensionsUsed"] = ["KHR_texture_transform"]
+    return builder.glb(tmp_path / "in.glb")
+
+
+def test_a_document_gets_textures_and_tangents_and_keeps_the_rest(tmp_path: Path) -> None:
+    mesh = load_mesh(strip(tmp_path))
+    assert mesh.maps[0].finish is None  # whose normal map is looked up elsewhere
+    export(mesh, noise(mesh), tmp_path / "out.glb", finishes=[finish()])
+    same(load_mesh(tmp_path / "out.glb").maps[0].finish, finish())
+    document, binary = unpacked(tmp_path / "out.glb")
+    (material,) = document["materials"]
+    base = material["pbrMetallicRoughness"]["baseColorTexture"]
+    for reference in (material["normalTexture"], material["pbrMetallicRoughness"]["metallicRoughnessTexture"]):
+        assert {**reference, "index": 0} == {**base, "index": 0}
+        assert reference["texCoord"] == 1
+    assert material["occlusionTexture"]["strength"] == 0.5
+    assert len(document["images"]) == 4
+    (primitive,) = document["meshes"][0]["primitives"]
+    attributes = primitive["attributes"]
+    assert {*attributes} == {"POSITION", "NORMAL", "TEXCOORD_0", "TEXCOORD_1", "TANGENT", "_ID"}
+    assert {*primitive["targets"][0]} == {"POSITION"}
+    values = {name: values_of(document, binary, index) for name, index in attributes.items()}
+    assert {len(each) for each in values.values()} == {8}  # the edge in the middle has two of each
+    assert len(values_of(document, binary, primitive["targets"][0]["POSITION"])) == 8
+    corners = values_of(document, binary, primitive["indices"]).reshape(-1, 3)
+    angle = np.array([[np.cos(0.3), np.sin(0.3)], [-np.sin(0.3), np.cos(0.3)]])
+    uvs = (2 * values["TEXCOORD_1"] @ angle.T + (0.1, 0.2)) * (1, -1) + (0, 1)
+    wanted = corner_tangents(values["POSITION"][corners], values["NORMAL"][corners], uvs[corners])
+    np.testing.assert_allclose(values["TANGENT"][corners], wanted, atol=1e-5)
+    assert {*wanted[..., 3].flat} == {-1, 1}
+
+
+def test_a_material_that_glows_is_lit_with_a_finish(tmp_path: Path) -> None:
+    builder = Builder()
+    texture = builder.texture(encoded(picture()))
+    black = builder.material(factor=(0, 0, 0, 1), emissiveTexture={"index": texture}, emissiveFactor=[1, 1, 1])
+    builder.node(builder.mesh(builder.quad() | {"material": black}))
+    mesh = load_mesh(builder.glb(tmp_path / "in.glb"))
+    export(mesh, noise(mesh), tmp_path / "out.glb", finishes=[finish()])
+    (material,) = unpacked(tmp_path / "out.glb")[0]["materials"]
+    assert "emissiveTexture" not in material
+    assert "baseColorTexture" in material["pbrMetallicRoughness"]
+    assert "baseColorFactor" not in material["pbrMetallicRoughness"]
+
+
+def painted(tmp_path: Path, pbr: dict[str, Any] | None = None, **material: Any) -> Path:
+    """A quad with a texture; textures 1 and 2 are a normal map, and roughness and metal. 3 is no image."""
+    builder = Builder()
+    for image in (encoded(picture()), encoded(relief()), encoded(picture(8, 5)), b"\x89PNG broken"):
+        builder.texture(image)
+    builder.add("samplers", {"wrapS": 33071})
+    builder.add("textures", {"source": 1, "sampler": 0})
+    entry = {"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}} | (pbr or {})} | material
+    second = builder.accessor(np.zeros((4, 2), np.float32))
+    builder.node(builder.mesh(builder.quad(TEXCOORD_1=second) | {"material": builder.add("materials", entry)}))
+    builder.document["extensionsUsed"] = ["KHR_texture_transform", "KHR_materials_unlit"]
+    return builder.glb(tmp_path / "in.glb")
+
+
+ROUGH = {"metallicRoughnessTexture": {"index": 2}}
+MOVED = {"extensions": {"KHR_texture_transform": {"offset": [0.5, 0]}}}
+
+
+@pytest.mark.parametrize(
+    ("pbr", "material", "wanted"),
+    [
+        ({}, {}, None),
+        ({"roughnessFactor": 0.25}, {}, Finish(roughness=even(0.25), metallic=even(METALLIC))),
+        ({"metallicFactor": 1}, {}, Finish(roughness=even(ROUGHNESS), metallic=even(1))),
+        ({"metallicFactor": "much"}, {}, Finish()),
+        (ROUGH, {}, Finish(roughness=picture(8, 5)[..., 1], metallic=picture(8, 5)[..., 2])),
+        (ROUGH | {"metallicFactor": 0.0}, {}, Finish(roughness=picture(8, 5)[..., 1], metallic=even(0))),
+        ({}, {"normalTexture": {"index": 1}}, Finish(relief())),
+        ({}, {"normalTexture": {"index": 1, "scale": 0.5}}, Finish(strengthened(relief(), 0.5))),
+        ({}, {"normalTexture": {"index": 1, "scale": []}}, Finish(relief())),
+        ({}, {"normalTexture": {"index": 1, "texCoord": 1}}, None),
+        ({}, {"normalTexture": {"index": 1} | MOVED}, None),
+        ({}, {"normalTexture": {"index": 4}}, None),
+        ({}, {"normalTexture": {"scale": 1}}, None),
+        (ROUGH, {"extensions": {"KHR_materials_unlit": {}}}, None),
+    ],
+)  # fmt: skip
+def test_what_a_gltf_material_says(
+    pbr: dict[str, Any], material: dict[str, Any], wanted: Finish | None, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    found = load_mesh(painted(tmp_path, pbr, **material)).maps[0].finish
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    if wanted is None:
+        assert found is None
+    else:
+        same(found, wanted)
+
+
+def test_a_broken_map_of_a_gltf_is_told_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    mesh = load_mesh(painted(tmp_path, normalTexture={"index": 3}))
+    assert mesh.maps[0].finish is None
+    (message,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert message.startswith("in.glb: a material is taken without its relief and roughness: image 3 of ")
+    assert "\n" not in message
+
+
+def test_a_slope_is_scaled() -> None:
+    normal = relief(size=16)
+    vectors = normal / 127.5 - 1
+    doubled = strengthened(normal, 2.0) / 127.5 - 1
+    np.testing.assert_allclose(doubled[..., :2] / doubled[..., 2:], 2 * vectors[..., :2] / vectors[..., 2:], atol=0.1)
+    assert strengthened(normal, 1.0) is normal
+
+
+# OBJ
+
+
+def quad(folder: Path, mtl: str, **images: np.ndarray) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, values in images.items():
+        Image.fromarray(values).save(folder / f"{name}.png")
+    (folder / "m.mtl").write_text(f"newmtl a\n{mtl}")
+    (folder / "a.obj").write_text("mtllib m.mtl\n" + FACE)
+    return folder / "a.obj"
+
+
+GREY = np.tile(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), (1, 1, 3)) + np.uint8(190)
+
+
+@pytest.mark.parametrize(
+    ("mtl", "wanted"),
+    [
+        ("Kd 1 0 0\n", None),
+        ("Pr 0.25\n", Finish(roughness=even(0.25))),
+        ("Pr many\nPm nan\n", None),
+        ("Pm 7\n", Finish(metallic=even(1))),
+        ("norm n.png\n", Finish(relief())),
+        ("map_Bump -bm 0.5 n.png\n", Finish(strengthened(relief(), 0.5))),
+        ("bump h.png\n", None),
+        ("bump h.png\nnorm n.png\nPr 0.5\nmap_Pr h.png\n", Finish(relief(), GREY[..., 0])),
+        ("map_Kd c.png\nnorm -s 2 2 n.png\n", None),
+        ("map_Kd -s 0.5 0.5 1 c.png\nnorm -s 0.5 0.5 1 n.png\n", Finish(relief())),
+        ("map_Kd -clamp on c.png\nnorm n.png\n", None),
+        ("map_Pm h.png\nmap_Kd c.png\n", Finish(metallic=GREY[..., 0])),
+    ],
+)
+def test_what_an_mtl_says(mtl: str, wanted: Finish | None, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    found = load_mesh(quad(tmp_path, mtl, n=relief(), h=GREY, c=picture())).maps[0].finish
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    if wanted is None:
+        assert found is None
+    else:
+        same(found, wanted)
+
+
+@pytest.mark.parametrize("named", ["none.png", "broken.png"])
+def test_a_map_that_cannot_be_read_is_told_and_left_out(
+    named: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = quad(tmp_path, f"norm {named}\n")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG")
+    assert load_mesh(path).maps[0].finish is None
+    (message,) = caplog.messages
+    assert message.startswith("a.obj, a: taken without its relief and roughness: ")
+    assert named in message
+
+
+def test_where_maps_are_looked_up_stays(tmp_path: Path) -> None:
+    mesh = load_mesh(quad(tmp_path / "in", "map_Kd -s 2 2 1 -o 0.5 0 0 c.png\nmap_Ks c.png\n", c=picture()))
+    (tmp_path / "out").mkdir()
+    export(mesh, noise(mesh), tmp_path / "out" / "b.obj", finishes=[finish()])
+    lines = (tmp_path / "out" / "b.mtl").read_text()
+    assert "norm -s 2 2 1 -o 0.5 0 0 b_normal.png" in lines
+    assert "map_Ks c.png" in lines
+    same(load_mesh(tmp_path / "out" / "b.obj").maps[0].finish, finish())
+
+
+def test_materials_that_share_a_texture_and_differ_in_finish(tmp_path: Path) -> None:
+    path = quad(tmp_path, "map_Kd c.png\nPr 0.5\nnewmtl b\nmap_Kd c.png\nPr 0.6\n", c=picture())
+    path.write_text(path.read_text() + "usemtl b\nf 1/1 2/2 3/3\n")
+    (texture,) = load_mesh(path).maps
+    assert texture.finish is None
+    path.with_name("m.mtl").write_text(path.with_name("m.mtl").read_text().replace("0.6", "0.5"))
+    (texture,) = load_mesh(path).maps
+    same(texture.finish, Finish(roughness=even(0.5)))
+
+
+def test_tiles(tmp_path: Path) -> None:
+    """Where one tile of a set has a new finish, all have files."""
+    source = tmp_path / "in"
+    source.mkdir()
+    for tile in (1001, 1002, 1003):
+        Image.fromarray(picture(8, tile)).save(source / f"c.{tile}.png")
+    (source / "m.mtl").write_text("newmtl a\nmap_Kd c.<UDIM>.png\n")
+    corners = [f"vt {u + x} {y}" for u in range(3) for x, y in ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9))]
+    faces = [f"f 1/{3 * u + 1} 2/{3 * u + 2} 3/{3 * u + 3}" for u in range(3)]
+    text = ["mtllib m.mtl", "v 0 0 0", "v 1 0 0", "v 1 1 0", *corners, "usemtl a", *faces]
+    (source / "a.obj").write_text("\n".join(text) + "\n")
+    mesh = load_mesh(source / "a.obj", skip=["a.1003"])
+    files = export(mesh, noise(mesh), tmp_path / "out" / "b.obj", finishes=[finish(), None, None])
+    assert tmp_path / "out" / "b_a_normal.1001.png" in files
+    assert "norm b_a_normal.<UDIM>.png" in (tmp_path / "out" / "b.mtl").read_text()
+    first, second, third = load_mesh(tmp_path / "out" / "b.obj").maps
+    same(first.finish, finish())
+    same(second.finish, Finish())
+    same(third.finish, Finish())

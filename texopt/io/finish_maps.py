@@ -1,0 +1,76 @@
+"""The maps of finishes as image files have them, read and written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from texopt.mesh.finish import Finish, directx
+from texopt.system.images import load_rgba, png_of
+
+NORMALS = ("opengl", "directx")  # which way green of a normal map goes
+BLUEST = 0.7  # mean of blue, beyond which an image may be of normals: those of a surface point away from it
+
+
+def load_map(source: Path | bytes, name: str = "") -> np.ndarray:
+    """The values of an image file as they are stored, uint8 [h,w,3]. ImageError as of load_rgba.
+
+    name: for messages, where `source` is bytes.
+    """
+    return np.array(load_rgba(source, name, upright=False).convert("RGB"))
+
+
+def looks_like_normals(values: np.ndarray) -> bool:
+    """Whether an image uint8 [h,w,3] can be a normal map, and no height map: its channels differ, and it is blue."""
+    red, green, blue = np.moveaxis(values, -1, 0)
+    differ = (red != green).any() and (green != blue).any() and (red != blue).any()
+    return bool(differ and blue.mean() > 255 * BLUEST)
+
+
+def strengthened(normal: np.ndarray, scale: float) -> np.ndarray:
+    """A normal map uint8 [h,w,3] whose slopes are scaled (glTF 2.0 Specification, normalTextureInfo.scale)."""
+    if scale == 1.0:
+        return normal
+    vectors = (normal / 127.5 - 1).astype(np.float32) * np.array((scale, scale, 1.0), np.float32)
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    unit = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return np.asarray(((unit + 1) * 127.5).round().astype(np.uint8))
+
+
+def map_png(values: np.ndarray) -> bytes:
+    """A map, uint8 [h,w] or [h,w,3] or uint16 [h,w], as a PNG of these values."""
+    return png_of(Image.fromarray(values))
+
+
+def is_even(values: np.ndarray) -> bool:
+    """Whether a map is of one texel."""
+    return values.shape[:2] == (1, 1)
+
+
+def number_of(values: np.ndarray) -> str:
+    """The number in [0,1] that a map uint8 [1,1] is, with as few digits as tell which."""
+    value = int(values[0, 0])
+    texts = (f"{value / 255:.{digits}g}" for digits in range(1, 5))
+    return next(text for text in texts if round(255 * float(text)) == value)
+
+
+def height_png(height: np.ndarray) -> bytes:
+    """A height map float [h,w] as a PNG of 16 bits, from 0 for the lowest to 65535 for the highest."""
+    low, high = float(height.min()), float(height.max())
+    scaled = (height.astype(np.float64) - low) * (65535.0 / (high - low) if high > low else 0.0)
+    return map_png(scaled.round().astype(np.uint16))
+
+
+def finish_pngs(finish: Finish, normals: str = "opengl", whole: bool = False) -> dict[str, bytes]:
+    """The files of a finish, by texopt.io.export_names.FINISHES.
+
+    normals: "opengl", or "directx" with green the other way.
+    whole: also those of one texel, which are numbers otherwise.
+    """
+    maps = {"normal": finish.normal, "roughness": finish.roughness, "metallic": finish.metallic}
+    if normals == "directx":
+        maps["normal"] = directx(finish.normal)
+    files = {name: map_png(values) for name, values in maps.items() if whole or not is_even(values)}
+    return files if finish.height is None else files | {"height": height_png(finish.height)}
