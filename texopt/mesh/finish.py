@@ -21,6 +21,11 @@ def even(value: float) -> np.ndarray:
     return np.array([[round(255 * value)]], np.uint8)
 
 
+def directx(normal: np.ndarray) -> np.ndarray:
+    """A normal map uint8 [h,w,3] with green towards the image's lower edge, as DirectX has it; or back from that."""
+    return np.stack([normal[..., 0], 255 - normal[..., 1], normal[..., 2]], -1)
+
+
 @dataclass(frozen=True, eq=False)
 class Finish:
     """The maps of a glTF 2.0 material beside its base colour.

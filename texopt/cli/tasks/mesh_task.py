@@ -197,7 +197,7 @@ class MeshTask(ABC):
         return [self.folder / f"{self.mesh.name}.{ending}" for ending in listed(self.config.format)]
 
     def files(self) -> list[Path]:
-        models = [file for model in self._models() for file in model_files(self.mesh, model)]
+        models = [file for model in self._models() for file in model_files(self.mesh, model, bool(self.config.relief))]
         videos = [f"turntable.{ending}" for ending in listed(self.config.turntable)]
         return [*models, *(self.folder / name for name in (*REPORTS, *videos))]
 
