@@ -26,13 +26,13 @@ class Lit:
     def __call__(self, view: View) -> View:
         if Random(view.step).random() >= self.share:
             return view
-        light, eye, normal = self._light(view), view.to_camera, view.normal
+        geometry, light = view.known_geometry(), self._light(view)
         with torch.no_grad():
-            before = under_light(view.original, eye, normal, self._chosen(view.original_finish), light)
+            before = under_light(view.original, geometry, self._chosen(geometry.finish_at_pixels(original=True)), light)
         # without opacity of its own alpha is the mask, which leaves out materials that are kept, and these are lit, too
         opacity = view.alpha if view.alpha.requires_grad else None
-        image = under_light(view.image, eye, normal, self._chosen(view.finish), light, opacity)
-        return replace(view.with_image(image, original=before), condition="lit")
+        image = under_light(view.image, geometry, self._chosen(geometry.finish_at_pixels()), light, opacity)
+        return replace(view.with_image(image, original=before), lit=True)
 
     def _chosen(self, finish: PixelFinish) -> PixelFinish:
         """The finish, with what was given for all of the surface."""

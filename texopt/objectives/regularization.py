@@ -16,11 +16,11 @@ def total_variation() -> Objective:
 
 
 def seam() -> Objective:
-    """Mean absolute difference of the colours on the two sides of UV seams, which views alone see only as noise; of a
-    relief also of normals and roughness."""
+    """Mean absolute difference of the colours on the two sides of UV seams, which views alone see only as noise; of
+    views under light also of a relief's normals and roughness."""
 
     def loss(view: View) -> Tensor:
-        finish = None if view.geometry is None else view.geometry.finish_beside_seams()
+        finish = view.geometry.finish_beside_seams() if view.lit and view.geometry is not None else None
         found = [_difference(view.seams)] + ([] if finish is None else [_difference(finish)])
         return torch.stack(found).sum()
 

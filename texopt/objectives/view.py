@@ -40,7 +40,7 @@ class View:
     alpha: float32 [B,1,H,W], opacity of the object at each pixel, 0 beside it; differentiable where textures have it.
     cameras: that the renderings are of, None where they are of none. They see the part of the mesh that is optimised in
         the unit sphere, x = (point - center) / radius with `center, radius = mesh.normalization(optimized=True)`.
-    condition: a name for what else sets these views apart from others of the run, as that they are under light.
+    lit: whether they are under light.
     geometry: what `fragments`, `position`, `normal`, `depth`, `to_camera` and `finish` are made of, None where there is
         no mesh.
 
@@ -65,7 +65,7 @@ class View:
     frames: int = 1
     alpha: Tensor = None  # type: ignore[assignment]  # the mask
     cameras: Cameras | None = None
-    condition: str = ""
+    lit: bool = False
     geometry: Geometry | None = None
     _changed: dict[Any, View | None] = field(default_factory=dict, init=False, repr=False)
 
@@ -146,9 +146,9 @@ class View:
 
     @property
     def magnification(self) -> str:
-        """A name for its zoom, scale and condition. What an objective remembers of views is for each its own."""
+        """A name for its zoom, its scale and whether it is lit; what an objective remembers is of each its own."""
         known = f"zoom {self.zoom:.6g}, scale {self.scale:.6g}"
-        return f"{known}, {self.condition}" if self.condition else known
+        return f"{known}, lit" if self.lit else known
 
     @property
     def along(self) -> Tensor:
@@ -159,41 +159,42 @@ class View:
     def fragments(self) -> Fragments:
         """What the rasteriser found at every pixel: faces, barycentrics, UVs. Where the image was transformed, what it
         found at the nearest pixel."""
-        return self._geometry().fragments
+        return self.known_geometry().fragments
 
     @property
     def position(self) -> Tensor:
         """Which point of the surface each pixel shows: float32 [B,3,H,W], zeros where nothing is."""
-        return self._geometry().position
+        return self.known_geometry().position
 
     @property
     def normal(self) -> Tensor:
         """The surface's normal, as of Fragments.normal: float32 [B,3,H,W] of length 1, zeros where nothing is."""
-        return self._geometry().normal
+        return self.known_geometry().normal
 
     @property
     def to_camera(self) -> Tensor:
         """From each pixel's point of the surface to the camera: float32 [B,3,H,W] of length 1, zeros where nothing
         is."""
-        return self._geometry().to_camera
+        return self.known_geometry().to_camera
 
     @property
     def depth(self) -> Tensor:
         """How far the surface is from the camera along the line of sight, in the units of the mesh: float32 [B,1,H,W],
         zeros where nothing is. (`fragments.depth` is z/w.)"""
-        return self._geometry().depth
+        return self.known_geometry().depth
 
     @property
     def finish(self) -> PixelFinish:
         """Shading normal, roughness and metal at each pixel: of a texopt.Relief, over those of the mesh's own maps."""
-        return self._geometry().finish
+        return self.known_geometry().finish
 
     @property
     def original_finish(self) -> PixelFinish:
         """The same of the mesh's own maps."""
-        return self._geometry().original_finish
+        return self.known_geometry().original_finish
 
-    def _geometry(self) -> Geometry:
+    def known_geometry(self) -> Geometry:
+        """The geometry. OptionError where there is none."""
         if self.geometry is None:
             raise OptionError("this view knows no geometry; optimize() makes views that do")
         return self.geometry

@@ -28,7 +28,7 @@ from texopt.system import distributed
 from texopt.system.devices import to_device
 from texopt.texture.texture_set import Surface, Texture
 
-FOLLOWED = 15  # steps, after which a relief takes the strokes of its colours anew
+FOLLOWED = 20  # steps, after which a relief takes the strokes of its colours anew
 
 
 @dataclass
@@ -114,7 +114,7 @@ class ViewRenderer:
             frames=cameras.frames, alpha=seen.mask if seen.alpha is None else seen.alpha, cameras=cameras,
             geometry=Geometry(
                 fragments, cameras, move, self.finishes, self.surface.embossing, self.size,
-                self.seams.points(extended, height),
+                extended,
             ),
         )  # fmt: skip
 

@@ -14,8 +14,8 @@ from texopt.render.fragments import Fragments
 from texopt.render.look_up import Mipmapped, look_up
 from texopt.render.scene import Scene
 
-# (slope of the height along u and along v, change of the roughness's logit, share of all three in what is there)
-# [B,4,H,W] at fragments. Slopes are of heights in radii of the mesh, by UVs.
+# slope of the height along u and along v, and change of the roughness's logit, [B,3,H,W] at fragments. Slopes are of
+# heights in radii of the mesh, by UVs.
 Embossing = Callable[[Fragments], Tensor]
 
 PAINT = 0.5  # roughness that a relief starts from, where a file says nothing
@@ -55,29 +55,47 @@ class Finishes:
 
         self.flat = all(one.normal.size == 3 for one in maps)
         self._normals = [] if self.flat else ready([_bytes(one.normal) * 2 - 1 for one in maps])
-        starts = [one or Finish(roughness=even(PAINT)) for one in given]
-        self._roughness, self._metallic, self._starts = (
-            ready([_bytes(image[..., None]).expand(3, -1, -1) for image in images])
-            for images in (
-                [one.roughness for one in maps], [one.metallic for one in maps], [one.roughness for one in starts],
-            )
-        )  # fmt: skip
+        painted = [one or Finish(roughness=even(PAINT)) for one in given]
+        self._roughness, self._metallic, self._start = (
+            _Amounts([_bytes(getattr(one, name)[..., None]) for one in finishes], scene)
+            for name, finishes in (("roughness", maps), ("metallic", maps), ("roughness", painted))
+        )
 
-    def sample(self, fragments: Fragments, embossing: Embossing | None = None, amount: float = 1.0) -> PixelFinish:
+    def sample(self, fragments: Fragments, embossed: Tensor | None = None, amount: float = 1.0) -> PixelFinish:
         """The finish at fragments of the scene.
 
-        embossing: a relief on top, and its roughness. amount: radii of the mesh in those of the scene.
+        embossed: what Embossing gives them, of a relief on top. amount: radii of the mesh in those of the scene.
         """
         normal = fragments.normal
         if not self.flat:
             normal = tangent_to_world(look_up(self._normals, fragments).permute(0, 2, 3, 1), normal, fragments)
-        roughness, metallic = (look_up(maps, fragments)[:, :1] for maps in (self._roughness, self._metallic))
-        if embossing is not None:
-            slopes, change, share = embossing(fragments).split((2, 1, 1), 1)
-            normal = tilted(normal, amount * (share * slopes).permute(0, 2, 3, 1), fragments)
-            start = look_up(self._starts, fragments)[:, :1].clamp(INSIDE, 1 - INSIDE)
-            roughness = torch.lerp(roughness, torch.sigmoid(torch.logit(start) + change), share)
-        return PixelFinish(normal.permute(0, 3, 1, 2), roughness, metallic)
+        metallic = self._metallic.at(fragments)
+        if embossed is None:
+            return PixelFinish(normal.permute(0, 3, 1, 2), self._roughness.at(fragments), metallic)
+        slopes, change = embossed.split((2, 1), 1)
+        normal = tilted(normal, amount * slopes.permute(0, 2, 3, 1), fragments)
+        roughness = self._start.at(fragments).clamp(INSIDE, 1 - INSIDE)
+        return PixelFinish(normal.permute(0, 3, 1, 2), torch.sigmoid(torch.logit(roughness) + change), metallic)
+
+
+class _Amounts:
+    """Maps of one number, each [1,h,w] in [0,1], one a map of the mesh."""
+
+    def __init__(self, images: list[Tensor], scene: Scene) -> None:
+        self.numbers, self.images = None, []
+        if all(image.numel() == 1 for image in images):  # which need no look-up
+            self.numbers = torch.cat(images).reshape(-1).to(scene.device)
+        else:
+            several = [image.expand(3, -1, -1).to(scene.device) for image in images]
+            self.images = [Mipmapped.of(image, scene.backend) for image in several]
+
+    def at(self, fragments: Fragments) -> Tensor:
+        """[B,1,H,W] at fragments."""
+        if self.numbers is None:
+            return look_up(self.images, fragments)[:, :1]
+        if len(self.numbers) == 1:
+            return self.numbers.expand(len(fragments.mask), 1, *fragments.mask.shape[1:])
+        return self.numbers[fragments.map_id.long()][:, None]
 
 
 def _bytes(values: object) -> Tensor:

@@ -107,9 +107,18 @@ class Fragments:
 
     def pick(self, pixels: Tensor) -> Fragments:
         """Some pixels (flat indices int64 [N]) as one image [1,h,w], row after row, filled up with the first pixel."""
-        width = min(ROW, max(len(pixels), 1))
-        rows = max(-(-len(pixels) // width), 1)
-        return self.at(F.pad(pixels, (0, rows * width - len(pixels))).reshape(1, rows, width))
+        return self.at(in_rows(pixels))
+
+    def below(self, row: int) -> Fragments:
+        """The rows from one on, of which no camera is known."""
+
+        def of(values: Tensor) -> Tensor:
+            return values[:, row:]
+
+        return replace(
+            self, face_id=of(self.face_id), bary=of(self.bary), depth=of(self.depth), uv=of(self.uv),
+            uv_da=of(self.uv_da), mask=of(self.mask), map_id=of(self.map_id), eye=None,
+        )  # fmt: skip
 
     def at(self, pixels: Tensor) -> Fragments:
         """The pixels with flat indices int64 [b,h,w], as images [b,h,w]."""
@@ -133,6 +142,13 @@ class Fragments:
             self, face_id=torch.where(there, self.face_id, -1), bary=of(self.bary), depth=of(self.depth),
             uv=of(self.uv), uv_da=of(self.uv_da), mask=self.mask & there, map_id=of(self.map_id),
         )  # fmt: skip
+
+
+def in_rows(pixels: Tensor) -> Tensor:
+    """Indices int64 [N] as one image [1,h,w], row after row, filled up with zeros."""
+    width = min(ROW, max(len(pixels), 1))
+    rows = max(-(-len(pixels) // width), 1)
+    return F.pad(pixels, (0, rows * width - len(pixels))).reshape(1, rows, width)
 
 
 def surface_points(mesh: Mesh, uv: np.ndarray, map_id: np.ndarray, backend: Backend = backends.CPU) -> Fragments:

@@ -14,7 +14,6 @@ from texopt.mesh.topology import same_places
 from texopt.render.fragments import Fragments
 from texopt.system.devices import to_device
 
-_PIXELS = ("face_id", "bary", "depth", "uv", "uv_da", "mask", "map_id")  # of Fragments
 POINTS = 4096  # on seams, every step
 
 
@@ -105,14 +104,6 @@ class Seams:
             depth=more(fragments.depth, flat), uv=more(fragments.uv, uv), uv_da=more(fragments.uv_da, footprint),
             mask=more(fragments.mask, torch.ones_like(face, dtype=torch.bool)), map_id=more(fragments.map_id, maps),
         )  # fmt: skip
-
-    def points(self, extended: Fragments, height: int) -> Fragments | None:
-        """The rows of seam points alone; None where there are none. height: of the images."""
-        rows = extended.mask.shape[1] - height
-        if not rows:
-            return None
-        below = [getattr(extended, name)[:, height:] for name in _PIXELS]
-        return replace(extended, **dict(zip(_PIXELS, below, strict=True)), eye=None)
 
     def split(self, colors: Tensor, height: int) -> tuple[Tensor, Tensor]:
         """Colours [B,C,H+rows,W] of extended fragments -> of the images [B,C,H,W], of the points' two sides [2,N,C]."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from texopt.render.cameras import Cameras
 from texopt.render.finish import Embossing, Finishes, PixelFinish
-from texopt.render.fragments import Fragments
+from texopt.render.fragments import Fragments, in_rows
 
 Move = Callable[[Tensor], Tensor]  # images [B,C,H,W] -> images of the same size, the same way every time
 SOME = 1e-4  # of a pixel; less of the object is none
@@ -23,9 +23,9 @@ class Geometry:
     """What of a mesh the pixels of a view show, moved as its images were; each member is made when it is asked for.
 
     drawn: what was rasterised. cameras: that it was drawn from. move: how the images were transformed since, if they
-    were. finishes: of the mesh's own maps. embossing: of the textures that are optimised, where they have relief; its
-    share says where. size: radii of the mesh in those of the scene. beside: points on both sides of UV seams,
-    [B,2*rows,W], first those of one side.
+    were. finishes: of the mesh's own maps. embossing: of the textures that are optimised, where they have relief. size:
+    radii of the mesh in those of the scene. extended: what was rasterised with rows of points on both sides of UV seams
+    below, as of Seams.extend.
     """
 
     drawn: Fragments
@@ -34,7 +34,7 @@ class Geometry:
     finishes: Finishes | None = None
     embossing: Embossing | None = None
     size: float = 1.0
-    beside: Fragments | None = None
+    extended: Fragments | None = None
 
     @cached_property
     def fragments(self) -> Fragments:
@@ -96,7 +96,8 @@ class Geometry:
         """Of what is seen, with a gradient to a relief."""
         if self.embossing is None:
             return self.original_finish
-        return self._moved(self._known_finishes().sample(self.drawn, self.embossing, self.size))
+        embossed = self._embossed[:, :, : self.drawn.mask.shape[1]]
+        return self._moved(self._known_finishes().sample(self.drawn, embossed, self.size))
 
     @cached_property
     def original_finish(self) -> PixelFinish:
@@ -105,12 +106,51 @@ class Geometry:
 
     def finish_beside_seams(self) -> Tensor | None:
         """Shading normal and roughness [2,N,4] of points on UV seams, of either side; None where there is no relief."""
-        if self.embossing is None or self.beside is None:
+        height = self.drawn.mask.shape[1]
+        if self.embossing is None or self.extended is None or self.extended.mask.shape[1] == height:
             return None
-        found = self._known_finishes().sample(self.beside, self.embossing, self.size)
+        beside = self.extended.below(height)
+        found = self._known_finishes().sample(beside, self._embossed[:, :, height:], self.size)
         points = torch.cat([found.normal, found.roughness], 1)
         sides: Tensor = points.unflatten(2, (2, -1)).permute(2, 0, 3, 4, 1).flatten(1, 3)
         return sides
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """Which pixels show the surface: flat indices int64 [N] into images [B,H,W]."""
+        return self._there.flatten().nonzero()[:, 0]
+
+    def at_pixels(self, images: Tensor) -> Tensor:
+        """What images [B,C,H,W] are there: [N,C]."""
+        return images.movedim(1, -1).flatten(0, 2)[self.pixels]
+
+    def surface_at_pixels(self) -> tuple[Tensor, Tensor]:
+        """(unit vectors to the camera, geometric normals), [N,3] both."""
+        if self.move is not None:
+            return self.at_pixels(self.to_camera), self.at_pixels(self.normal)
+        picked, count = self._picked, len(self.pixels)
+        return picked.view_direction.flatten(0, 2)[:count], picked.normal.flatten(0, 2)[:count]
+
+    def finish_at_pixels(self, original: bool = False) -> PixelFinish:
+        """`finish`, or `original_finish`, there: [N,C]. What is not there is not computed."""
+        if self.move is not None:
+            return (self.original_finish if original else self.finish).of(self.at_pixels)
+        embossed, picked = None, self._picked
+        if self.embossing is not None and not original:
+            drawn = self._embossed[:, :, : self.drawn.mask.shape[1]].transpose(0, 1).flatten(1)
+            embossed = drawn[:, in_rows(self.pixels)].transpose(0, 1)
+        found = self._known_finishes().sample(picked, embossed, self.size)
+        return found.of(lambda images: images[0].flatten(1)[:, : len(self.pixels)].T)
+
+    @cached_property
+    def _picked(self) -> Fragments:
+        return self.drawn.pick(self.pixels)
+
+    @cached_property
+    def _embossed(self) -> Tensor:
+        """Of what is drawn, and in the rows below it of points beside seams: a relief is decoded once."""
+        assert self.embossing is not None
+        return self.embossing(self.drawn if self.extended is None else self.extended)
 
     def _known_finishes(self) -> Finishes:
         if self.finishes is None:

@@ -11,28 +11,32 @@ from texopt.render.cameras import Cameras
 from texopt.render.finish import Finishes, PixelFinish
 from texopt.render.fragments import Fragments
 from texopt.render.shading import Light, Lighting, shade
+from texopt.render.surface import Geometry
 from texopt.system.srgb import to_linear, to_srgb
 
 
 def under_light(
-    colors: Tensor, eye: Tensor, normal: Tensor, finish: PixelFinish, light: Light, opacity: Tensor | None = None
+    colors: Tensor, geometry: Geometry, finish: PixelFinish, light: Light, opacity: Tensor | None = None
 ) -> Tensor:  # fmt: skip
     """Base colours under a light, both sRGB [B,3,H,W] in [0,1]; differentiable with respect to colours and finish.
 
     Args:
-        eye: unit vectors [B,3,H,W] to the camera; pixels where they are 0 show no surface, and stay as they are.
-        normal: geometric normals [B,3,H,W], which say what side of a sheet is seen: it has two.
-        light: of B images, or of 1 for all of them.
+        geometry: what is seen; pixels that show no surface stay as they are.
+        finish: of its pixels, as of geometry.finish_at_pixels.
+        light: of B images.
         opacity: [B,1,H,W]; what shows through is not lit. By default nothing does.
     """
-    back = (normal * eye).sum(1, keepdim=True) < 0
-    there = (eye.abs().sum(1) > 0).nonzero().unbind(1)
-    parts = (colors, torch.where(back, -finish.normal, finish.normal), eye, finish.roughness, finish.metallic)
-    base, normals, eyes, roughness, metallic = (values.permute(0, 2, 3, 1)[there] for values in parts)
-    seen = to_srgb(shade(to_linear(base), normals, eyes, roughness, metallic, light.of_pixels(there[0])))
+    eye, normal = geometry.surface_at_pixels()
+    back = (normal * eye).sum(1, keepdim=True) < 0  # a sheet has two sides
+    base = geometry.at_pixels(colors)
+    batch, _, height, width = colors.shape
+    image = torch.div(geometry.pixels, height * width, rounding_mode="floor")
+    facing = torch.where(back, -finish.normal, finish.normal)
+    seen = to_srgb(shade(to_linear(base), facing, eye, finish.roughness, finish.metallic, light.of_pixels(image)))
     if opacity is not None:
-        seen = torch.lerp(base, seen, opacity.permute(0, 2, 3, 1)[there].expand_as(base))
-    return colors.permute(0, 2, 3, 1).index_put(there, seen).permute(0, 3, 1, 2)
+        seen = torch.lerp(base, seen, geometry.at_pixels(opacity).expand_as(base))
+    rows = colors.permute(0, 2, 3, 1).reshape(-1, 3).index_put((geometry.pixels,), seen)
+    return rows.reshape(batch, height, width, 3).permute(0, 3, 1, 2)
 
 
 class UnderLight:
@@ -46,7 +50,6 @@ class UnderLight:
         self.colors, self.finishes, self.light = colors, finishes, light
 
     def __call__(self, fragments: Fragments, cameras: Cameras) -> Tensor:
-        base, finish = self.colors(fragments), self.finishes.sample(fragments)
+        base, geometry = self.colors(fragments), Geometry(fragments, cameras, finishes=self.finishes)
         light = self.light if isinstance(self.light, Light) else self.light(Generator().manual_seed(0), cameras)
-        eye, normal = (values.permute(0, 3, 1, 2) for values in (fragments.view_direction, fragments.normal))
-        return under_light(base, eye, normal, finish, light.for_images(len(cameras), base))
+        return under_light(base, geometry, geometry.finish_at_pixels(), light.for_images(len(cameras), base))

@@ -18,6 +18,7 @@ FINEST = 1024  # texels a side; strokes are larger than that, and views of the w
 OWN = 0.5  # how far a height may be from that of its stroke, in deviations of these
 STEEPNESS = 1.5  # deviations of the strokes' heights in which they come near to the deepest and highest
 GLOSS = 0.5  # how much less the logit of the roughness is on top of a stroke
+SHINE = 0.7  # how far it may be from that
 
 
 def check_depth(depth: float) -> None:
@@ -51,7 +52,7 @@ class Relief(nn.Module):
         self.height, self.width = (size, size) if isinstance(size, int) else size
         half = max(self.height // 2, 8), max(self.width // 2, 8)  # what differs from texel to texel is noise to light
         self.own = PyramidTexture(half, start=(0.5, 0.5, 0.5))  # beyond the strokes: height, roughness; one is unused
-        self.strokes: Tensor
+        self.strokes: Tensor  # in STEEPNESS
         self.register_buffer("strokes", torch.zeros(self.height, self.width))
         self._heights_of: StrokeHeights | None = None
 
@@ -68,21 +69,19 @@ class Relief(nn.Module):
         """Take the strokes of the colours as they are now. index: of the mesh's maps, which this texture is of."""
         if self._heights_of is None:
             self._heights_of = StrokeHeights(mesh, index, self.height, self.width)
-        self.strokes.copy_(self._heights_of(self.color.bake(self.height, self.width)[:3]))
+        self.strokes.copy_(self._heights_of(self.color.bake(self.height, self.width)[:3]) / STEEPNESS)
 
     def values(self) -> tuple[Tensor, Tensor]:
         """(height in radii of the mesh, between -depth and depth; change of the roughness's logit), both
         [height,width]."""
-        own, shine, _ = upsampled(self.own.unbounded())
-        height = self.depth * torch.tanh(self.strokes / STEEPNESS + OWN * torch.tanh(own / 2))
-        gloss = GLOSS * torch.tanh(self.strokes / STEEPNESS)
-        return height, shine - gloss
+        own, shine, _ = upsampled(torch.tanh(self.own.unbounded() / 2))
+        height = torch.tanh(self.strokes + OWN * own)
+        return self.depth * height, SHINE * shine - GLOSS * height
 
     def embossing(self, fragments: Fragments) -> Tensor:
-        """As texopt.render.finish.Embossing has it, with a share of 1: [B,4,H,W]."""
+        """As texopt.render.finish.Embossing has it: [B,3,H,W]."""
         height, change = self.values()
-        image = torch.stack([*slopes(height), change, torch.ones_like(height)])
-        return look_up(image, fragments)
+        return look_up(torch.stack([*slopes(height), change]), fragments)
 
 
 def slopes(height: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,6 @@ from torch import Tensor
 from texopt.mesh.finish import Finish
 from texopt.mesh.mesh import Mesh
 from texopt.render.finish import Finishes, tangent_frame
-from texopt.render.fragments import Fragments
 from texopt.render.look_up import look_up
 from texopt.render.padding import fill
 from texopt.render.scene import Scene
@@ -32,15 +31,10 @@ def finish_of(mesh: Mesh, index: int, relief: Relief) -> Finish:
     finishes = Finishes(scene)
     radius = mesh.normalization(optimized=True)[1]
     free = mesh.maps[index].mask_at(height, width).expand(1, height, width).contiguous()
-
-    def embossing(at: Fragments) -> Tensor:
-        found = relief.embossing(at)
-        return torch.cat([found[:, :3], found[:, 3:] * look_up(free, at)], 1)
-
     values, there = torch.zeros(5, height, width), torch.zeros(height, width, dtype=torch.bool)
     for rows in bands(height, width, TEXELS):
         at = replace(surface_texels(mesh, index, height, width, rows), scene=scene)
-        found = finishes.sample(at, embossing, radius / scene.radius)
+        found = finishes.sample(at, relief.embossing(at) * look_up(free, at), radius / scene.radius)
         told = in_frame(found.normal.permute(0, 2, 3, 1), *tangent_frame(at.normal, at), at.normal)
         good = at.mask & (told.square().sum(-1) > 0)
         parts = torch.cat([told.permute(0, 3, 1, 2), found.roughness, found.metallic], 1)[0]

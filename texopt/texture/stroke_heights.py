@@ -11,19 +11,18 @@ from texopt.mesh.areas import areas
 from texopt.mesh.mesh import Mesh
 from texopt.render.padding import fill
 from texopt.render.uv_raster import covered
-from texopt.system.srgb import to_linear
 
 FINEST, COARSEST = 0.003, 0.035  # radii of the mesh: deviations of the blurs that take off noise, and shapes
 LEAST = 0.02  # deviation of the lightness; where a texture is more even than that, it stays flat
-LUMINANCE = (0.2126, 0.7152, 0.0722)  # of linear sRGB
+LUMA = (0.2126, 0.7152, 0.0722)  # of Rec. 709
 
 
 class StrokeHeights:
     """From a texture's colours to the heights of its strokes, within the charts of one map.
 
     Light strokes stand out and dark lines are cut, as they look under light from in front of them: what is lit from the
-    side of its raised parts is the lighter (shape from shading in its crudest form). Lightness is the cube root of
-    luminance, as of CIE L*; heights are what a difference of two Gaussians leaves of it, blurred along the surface of
+    side of its raised parts is the lighter (shape from shading in its crudest form). Lightness is luma, the weighted
+    sum of encoded colours; heights are what a difference of two Gaussians leaves of it, blurred along the surface of
     charts alone, so that nothing beside them counts.
 
     mesh: of whose maps one, `index`, is meant. height, width: texels of the heights.
@@ -36,7 +35,7 @@ class StrokeHeights:
         surface = float(areas(corners, mesh.faces[faces]).sum())
         self.density = np.sqrt(texels / max(surface, 1e-12))  # texels along a radius of the mesh
         there = covered(mesh.uvs, mesh.face_uvs[faces], height, width, mesh.maps[index].wrap)
-        self.there = there.double()
+        self.there = there.float()
         self._shares = [self._blurred(self.there, size).clamp(min=1e-3) for size in (FINEST, COARSEST)]
 
     @torch.no_grad()
@@ -45,19 +44,20 @@ class StrokeHeights:
 
         Beside charts the heights of their edges go on.
         """
-        red, green, blue = to_linear(image.detach().cpu().double())
-        luminance = LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
-        lightness = luminance.clamp(min=0).pow(1 / 3) * self.there
+        red, green, blue = image.detach().cpu()
+        lightness = (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue - 0.5) * self.there
         fine, coarse = (
             self._blurred(lightness, size) / share for size, share in zip((FINEST, COARSEST), self._shares, strict=True)
         )
         band = (fine - coarse) * self.there
         deviation = (band.square().sum() / self.there.sum().clamp(min=1)).sqrt()
-        return fill((band / deviation.clamp(min=LEAST)).float()[None], self.there > 0)[0]
+        return fill((band / deviation.clamp(min=LEAST))[None], self.there > 0)[0]
 
     def _blurred(self, image: Tensor, size: float) -> Tensor:
-        """Twice the mean over windows [h,w], which is nearly a Gaussian's; size: its deviation in radii. In float64 and
-        by sums that run along an axis, so that digits are the same on any number of threads."""
+        """Twice the mean over windows [h,w], which is nearly a Gaussian's; size: its deviation in radii.
+
+        By sums that run along an axis, so that digits are the same on any number of threads.
+        """
         radius = round((np.sqrt(6 * (size * self.density) ** 2 + 1) - 1) / 2)  # two windows of 2 radius + 1 texels
         for axis in (0, 1, 0, 1):
             image = _window_means(image, int(radius), axis)

@@ -59,7 +59,7 @@ class HasRelief(Protocol):
         """Take up what the colours have become. index: of the map that it is the texture of."""
 
     def embossing(self, fragments: Fragments) -> Tensor:
-        """As texopt.render.finish.Embossing has it: [B,4,H,W] at the drawn pixels."""
+        """As texopt.render.finish.Embossing has it: [B,3,H,W] at the drawn pixels."""
 
 
 def _described(value: object) -> str:
@@ -156,7 +156,7 @@ class TextureSet(nn.Module):
         return any(isinstance(texture, HasRelief) for texture in self.textures)
 
     def embossing(self, fragments: Fragments) -> Tensor:
-        """As texopt.render.finish.Embossing has it [B,4,H,W]; zeros where a texture has no relief."""
+        """As texopt.render.finish.Embossing has it [B,3,H,W]; zeros where a texture has no relief."""
         samplers: list[Callable[[Fragments], Tensor] | None] = [None] * self.maps
         for index, texture in zip(self.map_of_texture, self.textures, strict=True):
             if isinstance(texture, HasRelief):
@@ -201,9 +201,7 @@ class Surface:
 
     def _embossing(self, fragments: Fragments) -> Tensor:
         found = self.textures.embossing(fragments)
-        if self.masks is None:
-            return found
-        return torch.cat([found[:, :3], found[:, 3:] * look_up(self.masks, fragments)[:, :1]], 1)
+        return found if self.masks is None else found * look_up(self.masks, fragments)[:, :1]
 
     def sample(self, fragments: Fragments) -> tuple[Tensor, Tensor, Tensor | None]:
         """(colours now, colours of the originals, how far each pixel may change or None if all may).

@@ -63,7 +63,7 @@ TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelText
 BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_color(), "black": plain(0.0)}
 POINTS = 8192  # that close-ups are of
 VIDEO = 512  # pixels a side
-LIT = 0.5  # share of the steps of a run with relief that see the object under light
+LIT = 0.4  # share of the steps of a run with relief that see the object under light
 WHOLE = 1024  # texels a side, up to which all parameterisations take about the same time
 
 

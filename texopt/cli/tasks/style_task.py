@@ -25,8 +25,8 @@ class StyleTask(MeshTask):
         self.paintings = check_style(self.config)
 
     def make_objective(self) -> Objective:
-        goal = partly_lit(style_objective(self.config, self.mesh, self.paintings), self.config.relief)
-        return with_seams(goal, self.config.seam_weight, self.config.texture)
+        goal = style_objective(self.config, self.mesh, self.paintings)
+        return partly_lit(with_seams(goal, self.config.seam_weight, self.config.texture), self.config.relief)
 
     def make_descent(self) -> Descent:
         return descent_of(self.config, toward(self.config))
