@@ -48,7 +48,8 @@ def photo_psnr(
         weight = inner(shown(fragments, mesh)[:, None].float()) * counts
         image = look_up(textures, fragments)
         if light is not None:
-            image = under(light, image, fragments.normal.permute(0, 3, 1, 2))
+            normal, eye = (each.permute(0, 3, 1, 2) for each in (fragments.normal, fragments.view_direction))
+            image = under(light, image, normal, eye)
         product, square, goal_square = moments(image, goal, weight)[0]
         gain = product / square.clamp(min=1e-12) if exposure else torch.ones(3, dtype=torch.float64)
         error = (gain**2 * square - 2 * gain * product + goal_square).sum() / (3 * weight.sum().double())

@@ -41,21 +41,26 @@ class Pairs:
     seen: np.ndarray
 
 
-def under(environment: Tensor, image: Tensor, normal: Tensor) -> Tensor:
+def under(environment: Tensor, image: Tensor, normal: Tensor, to_camera: Tensor) -> Tensor:
     """What surfaces without gloss show in the light of an environment, without shadows.
 
     Args:
         environment: float32 [9,3], as of texopt.Light.
         image: base colours [B,3,H,W] in [0,1], sRGB; differentiable.
-        normal: unit normals [B,3,H,W] in the mesh's coordinates.
+        normal, to_camera: unit vectors [B,3,H,W] in the mesh's coordinates. A sheet is lit on the side that is seen.
 
     Returns:
         [B,3,H,W], sRGB; more than 1 where it is brighter than white.
     """
-    rows = normal.permute(0, 2, 3, 1).reshape(-1, 3)
+    rows = _seen_side(normal, to_camera, 1).permute(0, 2, 3, 1).reshape(-1, 3)
     shown_by_white = irradiance(environment.to(image).expand(len(rows), 9, 3), rows) / math.pi
     factor = shown_by_white.reshape(len(image), *image.shape[2:], 3).permute(0, 3, 1, 2)
     return to_srgb(to_linear(image) * factor, brightest=math.inf)
+
+
+def _seen_side(normal: Tensor, to_camera: Tensor, dim: int) -> Tensor:
+    """Normals of the sides that the camera sees. dim: along which x, y and z are."""
+    return torch.where((normal * to_camera).sum(dim, keepdim=True) < 0, -normal, normal)
 
 
 def find_light(photos: Photos, mesh: Mesh) -> Tensor:
@@ -81,7 +86,7 @@ def find_light(photos: Photos, mesh: Mesh) -> Tensor:
 
     Args:
         photos: as of read_photos; how they differ in exposure does not matter.
-        mesh: what they show; its normals, or its faces' where it has none, have to be outward.
+        mesh: what they show; the normals are its own, or its faces' where it has none.
 
     OptionError where all photographs of the mesh are black or overexposed.
     """
@@ -89,7 +94,7 @@ def find_light(photos: Photos, mesh: Mesh) -> Tensor:
 
 
 def _pairs(photos: Photos, mesh: Mesh) -> Pairs:
-    """Pixels at random, and others at all distances from them."""
+    """Pixels at random, and others at all distances from them. OptionError where none tells how it is lit."""
     scene, generator = Scene(mesh, optimized=True), np.random.default_rng(0)
     colors, weights, seen = [], [], []
     for index in range(len(photos)):
@@ -102,7 +107,7 @@ def _pairs(photos: Photos, mesh: Mesh) -> Pairs:
     found = Pairs(np.concatenate(colors, 1), np.concatenate(weights, 1), np.concatenate(seen))
     if not found.colors.size:
         raise OptionError(
-            f"no light is found: all photographs of {mesh.name} are black or overexposed where they show it"
+            f"no light is found: what photographs show of {mesh.name} is black or overexposed; expose them otherwise"
         )
     return found
 
@@ -115,7 +120,8 @@ def _looked_at(photos: Photos, index: int, mesh: Mesh, scene: Scene) -> tuple[np
     pixels, small = smaller(photos.pixels(index), factor), photo.reduced(factor)
     fragments = scene.rasterize(camera(small, mesh, whole(small)), small.height, small.width)
     there = inner(shown(fragments, mesh)[:, None].float())[0, 0].numpy() > 0
-    weights = harmonics(fragments.normal[0].double()).numpy() * np.array(COSINE) / math.pi
+    normal = _seen_side(fragments.normal, fragments.view_direction, 3)[0]
+    weights = harmonics(normal.double()).numpy() * np.array(COSINE) / math.pi
     return srgb_to_linear(pixels[..., :3] / 255.0), weights, there & (pixels[..., 3] > 127)
 
 

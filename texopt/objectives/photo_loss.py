@@ -100,7 +100,7 @@ class Photographs:
             parts.append(cut(self.photos, index, window, height, width))
         goal, counts = (torch.stack(part).to(view.image) for part in zip(*parts, strict=True))
         weight = inner(view.mask) * counts
-        image = view.image if self.light is None else under(self.light, view.image, view.normal)
+        image = view.image if self.light is None else under(self.light, view.image, view.normal, view.to_camera)
         if self.exposure:
             image = image * self._look(view, image, goal, weight)[:, :, None, None]
         if self.distance == "ssim":

@@ -256,8 +256,8 @@ class FitConfig(RunConfig):
     exposure: bool = True
     """Find how photographs differ in exposure and white balance."""
     delight: bool = False
-    """Find the light, the same in all photographs, and take it out: base colours, as without light. Assumes that the
-    light is white and as bright as 1 on the mean, that colours do not follow normals, no gloss; cast shadows stay."""
+    """Find the light, if all photographs have the same, and take it out. It is assumed to be white and its mean 1, and
+    base colours not to follow normals; cast shadows and gloss stay."""
     start: Literal["grey", "original"] = "grey"
     """What the texture starts from. What no photograph sees is filled from around it."""
     steps: int = 400

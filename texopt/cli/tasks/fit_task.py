@@ -120,6 +120,4 @@ def told_light(light: Tensor) -> str:
     toward = F.normalize(light[[3, 1, 2]].mean(1), dim=0)
     most = float(irradiance(light[None], toward[None]).mean()) / math.pi
     x, y, z = toward.tolist()
-    return (
-        f"most of it is from ({x:.2f}, {y:.2f}, {z:.2f}); what faces it is lit {most:.1f} times as brightly as the mean"
-    )
+    return f"most of it is from ({x:.2f}, {y:.2f}, {z:.2f}); what faces it has {most:.1f} times the mean"
