@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from texopt import Mesh
+from texopt.objectives.photo_light import under
 from texopt.render.cameras import Cameras, look_at, perspective, sphere_points
 from texopt.render.look_up import look_up
 from texopt.render.scene import Scene
@@ -33,11 +35,12 @@ def around(count: int, distance: float = 3.4) -> Cameras:
 
 def photograph(
     mesh: Mesh, folder: Path, cameras: Cameras, size: tuple[int, int], gains: np.ndarray | None = None,
-    name: str = "transforms.json",
+    name: str = "transforms.json", light: Tensor | None = None,
 ) -> Path:  # fmt: skip
     """Write 0.png, 1.png, ... of (height, width) pixels, and the json, whose path is returned.
 
-    gains: [N,3], what colours of each photograph are multiplied with.
+    gains: [N,3], what colours of each photograph are multiplied with. light: an environment [9,3] that all
+        are taken in.
     """
     height, width = size
     ones = torch.ones(1, dtype=torch.float64)
@@ -48,6 +51,9 @@ def photograph(
         shot = Cameras(view[None], perspective(FOV_Y * ones, width / height, 1.5 * ones, 6 * ones))
         fragments = Scene(mesh, optimized=True).rasterize(shot, height * SUPERSAMPLE, width * SUPERSAMPLE)
         colors = look_up(mesh.originals(), fragments)
+        if light is not None:
+            normal, eye = (each.permute(0, 3, 1, 2) for each in (fragments.normal, fragments.view_direction))
+            colors = under(light, colors, normal, eye)
         if gains is not None:
             colors = colors * torch.from_numpy(gains[index]).float().reshape(1, 3, 1, 1)
         picture = avg_pool2d(torch.where(fragments.mask[:, None], colors, BEHIND), SUPERSAMPLE)[0].clamp(0, 1)

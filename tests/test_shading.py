@@ -131,9 +131,9 @@ def test_irradiance_is_the_integral_over_the_hemisphere() -> None:
     environment = torch.randn(1, 9, 3, generator=generator, dtype=torch.float64)
     environment[:, 0] += 9  # bright enough all around
     toward, normal = random_unit(400_000, generator), random_unit(5, generator)
-    from texopt.render.shading import _harmonics
+    from texopt.render.shading import harmonics
 
-    radiance = _harmonics(toward) @ environment[0]
+    radiance = harmonics(toward) @ environment[0]
     for one in normal:
         cosine = (toward @ one).clamp(min=0)[:, None]
         wanted = 4 * math.pi * (radiance * cosine).mean(0)

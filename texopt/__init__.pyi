@@ -25,7 +25,8 @@ from .objectives import GramEMA as GramEMA, Objective as Objective, across_frame
 from .objectives import alignment as alignment, blur as blur
 from .objectives import by_frame as by_frame, change as change, channel as channel, classified_as as classified_as
 from .objectives import colors as colors, content as content, deepdream as deepdream, direction as direction
-from .objectives import diversity as diversity, functional as functional, gram_matrix as gram_matrix
+from .objectives import diversity as diversity, find_light as find_light, functional as functional
+from .objectives import gram_matrix as gram_matrix
 from .objectives import inversion as inversion, l1 as l1, l2 as l2, lit as lit, logit as logit
 from .objectives import neuron as neuron, objective as objective, on as on, patches as patches
 from .objectives import photographs as photographs, seam as seam, strokes as strokes, style as style

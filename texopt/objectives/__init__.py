@@ -7,6 +7,7 @@ from texopt.objectives.frames import across_frames, alignment, by_frame, diversi
 from texopt.objectives.gram_matrices import GramEMA, gram_matrix, style
 from texopt.objectives.lighting import lit
 from texopt.objectives.patch_matching import patches
+from texopt.objectives.photo_light import find_light
 from texopt.objectives.photo_loss import photographs
 from texopt.objectives.regularization import blur, change, l1, l2, seam, total_variation
 from texopt.objectives.stroke_direction import strokes
@@ -15,7 +16,7 @@ from texopt.objectives.visualization import channel, classified_as, deepdream, d
 
 __all__ = [
     "GramEMA", "Objective", "Term", "across_frames", "alignment", "as_objective", "blur", "by_frame", "change",
-    "channel", "classified_as", "colors", "content", "deepdream", "direction", "diversity", "functional",
+    "channel", "classified_as", "colors", "content", "deepdream", "direction", "diversity", "find_light", "functional",
     "gram_matrix", "inversion", "l1", "l2", "lit", "logit", "neuron", "objective", "on", "patches", "photographs",
     "seam", "strokes", "style", "total_variation", "transparent",
 ]  # fmt: skip

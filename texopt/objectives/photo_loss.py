@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from texopt.errors import OptionError
+from texopt.objectives.photo_light import under
 from texopt.objectives.structural_similarity import ssim
 from texopt.objectives.terms import Objective, objective
 from texopt.objectives.view import View
@@ -55,8 +56,8 @@ class Photographs:
     """The loss of `photographs`, with what is known of exposures as its state: sums float32 [N,2,3] of every
     photograph, of moments of its views."""
 
-    def __init__(self, photos: Photos, distance: Distance, exposure: bool) -> None:
-        self.photos, self.distance, self.exposure = photos, distance, exposure
+    def __init__(self, photos: Photos, distance: Distance, exposure: bool, light: Tensor | None = None) -> None:
+        self.photos, self.distance, self.exposure, self.light = photos, distance, exposure, light
         self.reset()
 
     def reset(self) -> None:
@@ -78,14 +79,14 @@ class Photographs:
         limit = torch.tensor(MOST_GAIN).log()
         return torch.where(known, logarithm.clamp(-limit, limit) * trust, 0.0).exp()
 
-    def _look(self, view: View, goal: Tensor, weight: Tensor) -> Tensor:
-        """Take a step's views in; return their gains [B,3]."""
+    def _look(self, view: View, image: Tensor, goal: Tensor, weight: Tensor) -> Tensor:
+        """Take a step's views in, as images [B,3,H,W] show them; return their gains [B,3]."""
         new = torch.zeros(len(self.photos), 2, 3, dtype=torch.float64)
         least = LEAST * weight.double().sum((2, 3))[:, None]
-        new.index_add_(0, view.frame.cpu(), (moments(view.image, goal, weight)[:, :2] + least).cpu())
+        new.index_add_(0, view.frame.cpu(), (moments(image, goal, weight)[:, :2] + least).cpu())
         new = distributed.averaged(new).float()
         self.sums = torch.where(new > 0, DECAY * self.sums + new, self.sums)
-        return self.gains(min(1.0, 2 * view.step / view.steps))[view.frame.cpu()].to(view.image)
+        return self.gains(min(1.0, 2 * view.step / view.steps))[view.frame.cpu()].to(image)
 
     def __call__(self, view: View) -> Tensor:
         if view.cameras is None or view.frames != len(self.photos):
@@ -99,9 +100,9 @@ class Photographs:
             parts.append(cut(self.photos, index, window, height, width))
         goal, counts = (torch.stack(part).to(view.image) for part in zip(*parts, strict=True))
         weight = inner(view.mask) * counts
-        image = view.image
+        image = view.image if self.light is None else under(self.light, view.image, view.normal, view.to_camera)
         if self.exposure:
-            image = image * self._look(view, goal, weight)[:, :, None, None]
+            image = image * self._look(view, image, goal, weight)[:, :, None, None]
         if self.distance == "ssim":
             apart = (1 - ssim(image, goal, weight)) / 2
         else:
@@ -110,7 +111,9 @@ class Photographs:
         return (apart * weight).sum((1, 2, 3)) / (3 * pixels)
 
 
-def photographs(photos: Photos, distance: Distance = "l1", exposure: bool = True) -> Objective:
+def photographs(
+    photos: Photos, distance: Distance = "l1", exposure: bool = True, light: Tensor | None = None
+) -> Objective:  # fmt: skip
     """Have every view look as the photograph with its camera does: the texture of a mesh from photographs.
 
         mesh, photos = texopt.load_mesh("scan.obj"), texopt.read_photos("photos/transforms.json")
@@ -132,7 +135,12 @@ def photographs(photos: Photos, distance: Distance = "l1", exposure: bool = True
         distance: mean absolute distance, mean squared distance, or (1 - SSIM) / 2 (structural_similarity.py). They add
             up: photographs(photos) + 0.2 * photographs(photos, "ssim").
         exposure: whether photographs may differ in it.
+        light: an environment [9,3], as of find_light, that the photographs were taken in: the texture is then of base
+            colours. By default the light stays in it.
     """
     if distance not in get_args(Distance):
         raise OptionError(f"distance has to be one of {', '.join(get_args(Distance))}, not {distance!r}")
-    return objective(Photographs(photos, distance, exposure), f"photographs_{distance}")
+    if light is not None and (not isinstance(light, Tensor) or light.shape != (9, 3)):
+        got = list(light.shape) if isinstance(light, Tensor) else type(light).__name__
+        raise OptionError(f"light has to be an environment [9,3], as of texopt.find_light, not {got}")
+    return objective(Photographs(photos, distance, exposure, light), f"photographs_{distance}")

@@ -77,7 +77,7 @@ def environment_of(color: Tensor) -> Tensor:
     return torch.cat([color[:, None] / HARMONICS[0], rest], 1)
 
 
-def _harmonics(direction: Tensor) -> Tensor:
+def harmonics(direction: Tensor) -> Tensor:
     """The nine real spherical harmonics of unit vectors [N,3]: [N,9]."""
     x, y, z = direction.unbind(-1)
     c0, c1, c2, c3, c4 = HARMONICS
@@ -89,7 +89,7 @@ def _harmonics(direction: Tensor) -> Tensor:
 
 def irradiance(environment: Tensor, normal: Tensor) -> Tensor:
     """What an environment [N,9,3] sends onto surfaces with unit normals [N,3]: linear RGB [N,3], 0 or more."""
-    weights = _harmonics(normal) * torch.tensor(COSINE, dtype=normal.dtype, device=normal.device)
+    weights = harmonics(normal) * torch.tensor(COSINE, dtype=normal.dtype, device=normal.device)
     return (environment * weights[..., None]).sum(1).clamp(min=0)
 
 

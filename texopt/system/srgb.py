@@ -22,7 +22,7 @@ def to_linear(colors: Tensor) -> Tensor:
     return torch.where(colors <= 0.04045, colors / 12.92, ((colors.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
 
 
-def to_srgb(colors: Tensor) -> Tensor:
-    """As linear_to_srgb, of tensors, with a gradient; what is brighter than white is white."""
-    inside = colors.clamp(max=1)
+def to_srgb(colors: Tensor, brightest: float = 1.0) -> Tensor:
+    """As linear_to_srgb, of tensors, with a gradient; what is brighter than white, or than `brightest`, is as that."""
+    inside = colors.clamp(max=brightest)
     return torch.where(inside <= 0.0031308, 12.92 * inside, 1.055 * inside.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)

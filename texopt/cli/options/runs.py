@@ -245,7 +245,8 @@ class CustomConfig(RunConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig(RunConfig):
-    """Give a mesh its texture from photographs with known cameras. Colours are as photographed: light stays in them."""
+    """Give a mesh its texture from photographs with known cameras. Colours are as photographed: light stays in them,
+    unless --delight finds it."""
 
     cameras: Annotated[Path, tyro.conf.Positional, option("CAMERAS.json")]
     """transforms.json, as NeRF programs, Blender's exporters and Metashape write it, in the mesh's coordinates."""
@@ -259,6 +260,9 @@ class FitConfig(RunConfig):
     """How photographs are compared: mean absolute or squared distance, or structural similarity."""
     exposure: bool = True
     """Find how photographs differ in exposure and white balance."""
+    delight: bool = False
+    """Find the light, if all photographs have the same, and take it out. It is assumed to be white and its mean 1, and
+    base colours not to follow normals; cast shadows and gloss stay."""
     start: Literal["grey", "original"] = "grey"
     """What the texture starts from. What no photograph sees is filled from around it."""
     steps: int = 400

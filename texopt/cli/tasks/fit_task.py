@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 from collections.abc import Sequence
+from pathlib import Path
 
-from torch import Generator
+import torch.nn.functional as F
+from torch import Generator, Tensor
 
 from texopt.cli.options.runs import FitConfig
 from texopt.cli.tasks.mesh_task import MeshTask
 from texopt.errors import OptionError
 from texopt.io.transforms_json import read_photos
-from texopt.objectives import Objective, photographs, seam
+from texopt.objectives import Objective, find_light, photographs, seam
 from texopt.optim.result import Result
 from texopt.optim.views import Views
 from texopt.render.photo_cameras import PhotoCameras, fineness, window_size
 from texopt.render.photos import Photos
+from texopt.render.shading import irradiance
+from texopt.system.files import write_file
 from texopt.texture.image import Start
 
 log = logging.getLogger("texopt")
 
 SEAM = 0.1  # weight of equal colours on both sides of seams, which photographs see only as well as they are sharp
 GREY = (0.5, 0.5, 0.5)
+LIGHT = "light.json"  # beside the model
+ABOUT_LIGHT = {
+    "order": "real spherical harmonics (l,m) of degree 2: (0,0) (1,-1) (1,0) (1,1) (2,-2) (2,-1) (2,0) (2,1) (2,2)",
+    "unit": "radiance from all around, linear RGB; the mean irradiance of what the photographs show is pi",
+    "coordinates": "x, y and z of the mesh file",
+}
+ASSUMED = "with the light assumed white and its mean 1, and colours that do not follow normals"
 POOR = 18.0  # dB, under which cameras and mesh hardly fit together
 
 
@@ -29,6 +42,7 @@ class FitTask(MeshTask):
     """See texopt.cli.tasks.task.Task."""
 
     config: FitConfig
+    light: Tensor | None = None
 
     def check(self) -> None:
         config = self.config
@@ -54,7 +68,10 @@ class FitTask(MeshTask):
             len(self.held_out),
             *self.cameras.size[::-1],
         )
-        return photographs(self.photos, self.config.loss, self.config.exposure) + SEAM * seam()
+        if self.config.delight:
+            self.light = find_light(self.photos, self.mesh)
+            log.info("light: %s", told_light(self.light))
+        return photographs(self.photos, self.config.loss, self.config.exposure, self.light) + SEAM * seam()
 
     def make_views(self) -> Views:
         return self.views_of(self.cameras, self.cameras.size)
@@ -62,11 +79,21 @@ class FitTask(MeshTask):
     def starts(self, generator: Generator) -> Sequence[Start]:
         return self.originals() if self.config.start == "original" else [GREY] * len(self.sizes)
 
+    def files(self) -> list[Path]:
+        return super().files() + ([self.folder / LIGHT] if self.config.delight else [])
+
+    def write(self, results: Sequence[Result]) -> str:
+        told = super().write(results)
+        if self.light is None:
+            return told
+        write_file(self.folder / LIGHT, light_json(self.light))
+        return f"{told}, and {LIGHT}"
+
     def report(self, result: Result) -> None:
         from texopt.evaluation.held_out import photo_psnr
 
         def told(photos: Photos) -> str:
-            found = photo_psnr(result.mesh, result.images, photos, self.config.exposure)
+            found = photo_psnr(result.mesh, result.images, photos, self.config.exposure, self.light)
             if not found:
                 return "of no photograph"
             mean = sum(found) / len(found)
@@ -78,4 +105,19 @@ class FitTask(MeshTask):
             return f"{mean:.1f} dB over {len(found)} photographs"
 
         line = f"PSNR {told(self.photos)}"
-        print(f"{line}, {told(self.held_out)} that were held out" if len(self.held_out) else line)
+        line = f"{line}, {told(self.held_out)} that were held out" if len(self.held_out) else line
+        print(line if self.light is None else f"{line}; {ASSUMED}")
+
+
+def light_json(light: Tensor) -> bytes:
+    """light.json: an environment [9,3], as of texopt.Light, and what its numbers are."""
+    rows = [[round(value, 6) for value in row] for row in light.tolist()]
+    return (json.dumps({"environment": rows, **ABOUT_LIGHT}, indent=1) + "\n").encode()
+
+
+def told_light(light: Tensor) -> str:
+    """Where most of a light is from, and how directional it is, in words. light: [9,3]."""
+    toward = F.normalize(light[[3, 1, 2]].mean(1), dim=0)
+    most = float(irradiance(light[None], toward[None]).mean()) / math.pi
+    x, y, z = toward.tolist()
+    return f"most of it is from ({x:.2f}, {y:.2f}, {z:.2f}); what faces it has {most:.1f} times the mean"
