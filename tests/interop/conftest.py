@@ -10,10 +10,12 @@ import pytest
 
 from interop.cases import CASES, Export, export_all
 from interop.pictures import Picture, our_pictures
+from interop.relief import Relief, export_reliefs
 
 HERE = Path(__file__).parent
 PAIRS = [(name, ending) for name, case in CASES.items() for ending in case.endings]
 Exports = dict[tuple[str, str], Export]
+Reliefs = dict[str, Relief]
 Ours = Callable[[Export], tuple[list[Picture], list[Picture]]]
 
 
@@ -35,6 +37,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def exports(tmp_path_factory: pytest.TempPathFactory) -> Exports:
     """Everything, exported once."""
     return export_all(tmp_path_factory.mktemp("exports"))
+
+
+@pytest.fixture(scope="session")
+def reliefs(tmp_path_factory: pytest.TempPathFactory) -> Reliefs:
+    """What has relief, exported once."""
+    return export_reliefs(tmp_path_factory.mktemp("reliefs"))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from interop.cases import Export
-from interop.conftest import Exports
+from interop.conftest import Exports, Reliefs
 from interop.programs import MODULES, need, run
 
 SEVERITIES = ("error", "warning", "information", "hint")
@@ -28,13 +28,18 @@ def reports(exports: Exports) -> Reports:
     return validate(*[export.path for export in exports.values() if export.path.suffix in (".glb", ".gltf")])
 
 
-def test_no_errors_and_no_warnings(gltf: Export, reports: Reports, capsys: pytest.CaptureFixture[str]) -> None:
-    report = reports[str(gltf.path)]
-    issues = report["issues"]
-    messages = [
+def messages_of(issues: dict[str, Any]) -> list[str]:
+    """What the validator says, but for hints."""
+    return [
         f"{SEVERITIES[each['severity']]}: {each['code']} {each.get('pointer', '')}: {each['message']}"
         for each in issues["messages"] if each["severity"] <= 2
     ]  # fmt: skip
+
+
+def test_no_errors_and_no_warnings(gltf: Export, reports: Reports, capsys: pytest.CaptureFixture[str]) -> None:
+    report = reports[str(gltf.path)]
+    issues = report["issues"]
+    messages = messages_of(issues)
     assert issues["numErrors"] == issues["numWarnings"] == 0, "\n".join(messages)
     if messages:
         with capsys.disabled():
@@ -43,6 +48,14 @@ def test_no_errors_and_no_warnings(gltf: Export, reports: Reports, capsys: pytes
     assert info["totalTriangleCount"] == gltf.stored
     assert info["materialCount"] == gltf.case.materials
     assert info["hasTextures"]
+
+
+def test_relief_is_valid(reliefs: Reliefs) -> None:
+    files = [relief.path for relief in reliefs.values() if relief.path.suffix == ".glb"]
+    for report in validate(*files).values():
+        assert messages_of(report["issues"]) == []
+        assert report["info"]["materialCount"] == 1
+        assert len(report["info"]["resources"]) == 4  # the buffer, and three images
 
 
 def test_the_validator_finds_what_is_wrong(exports: Exports, tmp_path: Path) -> None:
