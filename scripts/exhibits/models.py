@@ -14,10 +14,12 @@ from PIL import Image
 import texopt
 from texopt.evaluation.surface import seam_ratio
 from texopt.evaluation.views import Pictures
+from texopt.mesh.finish import Finish
 from texopt.render.look_up import look_up
 from texopt.render.scene import Scene
+from texopt.render.shading import lamp
 from texopt.render.transforms import robust
-from texopt.show.preview import draw, framed
+from texopt.show.preview import draw, framed, lit
 from texopt.show.video import write_video
 from texopt.system.images import to_image
 
@@ -219,6 +221,29 @@ def fit(out: Path) -> Numbers:
         )
 
     return {"held-out view, dB": psnr(before, after)}
+
+
+def relief(out: Path) -> Numbers:
+    """Three paintings under a lamp at the left: their colours alone, and with the relief that `--relief` makes."""
+    rows: list[list[Image.Image]] = [[], []]
+    numbers = {}
+    for painting in ("brush", "mosaic", "woodcut"):
+        folder = out / "work" / f"relief_{painting}"
+        texopt_command(
+            "style", CREATURE, STYLES / f"{painting}.jpg", "--relief", 0.01, "--turntable", "gif",
+            "--format", "obj,glb", "--out", folder,
+        )  # fmt: skip
+        texopt_command("evaluate", folder)
+        found = json.loads((folder / "metrics.json").read_text())["numbers"]
+        numbers |= {f"{painting} {name}": found[name]["result"] for name in ("style", "lit_style", "normal_seam")}
+        mesh = texopt.load_mesh(folder / "creature.glb")
+        scene, cameras = Scene(mesh), framed(mesh, [30.0], [12.0])
+        light = lamp(azimuth=-60.0, elevation=25.0)
+        shown = [lit(scene, mesh.originals(), finishes, light) for finishes in ([Finish()] * len(mesh.maps), None)]
+        for row, picture in zip(rows, draw(scene, cameras, 420, *shown), strict=True):
+            row.append(to_image(picture[0]))
+    sheet(rows, cell=420).save(out / "relief.png")
+    return numbers
 
 
 def style_of_mesh(out: Path) -> Numbers:
