@@ -15,6 +15,7 @@ from interop.pictures import SIZE, SUPERSAMPLE, Picture, cameras, shrunk
 from texopt import Light, Mesh, load_mesh
 from texopt.io.export import export
 from texopt.mesh.finish import Finish
+from texopt.mesh.normals import face_normals
 from texopt.mesh.tangents import tangents
 from texopt.render.look_up import look_up
 from texopt.render.scene import Scene
@@ -81,3 +82,12 @@ def our_pictures_of(relief: Relief, light: Light, upside_down: bool = False) -> 
     lit = light.of_pixels(torch.zeros_like(there[0]))
     seen = to_srgb(shade(to_linear(colors[there]), bent, fragments.view_direction[there], rough, metal, lit))
     return shrunk(colors.index_put(there, seen).permute(0, 3, 1, 2), fragments.mask)
+
+
+def facing(mesh: Mesh, toward: tuple[float, float, float]) -> list[np.ndarray]:
+    """Where faces, without their relief, are well turned to a light, bool [SIZE,SIZE] a view: elsewhere Blender dims
+    what relief turns to it, and where they are turned away it lights nothing."""
+    fragments = Scene(mesh).rasterize(cameras(), SIZE * SUPERSAMPLE)
+    flat = torch.from_numpy(face_normals(mesh.vertices, mesh.faces).astype(np.float32))[fragments.face_id.long()]
+    turned = fragments.mask & (flat @ F.normalize(torch.tensor(toward), dim=0) > 0.3)
+    return [picture.mask for picture in shrunk(torch.zeros(len(turned), 3, *turned.shape[1:]), turned)]
