@@ -62,6 +62,7 @@ from .render.transforms import Transform as Transform
 # meshes
 from .mesh.image_canvas import canvas as canvas
 from .mesh.mesh import Mesh as Mesh
+from .mesh.shape import Shape as Shape
 from .mesh.texture_map import TextureMap as TextureMap
 
 # errors

@@ -18,7 +18,7 @@ from torch import Tensor
 from texopt.errors import OptionError
 from texopt.mesh.areas import areas
 from texopt.mesh.arrays import ARRAYS, as_array, check_fit
-from texopt.mesh.normals import smooth_normals
+from texopt.mesh.normals import normal_groups, smooth_normals
 from texopt.mesh.texture_map import GREY, TextureMap
 from texopt.mesh.wrapping import Wrap
 from texopt.system.images import png_of
@@ -150,15 +150,11 @@ class Mesh:
             raise OptionError(f"vertices has to be {list(self.vertices.shape)}, as before, not {list(vertices.shape)}")
         if self.normals is None or self.face_normals is None:
             return replace(self, vertices=vertices)
-        # a normal that several vertices share is as many now
-        pairs = self.faces.astype(np.int64) * len(self.normals) + self.face_normals
-        there = self.face_normals >= 0
-        shared, group = np.unique(pairs[there], return_inverse=True)
-        groups = np.full_like(self.face_normals, -1)
-        groups[there] = group.reshape(-1)
+        # a normal that several places share is as many now
+        groups, before = normal_groups(self.vertices, self.faces, self.normals, self.face_normals)
         normals = smooth_normals(vertices, self.faces, groups)
-        normals = np.where(normals.any(1, keepdims=True), normals, self.normals[shared % len(self.normals)])
-        return replace(self, vertices=vertices, normals=normals, face_normals=groups)
+        normals = np.where(normals.any(1, keepdims=True), normals, self.normals[before])
+        return replace(self, vertices=vertices, normals=normals, face_normals=groups.astype(np.int32))
 
     @property
     def own_uvs(self) -> bool:

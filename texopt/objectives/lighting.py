@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from texopt.errors import OptionError
 from texopt.objectives.view import View
 from texopt.render.shading import Light, Lighting, moving_light, shade
+from texopt.render.surface import Sharp
 from texopt.system.devices import to_device
 from texopt.texture.colorspace import to_linear, to_srgb
 
@@ -33,11 +34,15 @@ class Lit:
             seen = torch.lerp(base, seen, opacity.expand_as(base))  # what shows through is not lit
             return image.permute(0, 2, 3, 1).index_put(there, seen).permute(0, 3, 1, 2)
 
+        drawn = view.sharp or view  # silhouettes that move are smoothed when it is lit
         with torch.no_grad():
-            before = under_light(view.original, torch.ones_like(view.alpha))
+            before = under_light(drawn.original, torch.ones_like(drawn.alpha))
         # without opacity of its own alpha is the mask, which leaves out materials that are kept, and these are lit, too
-        alpha = view.alpha if view.alpha.requires_grad else torch.ones_like(view.alpha)
-        return view.with_image(under_light(view.image, alpha), original=before)
+        alpha = drawn.alpha if drawn.alpha.requires_grad else torch.ones_like(drawn.alpha)
+        after = under_light(drawn.image, alpha)
+        if isinstance(drawn, Sharp):
+            after, before = (drawn.outline.smooth(image) for image in (after, before))
+        return view.with_image(after, original=before.detach())
 
     def _light(self, view: View) -> Light:
         """The light of each image."""

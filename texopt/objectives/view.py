@@ -15,7 +15,7 @@ from texopt.features.extractor import Activations, FeatureExtractor
 from texopt.features.view_sizes import resized
 from texopt.render.cameras import Cameras
 from texopt.render.fragments import Fragments
-from texopt.render.surface import Geometry
+from texopt.render.surface import Geometry, Sharp
 
 
 @dataclass(eq=False)
@@ -177,6 +177,12 @@ class View:
         """How far the surface is from the camera along the line of sight, in the units of the mesh: float32 [B,1,H,W],
         zeros where nothing is. (`fragments.depth` is z/w.)"""
         return self._geometry().depth
+
+    @property
+    def sharp(self) -> Sharp | None:
+        """Its images before silhouettes were smoothed; None where no shape is optimised, or the image was changed."""
+        found = None if self.geometry is None else self.geometry.sharp
+        return found if found is not None and found.smoothed is self.image else None
 
     def _geometry(self) -> Geometry:
         if self.geometry is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +14,26 @@ from torch import Tensor
 from texopt.render.cameras import Cameras
 from texopt.render.fragments import Fragments
 
+if TYPE_CHECKING:
+    from texopt.render.outline import Outline
+
 Move = Callable[[Tensor], Tensor]  # images [B,C,H,W] -> images of the same size, the same way every time
 SOME = 1e-4  # of a pixel; less of the object is none
+
+
+@dataclass(frozen=True, eq=False)
+class Sharp:
+    """A view's images before their silhouettes were smoothed, for what changes colours of the surface alone.
+
+    image, original: float32 [B,3,H,W]. alpha: float32 [B,1,H,W], with a gradient where textures have opacity. outline:
+    that smooths them. smoothed: what `image` has become.
+    """
+
+    image: Tensor
+    original: Tensor
+    alpha: Tensor
+    outline: Outline
+    smoothed: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +41,13 @@ class Geometry:
     """What of a mesh the pixels of a view show, moved as its images were; each member is made when it is asked for.
 
     drawn: what was rasterised. cameras: that it was drawn from. move: how the images were transformed since, if they
-    were.
+    were. sharp: of its images, where the mesh's shape is optimised and they were not transformed.
     """
 
     drawn: Fragments
     cameras: Cameras
     move: Move | None = None
+    sharp: Sharp | None = None
 
     @cached_property
     def fragments(self) -> Fragments:
