@@ -112,8 +112,8 @@ class Result:
             bits: 8 or 16 a channel, of the textures beside an .obj and of .png.
             unlit: have engines show a .glb's colours without light (KHR_materials_unlit).
 
-        A mesh that is as it was read goes out as its file, with what else that holds; one whose vertices, faces, UVs or
-        normals have been changed is written from its arrays, see texopt.io.export.export.
+        A mesh that is as it was read goes out as its file, with what else that holds, also where its vertices were
+        moved; one whose faces or UVs are others is written from its arrays, see texopt.io.export.export.
 
         Returns the files. OutputError where they cannot be written, or would overwrite what the mesh came from.
         """
