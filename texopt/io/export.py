@@ -44,6 +44,15 @@ def check_target(mesh: Mesh, path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def check_movable(mesh: Mesh, path: Path) -> None:
+    """OptionError where the document that a mesh came from cannot have its vertices elsewhere: see moved_gltf."""
+    if path.suffix.lower() == ".glb" and isinstance(mesh.source, GltfFile) and moved_gltf(mesh.source, mesh) is None:
+        raise OptionError(
+            f"{mesh.source.path.name} shows a mesh in several places, or flattened, so that its vertices cannot be "
+            "moved there; take --format obj"
+        )
+
+
 def model_files(mesh: Mesh, path: Path) -> list[Path]:
     """The files that an export to `path` writes, but for copies of those that the mesh's own materials name."""
     if path.suffix.lower() == ".glb":

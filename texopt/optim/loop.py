@@ -125,7 +125,8 @@ def optimize(
     if shape is not None:
         renderers = [ShapedRenderer(shape, pairs[0][1], views, extractor, target, raster)]
     checkpoint = checkpoint if checkpoint is None or isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
-    run = Run(_settings(steps, views, descent, seed), _textures(renderers), objective, renderers[0].known(), checkpoint)
+    settings = _settings(steps, views, descent, seed) | ({} if shape is None else {"shape": shape.bound})
+    run = Run(settings, _textures(renderers), objective, renderers[0].known(), checkpoint)
     gradient = _Gradient(renderers, descent, run)
     count = views.per_step
     give_back()  # what loading took

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -37,9 +38,11 @@ class MovedScene(Scene):
     def __init__(self, scene: ShapedScene, moved: Tensor) -> None:
         vars(self).update({name: value for name, value in vars(scene).items() if name not in MADE})
         self.kinds, self.moved, self.vertices = scene.kinds, moved, moved.detach()
+        self.reach = scene.shape.limit
 
     def rasterize(self, cameras: Cameras, height: int, width: int | None = None) -> Fragments:
         """Draw it."""
+        cameras = deepened(cameras, self.reach)
         fragments = super().rasterize(cameras, height, width)
         clip = cameras.project(self.moved[self.kinds.first].double())
         clip = clip * clip.new_tensor([1.0, -1.0, 1.0, 1.0])  # as Scene.rasterize has it
@@ -84,6 +87,26 @@ class _Kinds:
         if mesh.normals is not None and mesh.face_normals is not None:
             groups = normal_groups(mesh.vertices, mesh.faces, mesh.normals, mesh.face_normals)[0]
         self.groups = torch.from_numpy(groups)
+
+
+def deepened(cameras: Cameras, by: float) -> Cameras:
+    """Cameras that see nearer and farther by a length, as far as they are not behind what they see. Those whose
+    projection is neither a perspective nor a parallel one stay as they are."""
+    projection = cameras.projection.clone()
+    scale, shift = projection[:, 2, 2], projection[:, 2, 3]
+    along = (projection[:, 2, :2] == 0).all(1)
+    perspective = along & (projection[:, 3] == projection.new_tensor([0.0, 0, -1, 0])).all(1)
+    parallel = along & (projection[:, 3] == projection.new_tensor([0.0, 0, 0, 1])).all(1)
+    near = torch.where(perspective, shift / (scale - 1), (shift + 1) / scale)
+    far = torch.where(perspective, shift / (scale + 1), (shift - 1) / scale)
+    near = torch.where(perspective, torch.maximum(near - by, near / 10), near - by)
+    far = far + by
+    new_scale = torch.where(perspective, far + near, 2.0) / (near - far)
+    new_shift = torch.where(perspective, 2 * far * near, far + near) / (near - far)
+    known = perspective | parallel
+    projection[:, 2, 2] = torch.where(known, new_scale, scale)
+    projection[:, 2, 3] = torch.where(known, new_shift, shift)
+    return replace(cameras, projection=projection)
 
 
 def _unit(vectors: Tensor) -> Tensor:

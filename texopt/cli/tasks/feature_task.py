@@ -8,7 +8,7 @@ from typing import Any
 from torch import Generator
 
 from texopt.cli.options.runs import FeatureConfig
-from texopt.cli.tasks.mesh_task import MeshTask, check_start, with_seams
+from texopt.cli.tasks.mesh_task import MeshTask, check_start, lit_for, with_seams
 from texopt.evaluation import classified_share
 from texopt.features.backbones import class_index
 from texopt.objectives import Objective, change, transparent
@@ -30,7 +30,7 @@ class FeatureTask(MeshTask):
         parse_target(self.config.target)
 
     def make_objective(self) -> Objective:
-        goal = parse_target(self.config.target)
+        goal = lit_for(self.config, parse_target(self.config.target))
         goal = transparent(goal) if self.config.transparent else goal
         goal = goal + self.config.change * change() if self.config.change else goal
         return with_seams(goal, self.config.seam_weight, self.config.texture)

@@ -11,7 +11,7 @@ from texopt.cli.options.runs import FitConfig
 from texopt.cli.tasks.mesh_task import MeshTask
 from texopt.errors import OptionError
 from texopt.io.transforms_json import read_photos
-from texopt.objectives import Objective, photographs, seam
+from texopt.objectives import Objective, photographs, seam, silhouettes
 from texopt.optim.result import Result
 from texopt.optim.views import Views
 from texopt.render.photo_cameras import PhotoCameras, fineness, window_size
@@ -54,7 +54,8 @@ class FitTask(MeshTask):
             len(self.held_out),
             *self.cameras.size[::-1],
         )
-        return photographs(self.photos, self.config.loss, self.config.exposure) + SEAM * seam()
+        goal = photographs(self.photos, self.config.loss, self.config.exposure) + SEAM * seam()
+        return goal + silhouettes(self.photos) if self.config.shape else goal
 
     def make_views(self) -> Views:
         return self.views_of(self.cameras, self.cameras.size)

@@ -23,13 +23,15 @@ from texopt.errors import OptionError
 from texopt.features.backbones import load_backbone
 from texopt.features.extractor import FeatureExtractor
 from texopt.features.view_sizes import Size, check_stride
-from texopt.io.export import FORMATS, check_target, model_files
+from texopt.io.export import FORMATS, check_movable, check_target, model_files
 from texopt.io.export_names import texture_files
 from texopt.io.transforms_json import read_cameras
+from texopt.mesh.crossings import crossing_faces
 from texopt.mesh.mesh import Mesh
+from texopt.mesh.shape import Shape
 from texopt.mesh.surface_points import random_points
 from texopt.mesh.vertex_buffers import map_parts
-from texopt.objectives import Objective, seam
+from texopt.objectives import Objective, lit, on, seam
 from texopt.optim.descent import Descent
 from texopt.optim.result import REPORTS, Result
 from texopt.optim.views import Views
@@ -59,6 +61,7 @@ TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelText
 BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_color(), "black": plain(0.0)}
 POINTS = 8192  # that close-ups are of
 VIDEO = 512  # pixels a side
+FARTHEST = 0.2  # diameters, that vertices may move
 WHOLE = 1024  # texels a side, up to which all parameterisations take about the same time
 
 
@@ -78,6 +81,7 @@ class MeshTask(ABC):
     views: Views
     descent: Descent
     textures: list[Texture]
+    shape: Shape | None
     described: str
 
     def __init__(self, config: RunConfig, device: torch.device) -> None:
@@ -108,6 +112,7 @@ class MeshTask(ABC):
         self._given = read_cameras(config.views_from) if config.views_from else []
         _check_outputs(config)
         check_size(config.texture_size)
+        check_bound(config.shape)
         if config.max_memory:
             memory_budget.parse_limit(config.max_memory)
 
@@ -122,12 +127,15 @@ class MeshTask(ABC):
         self.config = replace(config, out=self.folder)
         for model in self._models():
             check_target(self.mesh, model)
+            if config.shape:
+                check_movable(self.mesh, model)
 
     def _make(self) -> None:
         config, mesh = self.config, self.mesh
         self.sizes = mesh.map_sizes(config.texture_size)
         self.objective, self.views, self.descent = self.make_objective(), self.make_views(), self.make_descent()
         self.textures = self.make_textures(Generator().manual_seed(config.seed))
+        self.shape = Shape(mesh, config.shape) if config.shape else None
         self.described = f"{mesh.name}: {len(mesh.faces):,} triangles; {config.texture} {described(mesh, self.sizes)}"
 
     def check(self) -> None:
@@ -212,7 +220,7 @@ class MeshTask(ABC):
 
     def write(self, results: Sequence[Result]) -> str:
         (result,) = results
-        config, mesh, folder = self.config, self.mesh, self.folder
+        config, mesh, folder = self.config, result.mesh, self.folder
         result.save(folder, listed(config.format), config.bits, config.unlit)
         scene = Scene(mesh)
         for ending in listed(config.turntable):
@@ -224,6 +232,8 @@ class MeshTask(ABC):
 
     def finish(self, results: Sequence[Result]) -> None:
         (result,) = results
+        if self.shape is not None:
+            print(moved_line(self.mesh, result.mesh))
         self.report(result)
         if self._page is None:
             return
@@ -251,6 +261,26 @@ class MeshTask(ABC):
         with torch.no_grad():
             baked = TextureSet(self.mesh, self.textures).bake()
         return [to_image(image[:3]) for image in with_kept(self.mesh, baked)]
+
+
+def check_bound(shape: float) -> None:
+    """OptionError for a bound of the vertices' way that cannot be."""
+    if not 0 <= shape <= FARTHEST:
+        raise OptionError(f"shape has to be between 0 and {FARTHEST:g} diameters of the mesh, not {shape}")
+
+
+def moved_line(before: Mesh, after: Mesh) -> str:
+    """How far the vertices of a mesh have moved, and how many pairs of its faces pass through one another."""
+    used = before.used_vertices()
+    way = np.linalg.norm(after.vertices[used] - before.vertices[used], axis=1) / (2 * before.normalization(True)[1])
+    pairs = [len(crossing_faces(mesh.vertices, mesh.faces)) for mesh in (before, after)]
+    line = f"vertices moved by {way.mean():.2%} of the diameter in the mean, {way.max():.2%} at most"
+    return f"{line}; {pairs[1]} pairs of faces cross, {pairs[0]} before" if max(pairs) else line
+
+
+def lit_for(config: RunConfig, goal: Objective) -> Objective:
+    """An objective that sees the mesh under a light where its shape is optimised: without, only silhouettes tell."""
+    return on(goal, lit()) if config.shape else goal
 
 
 def with_seams(objective: Objective, weight: float, texture: str) -> Objective:

@@ -8,7 +8,7 @@ from torch import Generator
 
 from texopt.cli.options.runs import StyleConfig
 from texopt.cli.style_recipe import check_style, style_objective, style_starts, toward
-from texopt.cli.tasks.mesh_task import MeshTask, check_start, with_seams
+from texopt.cli.tasks.mesh_task import MeshTask, check_start, lit_for, with_seams
 from texopt.cli.tasks.task import descent_of
 from texopt.objectives import Objective
 from texopt.optim.descent import Descent
@@ -25,7 +25,7 @@ class StyleTask(MeshTask):
         self.paintings = check_style(self.config)
 
     def make_objective(self) -> Objective:
-        goal = style_objective(self.config, self.mesh, self.paintings)
+        goal = lit_for(self.config, style_objective(self.config, self.mesh, self.paintings))
         return with_seams(goal, self.config.seam_weight, self.config.texture)
 
     def make_descent(self) -> Descent:
