@@ -19,8 +19,9 @@ log = logging.getLogger("texopt")
 
 MOST = 1.0  # diameters, that vertices may be moved
 SMOOTHNESS = 19.0  # λ of Nicolet et al.'s experiments
-ROUNDS = 16  # that displacements are taken back in, where faces pass through one another
-RINGS = 4  # edges around such faces, that it is done in
+ROUNDS = 24  # that displacements are mended in, and shortened, where faces pass through one another
+RINGS = 4  # edges around such faces, that they are mended in
+SHORTER = 0.8  # of their length in each round
 
 
 class Uniform(nn.Parameter):
@@ -46,8 +47,8 @@ class Shape(nn.Module):
         smoothness: λ; what moves together is about √λ edges wide. Little of it carves, much of it bends.
 
     Attributes:
-        steps: the parameter, float32 [P,3], zeros at the start: a step of the learning rate moves what is smooth by
-            that share of the bound.
+        steps: the parameter, float32 [P,3], zeros at the start, in radii of the mesh: a step moves what is smooth by up
+            to the learning rate.
 
     OptionError for a bound or smoothness that cannot be, MeshError for a mesh that has no surface that may move.
     """
@@ -82,27 +83,35 @@ class Shape(nn.Module):
 
     def displacements(self) -> Tensor:
         """Of the vertices, in radii of the mesh: float32 [V,3]; differentiable."""
-        free = self.limit * self.smoothing(self.steps)
-        return bounded(free, self.limit)[self.place]
+        return self._of_places()[self.place]
+
+    def _of_places(self) -> Tensor:
+        return bounded(self.smoothing(self.steps), self.limit)
 
     @torch.no_grad()
     def moved(self) -> Mesh:
         """The mesh with its vertices where they are now.
 
-        No more pairs of its faces pass through one another than before: around those that do, displacements are taken
-        back, by half at a time and less beside them. Where that is not enough, the mesh as it was.
+        No more pairs of its faces pass through one another than before: around those that do, displacements become
+        those of their neighbours, so that the surface there is moved as a whole. Where that is not enough, because
+        distant parts of it meet, all displacements are shortened until it is.
         """
-        mesh, place = self.mesh, self.place.cpu().numpy()
-        whole = self.radius * self.displacements().double().cpu().numpy()
-        before = _pairs(mesh, mesh.vertices)
-        share = np.ones(len(self.free))
+        mesh, before = self.mesh, _pairs(self.mesh, self.mesh.vertices)
+        place, whole = self.place.cpu().numpy(), self.radius * self._of_places().double().cpu().numpy()
         for _ in range(ROUNDS):
-            vertices = mesh.vertices + share[place][:, None] * whole
+            vertices = mesh.vertices + whole[place]
             crossing = _pairs(mesh, vertices)
             if len(crossing) <= len(before):
                 return mesh.with_vertices(vertices)
             faces = np.array(sorted(crossing - before)).reshape(-1)
-            share *= 1 - _around(place[mesh.faces[faces]], self.edges, len(share)) / 2
+            near = _around(place[mesh.faces[faces]], self.edges, len(whole)) * self.free
+            for _ in range(RINGS):
+                whole = whole + near[:, None] * (_neighbours(whole, self.edges) - whole)
+        for _ in range(ROUNDS):
+            whole = SHORTER * whole
+            if len(_pairs(mesh, mesh.vertices + whole[place])) <= len(before):
+                log.warning("%s: parts of it meet; its vertices move less far than they should", mesh.name)
+                return mesh.with_vertices(mesh.vertices + whole[place])
         log.warning("%s: its faces would pass through one another wherever it is moved; its shape stays", mesh.name)
         return mesh
 
@@ -122,6 +131,16 @@ def _around(places: np.ndarray, edges: np.ndarray, count: int) -> np.ndarray:
             np.maximum.at(wider, one, near[two] - 1 / RINGS)
         near = wider
     return near
+
+
+def _neighbours(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The mean over every place and its neighbours of values [P,C]."""
+    total, count = values.copy(), np.ones(len(values))
+    for one, two in (edges.T, edges.T[::-1]):
+        count += np.bincount(one, minlength=len(values))
+        for axis in range(values.shape[1]):
+            total[:, axis] += np.bincount(one, values[two, axis], len(values))
+    return np.asarray(total / count[:, None])
 
 
 def bounded(displacements: Tensor, limit: float) -> Tensor:

@@ -11,6 +11,7 @@ from texopt.cli.options.runs import FitConfig
 from texopt.cli.tasks.mesh_task import MeshTask
 from texopt.errors import OptionError
 from texopt.io.transforms_json import read_photos
+from texopt.mesh.shape import SMOOTHNESS
 from texopt.objectives import Objective, photographs, seam, silhouettes
 from texopt.optim.result import Result
 from texopt.optim.views import Views
@@ -29,6 +30,7 @@ class FitTask(MeshTask):
     """See texopt.cli.tasks.task.Task."""
 
     config: FitConfig
+    smoothness = SMOOTHNESS
 
     def check(self) -> None:
         config = self.config

@@ -61,6 +61,7 @@ TEXTURES: dict[str, type[PyramidTexture] | type[FourierTexture] | type[PixelText
 BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_color(), "black": plain(0.0)}
 POINTS = 8192  # that close-ups are of
 VIDEO = 512  # pixels a side
+CARVED = 2.0  # smoothness of a shape, for edges as fine as strokes
 FARTHEST = 0.2  # diameters, that vertices may move
 WHOLE = 1024  # texels a side, up to which all parameterisations take about the same time
 
@@ -73,6 +74,7 @@ class MeshTask(ABC):
 
     config: RunConfig
     transform: Transform | None = None
+    smoothness = CARVED  # of the shape, if that is optimised
     mesh: Mesh
     extractor: FeatureExtractor
     sizes: list[int]  # texels a side, of each texture
@@ -135,7 +137,7 @@ class MeshTask(ABC):
         self.sizes = mesh.map_sizes(config.texture_size)
         self.objective, self.views, self.descent = self.make_objective(), self.make_views(), self.make_descent()
         self.textures = self.make_textures(Generator().manual_seed(config.seed))
-        self.shape = Shape(mesh, config.shape) if config.shape else None
+        self.shape = Shape(mesh, config.shape, self.smoothness) if config.shape else None
         self.described = f"{mesh.name}: {len(mesh.faces):,} triangles; {config.texture} {described(mesh, self.sizes)}"
 
     def check(self) -> None:
