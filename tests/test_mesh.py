@@ -262,7 +262,8 @@ def test_what_was_changed_is_what_is_exported(
     with caplog.at_level(logging.WARNING, "texopt"):
         export(mesh, torch.rand(3, 16, 16), path)
     said = [record.message for record in caplog.records]
-    assert len(said) == (source == target)
+    kept = change in ("vertices", "with_vertices", "in place", "normals")  # the file has room for it
+    assert len(said) == (source == target and not kept)
     assert all("not that of tent" in line for line in said)
     found, expected = corners(load_mesh(path)), corners(mesh)
     for name, one, other in zip(("positions", "uvs", "normals"), found, expected, strict=True):
@@ -288,13 +289,77 @@ def test_what_was_not_changed_is_the_file(target: str, tmp_path: Path, caplog: p
         assert document["nodes"][0]["translation"] == [5, 0, 0]
 
 
-def test_a_moved_scene_is_written_as_it_stands(tmp_path: Path) -> None:
-    mesh = moved(load_mesh(tent_glb(tmp_path)))
+def test_a_scene_with_other_uvs_is_written_as_it_stands(tmp_path: Path) -> None:
+    mesh = CHANGES["uvs"](load_mesh(tent_glb(tmp_path)))
     (tmp_path / "out").mkdir()
     export(mesh, torch.rand(3, 16, 16), tmp_path / "out" / "a.glb")
     document, _ = unpacked(tmp_path / "out" / "a.glb")
     assert "animations" not in document
     assert len(document["images"]) == 1
+
+
+def test_a_moved_scene_stays_the_document(tmp_path: Path) -> None:
+    mesh = load_mesh(tent_glb(tmp_path))
+    (tmp_path / "out").mkdir()
+    export(mesh.with_vertices(mesh.vertices * (1, 2, 3)), torch.rand(3, 16, 16), tmp_path / "out" / "a.glb")
+    document, _ = unpacked(tmp_path / "out" / "a.glb")
+    assert len(document["animations"]) == 1
+    assert document["nodes"][0]["translation"] == [5, 0, 0]
+
+
+def test_a_moved_obj_stays_the_file_line_by_line(tmp_path: Path) -> None:
+    """The first normal is of four vertices; the one along the fold is of a smooth side and a hard one."""
+    mesh = load_mesh(tent_obj(tmp_path))
+    vertices = mesh.vertices.copy()
+    vertices[[2, 5]] += (0.125, 0, 0.5)
+    moved_mesh = mesh.with_vertices(vertices)
+    (tmp_path / "out").mkdir()
+    path = tmp_path / "out" / "a.obj"
+    export(moved_mesh, torch.rand(3, 16, 16), path)
+    lines, before = path.read_text().splitlines()[1:], [line for line in OBJ.splitlines() if "mtllib" not in line]
+    kept = [line for line in lines if not line.startswith(("vn", "f "))]
+    wanted = [line for line in before if not line.startswith(("vn", "f "))]
+    wanted[wanted.index("v 2 1 1")], wanted[wanted.index("v 0 2 0")] = "v 2.125 1 1.5", "v 0.125 2 0.5"
+    assert kept == wanted
+    assert sum(line.startswith("vn") for line in lines) == 8
+    assert [line for line in lines if line.startswith("f ")] == [
+        "f 1/1/1 2/2/2 3/3/3 4/4/4",
+        "f 4/4/6 3/3/5 5/5/7 6/6/8",
+    ]
+    for one, other in zip(corners(load_mesh(path)), corners(moved_mesh), strict=True):
+        assert one is not None
+        assert other is not None
+        assert np.abs(one - other).max() < 1e-5
+
+
+@pytest.mark.parametrize("color", ["", " 0.5 0.5 0.5"])
+def test_a_moved_obj_keeps_comments_relative_numbers_and_what_no_face_has(color: str, tmp_path: Path) -> None:
+    text = """v 9 9 9 # nobody's
+v 0 0 0C
+v\t1 0 0C # corner
+vn 1 0 0
+v 1 1 0C
+v 0 1 0C
+vn 0 0 1
+f -4//-1 -3//-1 -2//-1 # first
+f 2//2 4//2 5//2
+l 2 3
+"""
+    (tmp_path / "a.obj").write_text(text.replace("C", color))
+    mesh = load_mesh(tmp_path / "a.obj")
+    vertices = mesh.vertices.copy()
+    vertices[1:3, 2] += 1
+    (tmp_path / "out").mkdir()
+    moved_mesh = mesh.with_vertices(vertices)
+    export(moved_mesh, torch.rand(3, 16, 16), tmp_path / "out" / "a.obj")
+    lines = (tmp_path / "out" / "a.obj").read_text().splitlines()
+    assert color or {"v 9 9 9 # nobody's", "v 1 0 1 # corner"} <= set(lines)  # colours are taken off, as ever
+    assert next(line for line in lines if line.startswith("vn")) == "vn 1 0 0"
+    assert sum(line.startswith("vn") for line in lines) == 5
+    assert sum(line.startswith("f ") for line in lines) == 2
+    found = load_mesh(tmp_path / "out" / "a.obj")
+    assert np.array_equal(found.vertices, vertices)
+    assert np.allclose(corners(found)[2], corners(moved_mesh)[2], atol=1e-5)  # type: ignore[arg-type]
 
 
 def test_a_result_writes_the_vertices_that_were_optimised(tmp_path: Path, extractor: texopt.FeatureExtractor) -> None:

@@ -29,7 +29,8 @@ from .objectives import diversity as diversity, find_light as find_light, functi
 from .objectives import gram_matrix as gram_matrix
 from .objectives import inversion as inversion, l1 as l1, l2 as l2, lit as lit, logit as logit
 from .objectives import neuron as neuron, objective as objective, on as on, patches as patches
-from .objectives import photographs as photographs, seam as seam, strokes as strokes, style as style
+from .objectives import photographs as photographs, seam as seam, silhouettes as silhouettes, strokes as strokes
+from .objectives import style as style
 from .objectives import total_variation as total_variation, transparent as transparent
 from .objectives.view import View as View
 
@@ -65,6 +66,7 @@ from .render.transforms import Transform as Transform
 # meshes
 from .mesh.image_canvas import canvas as canvas
 from .mesh.mesh import Mesh as Mesh
+from .mesh.shape import Shape as Shape
 from .mesh.texture_map import TextureMap as TextureMap
 
 # errors

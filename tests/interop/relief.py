@@ -20,7 +20,7 @@ from texopt.mesh.tangents import tangents
 from texopt.render.look_up import look_up
 from texopt.render.scene import Scene
 from texopt.render.shading import shade
-from texopt.texture.colorspace import to_linear, to_srgb
+from texopt.system.srgb import to_linear, to_srgb
 
 
 def finish(size: int = 512) -> Finish:

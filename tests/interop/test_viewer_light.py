@@ -27,7 +27,7 @@ from texopt.render.scene import Scene
 from texopt.render.shading import Light, environment_of, shade
 from texopt.show.viewer import compared_html, viewer_html
 from texopt.system.images import to_tensor
-from texopt.texture.colorspace import to_linear, to_srgb
+from texopt.system.srgb import to_linear, to_srgb
 
 START, TILT = 315.0, 45.0  # of the lamp: degrees clockwise from above, and off the line of sight
 ARROW_RIGHT, HOME = 39, 36  # codes of keys

@@ -14,11 +14,13 @@ from texopt.errors import OptionError, OutputError
 from texopt.io.export_names import finish_files, kept_texture, library_file, texture_files
 from texopt.io.finish_files import chosen_finishes, files_of_finishes
 from texopt.io.gltf.document import GltfFile
+from texopt.io.gltf.moved import moved_gltf
 from texopt.io.gltf.write import glb_bytes
 from texopt.io.obj.document import ObjFile
+from texopt.io.obj.moved import moved_obj
 from texopt.io.obj.write import obj_files
 from texopt.mesh.finish import Finish
-from texopt.mesh.mesh import Mesh
+from texopt.mesh.mesh import Mesh, Source
 from texopt.system.files import check_names, write_file
 from texopt.system.images import png_bytes
 
@@ -45,6 +47,15 @@ def check_target(mesh: Mesh, path: str | os.PathLike[str], relief: bool = False)
     check_names(written)
     _check_sources(mesh, path, written)
     return path
+
+
+def check_movable(mesh: Mesh, path: Path) -> None:
+    """OptionError where the document that a mesh came from cannot have its vertices elsewhere: see moved_gltf."""
+    if path.suffix.lower() == ".glb" and isinstance(mesh.source, GltfFile) and moved_gltf(mesh.source, mesh) is None:
+        raise OptionError(
+            f"{mesh.source.path.name} shows a mesh in several places, or flattened, so that its vertices cannot be "
+            "moved there; take --format obj"
+        )
 
 
 def model_files(mesh: Mesh, path: Path, relief: bool = False) -> list[Path]:
@@ -92,11 +103,25 @@ def cut_out(mesh: Mesh, images: Sequence[Tensor]) -> Mesh:
     return replace(mesh, maps=tuple(maps))
 
 
+def _moved_source(mesh: Mesh, path: Path) -> Source | None:
+    """What a mesh was read from with its vertices where they are now; None where all else is not as it was, or that
+    cannot be written."""
+    if not mesh.only_moved():
+        return None
+    if isinstance(mesh.source, ObjFile) and path.suffix.lower() == ".obj":
+        return moved_obj(mesh.source, mesh)
+    if isinstance(mesh.source, GltfFile) and path.suffix.lower() == ".glb":
+        return moved_gltf(mesh.source, mesh)
+    return None
+
+
 def _as_it_is(mesh: Mesh, path: Path) -> Mesh:
-    """The mesh, without its source where it is no longer what was read from that: it is written from its arrays then,
-    as a mesh of another format is."""
+    """The mesh, with its vertices in its source where they were moved, and without its source where it is no longer
+    what was read from that: it is written from its arrays then, as a mesh of another format is."""
     if mesh.source is None or mesh.as_read():
         return mesh
+    if (source := _moved_source(mesh, path)) is not None:
+        return replace(mesh, source=source)
     lost = {(ObjFile, ".obj"): "groups, polygons", (GltfFile, ".glb"): "nodes, skins, animations"}
     if what := lost.get((type(mesh.source), path.suffix.lower())):
         log.warning(
@@ -113,9 +138,10 @@ def export(
     """Write the mesh with its textures to PATH.obj (with .mtl and .png), PATH.glb, or only the textures to PATH.png.
 
     An OBJ that came in goes out line by line, and a glTF as the same document, as long as the mesh is what was read
-    from it. One whose vertices, faces, UVs, normals or materials are others (Mesh.with_vertices, dataclasses.replace,
-    arrays changed in place) is written from its arrays, as a mesh of another format is: posed as it is seen, without
-    the file's groups and polygons, skins, animations and other channels of materials. That is logged in one line.
+    from it. Vertices that are elsewhere (Mesh.with_vertices) are put into it, with normals made anew. A mesh whose
+    faces, UVs or materials are others (dataclasses.replace, arrays changed in place) is written from its arrays, as
+    one of another format is: posed as it is seen, without the file's groups and polygons, skins, animations and other
+    channels of materials. That is logged in one line, as where a glTF scene shows what was moved several times.
 
     Args:
         mesh: its materials that are kept go out as they came in.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,11 +18,12 @@ from torch import Tensor
 from texopt.errors import OptionError
 from texopt.mesh.areas import areas
 from texopt.mesh.arrays import ARRAYS, as_array, check_fit
-from texopt.mesh.normals import smooth_normals
+from texopt.mesh.normals import normal_groups, smooth_normals
 from texopt.mesh.texture_map import GREY, TextureMap
 from texopt.mesh.wrapping import Wrap
 from texopt.system.images import png_of
 
+MOVING = ("vertices", "normals", "face_normals")  # arrays that are others when vertices move
 SMALLEST_SHARE = 4  # no map is made smaller than the largest by more than this
 
 
@@ -121,24 +122,36 @@ class Mesh:
             put("digest", self.geometry())
 
     def geometry(self) -> str:
-        """A digest of the arrays and names: of all that a mesh file says but its textures."""
-        found = hashlib.blake2b()
-        for name in ARRAYS:
-            if (values := getattr(self, name)) is not None:
-                found.update(f"{name} {values.shape}".encode())
-                found.update(np.ascontiguousarray(values).data)
-        found.update(repr((self.materials, self.objects)).encode())
+        """A digest of the arrays and names: of all that a mesh file says but its textures. Its first half is of what
+        stays when vertices move."""
+        return self._layout() + self._digest(MOVING)
+
+    def _layout(self) -> str:
+        return self._digest(
+            [name for name in ARRAYS if name not in MOVING], self.materials, self.objects, self.vertices.shape
+        )
+
+    def _digest(self, names: Iterable[str], *values: Any) -> str:
+        found = hashlib.blake2b(repr(values).encode())
+        for name in names:
+            if (array := getattr(self, name)) is not None:
+                found.update(f"{name} {array.shape}".encode())
+                found.update(np.ascontiguousarray(array).data)
         return found.hexdigest()
 
     def as_read(self) -> bool:
         """Whether its geometry is still what was read from its source, however it may have been changed."""
         return self.source is not None and self.digest == self.geometry()
 
+    def only_moved(self) -> bool:
+        """Whether it is what was read from its source, but for its vertices and normals."""
+        return self.source is not None and self.digest.startswith(self._layout())
+
     def with_vertices(self, vertices: np.ndarray | Tensor) -> Mesh:
         """The same mesh with its vertices elsewhere.
 
         Normals are made anew, if the mesh has some: smooth where corners at a vertex shared one, hard where they did
-        not. UVs and textures stay. What it is exported to is written from its arrays, see `Result.export`.
+        not. UVs and textures stay, and what it was read from is exported with them, see `Result.export`.
 
         vertices: float [V,3] in the mesh's own coordinates, finite; x of the unit sphere, in which cameras see it, is
             center + radius * x, with `center, radius = mesh.normalization()`.
@@ -150,15 +163,11 @@ class Mesh:
             raise OptionError(f"vertices has to be {list(self.vertices.shape)}, as before, not {list(vertices.shape)}")
         if self.normals is None or self.face_normals is None:
             return replace(self, vertices=vertices)
-        # a normal that several vertices share is as many now
-        pairs = self.faces.astype(np.int64) * len(self.normals) + self.face_normals
-        there = self.face_normals >= 0
-        shared, group = np.unique(pairs[there], return_inverse=True)
-        groups = np.full_like(self.face_normals, -1)
-        groups[there] = group.reshape(-1)
+        # a normal that several places share is as many now
+        groups, before = normal_groups(self.vertices, self.faces, self.normals, self.face_normals)
         normals = smooth_normals(vertices, self.faces, groups)
-        normals = np.where(normals.any(1, keepdims=True), normals, self.normals[shared % len(self.normals)])
-        return replace(self, vertices=vertices, normals=normals, face_normals=groups)
+        normals = np.where(normals.any(1, keepdims=True), normals, self.normals[before])
+        return replace(self, vertices=vertices, normals=normals, face_normals=groups.astype(np.int32))
 
     @property
     def own_uvs(self) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from texopt.mesh.topology import same_places
+
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     """Vectors [...,3] at a length of 1; zeros stay zeros."""
@@ -51,3 +53,20 @@ def corner_normals(
     length = np.linalg.norm(own, axis=-1, keepdims=True)
     good = (indices >= 0)[..., None] & (length > 0) & np.isfinite(length)
     return np.where(good, own / np.where(good, length, 1.0), found)
+
+
+def normal_groups(
+    vertices: np.ndarray, faces: np.ndarray, normals: np.ndarray, face_normals: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which corners have a normal in common: (groups int64 [F,3] as of smooth_normals, one's row of normals [N]).
+
+    Those are at one place with normals that are equal, as formats with one index for everything split vertices along UV
+    seams; face_normals is -1 for corners that have none.
+    """
+    directions = same_places(normals)
+    pairs = same_places(vertices)[faces] * (int(directions.max()) + 1) + directions[face_normals]
+    there = face_normals >= 0
+    _, first, group = np.unique(pairs[there], return_index=True, return_inverse=True)
+    groups = np.full(face_normals.shape, -1, np.int64)
+    groups[there] = group.reshape(-1)
+    return groups, face_normals[there][first]

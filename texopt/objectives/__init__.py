@@ -10,6 +10,7 @@ from texopt.objectives.patch_matching import patches
 from texopt.objectives.photo_light import find_light
 from texopt.objectives.photo_loss import photographs
 from texopt.objectives.regularization import blur, change, l1, l2, seam, total_variation
+from texopt.objectives.silhouettes import silhouettes
 from texopt.objectives.stroke_direction import strokes
 from texopt.objectives.terms import Objective, Term, as_objective, objective, on
 from texopt.objectives.visualization import channel, classified_as, deepdream, direction, inversion, logit, neuron
@@ -18,5 +19,5 @@ __all__ = [
     "GramEMA", "Objective", "Term", "across_frames", "alignment", "as_objective", "blur", "by_frame", "change",
     "channel", "classified_as", "colors", "content", "deepdream", "direction", "diversity", "find_light", "functional",
     "gram_matrix", "inversion", "l1", "l2", "lit", "logit", "neuron", "objective", "on", "patches", "photographs",
-    "seam", "strokes", "style", "total_variation", "transparent",
+    "seam", "silhouettes", "strokes", "style", "total_variation", "transparent",
 ]  # fmt: skip

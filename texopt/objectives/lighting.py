@@ -12,6 +12,7 @@ from texopt.errors import OptionError
 from texopt.objectives.view import View
 from texopt.render.finish import PixelFinish
 from texopt.render.shading import Light, Lighting, moving_light
+from texopt.render.surface import Sharp
 from texopt.render.under_light import under_light
 
 
@@ -27,12 +28,16 @@ class Lit:
         if Random(view.step).random() >= self.share:
             return view
         geometry, light = view.known_geometry(), self._light(view)
-        with torch.no_grad():
-            before = under_light(view.original, geometry, self._chosen(geometry.finish_at_pixels(original=True)), light)
+        drawn = view.sharp or view  # silhouettes that move are smoothed when it is lit
         # without opacity of its own alpha is the mask, which leaves out materials that are kept, and these are lit, too
-        opacity = view.alpha if view.alpha.requires_grad else None
-        image = under_light(view.image, geometry, self._chosen(geometry.finish_at_pixels()), light, opacity)
-        return replace(view.with_image(image, original=before), lit=True)
+        opacity = drawn.alpha if drawn.alpha.requires_grad else None
+        after = under_light(drawn.image, geometry, self._chosen(geometry.finish_at_pixels()), light, opacity)
+        with torch.no_grad():  # which comes second, as what the geometry keeps has to have its gradients
+            finish = self._chosen(geometry.finish_at_pixels(original=True))
+            before = under_light(drawn.original, geometry, finish, light)
+        if isinstance(drawn, Sharp):
+            after, before = (drawn.outline.smooth(image) for image in (after, before))
+        return replace(view.with_image(after, original=before.detach()), lit=True)
 
     def _chosen(self, finish: PixelFinish) -> PixelFinish:
         """The finish, with what was given for all of the surface."""

@@ -27,6 +27,16 @@ FEW = 1 / 16  # of a view's pixels; where fewer are of the object, each does not
 def cut(photos: Photos, index: int, window: Window, height: int, width: int) -> tuple[Tensor, Tensor]:
     """A window of a photograph: float32 [3,height,width] in [0,1], and [1,height,width], 1 where it counts and else 0.
 
+    Otherwise as of cut_out.
+    """
+    values, _ = cut_out(photos, index, window, height, width)
+    return values[:3], (values[3:] > 127 / 255).float()
+
+
+def cut_out(photos: Photos, index: int, window: Window, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """A window of a photograph: float32 [4,height,width] in [0,1], its colours and how far each pixel counts, and
+    [1,height,width], 1 where the photograph is and else 0.
+
     Where the window is larger, a whole number of times, they are means of blocks of pixels; OptionError where it is so
     by another factor.
     """
@@ -41,8 +51,9 @@ def cut(photos: Photos, index: int, window: Window, height: int, width: int) -> 
     out = np.zeros((rows, columns, 4), np.uint8)
     y, x = max(-top, 0), max(-left, 0)
     out[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels
-    values = torch.from_numpy(smaller(out, factor)).permute(2, 0, 1)
-    return values[:3] / 255.0, (values[3:] > 127).float()
+    there = torch.zeros(1, height, width)
+    there[:, -(-y // factor) : (y + pixels.shape[0]) // factor, -(-x // factor) : (x + pixels.shape[1]) // factor] = 1
+    return torch.from_numpy(smaller(out, factor)).permute(2, 0, 1) / 255.0, there
 
 
 def moments(image: Tensor, goal: Tensor, weight: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from texopt.features.view_sizes import resized
 from texopt.render.cameras import Cameras
 from texopt.render.finish import PixelFinish
 from texopt.render.fragments import Fragments
-from texopt.render.surface import Geometry
+from texopt.render.surface import Geometry, Sharp
 
 
 @dataclass(eq=False)
@@ -192,6 +192,12 @@ class View:
     def original_finish(self) -> PixelFinish:
         """The same of the mesh's own maps."""
         return self.known_geometry().original_finish
+
+    @property
+    def sharp(self) -> Sharp | None:
+        """Its images before silhouettes were smoothed; None where no shape is optimised, or the image was changed."""
+        found = None if self.geometry is None else self.geometry.sharp
+        return found if found is not None and found.smoothed is self.image else None
 
     def known_geometry(self) -> Geometry:
         """The geometry. OptionError where there is none."""

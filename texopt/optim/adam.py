@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from texopt.mesh.shape import Uniform
 from texopt.raster.kernels import at, for_each_block, kernel
 from texopt.system.pages import empty_zeros
 
@@ -52,6 +53,10 @@ class Adam:
     in one step of n moves by √n steps when it is seen, about what dense Adam would have moved it in all. (The plain
     lazy Adam of torch.optim.SparseAdam moves it by one, and what few views see stays behind.)
 
+    The numbers of a Uniform parameter share one mean square, the largest of theirs: they keep their proportions, and
+    what has hardly a gradient hardly moves (AdamUniform of Nicolet et al., "Large Steps in Inverse Rendering of
+    Geometry", 2021, section 3.3).
+
     Kingma & Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015.
 
     Args:
@@ -82,7 +87,11 @@ class Adam:
                 loss = closure()
         (group,) = self.param_groups
         seen = [parameter for parameter in group["params"] if parameter.grad is not None]
-        self._step_dense([parameter for parameter in seen if not parameter.grad.is_sparse], group)
+        dense = [parameter for parameter in seen if not parameter.grad.is_sparse]
+        self._step_dense([parameter for parameter in dense if not isinstance(parameter, Uniform)], group)
+        for parameter in dense:
+            if isinstance(parameter, Uniform):
+                self._step_uniform(parameter, group["lr"])
         for parameter in seen:
             if parameter.grad.is_sparse:
                 self._step_sparse(parameter, group["lr"])
@@ -109,6 +118,21 @@ class Adam:
                 foreach=False if group["fused"] else None, found_inf=self.found_inf, amsgrad=False, beta1=BETAS[0],
                 beta2=BETAS[1], lr=group["lr"], weight_decay=0.0, eps=EPSILON, maximize=False,
             )  # fmt: skip
+
+    def _step_uniform(self, parameter: Tensor, rate: float) -> None:
+        assert parameter.grad is not None
+        grad, state = parameter.grad, self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros(())
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        if self.found_inf is not None and self.found_inf.any():
+            return
+        state["step"] += 1
+        for name, value, beta in zip(("exp_avg", "exp_avg_sq"), (grad, grad.square()), BETAS, strict=True):
+            state[name].mul_(beta).add_(value, alpha=1 - beta)
+        corrections = [1 - beta ** float(state["step"]) for beta in BETAS]
+        largest = (state["exp_avg_sq"].max() / corrections[1]).sqrt()
+        parameter.sub_(state["exp_avg"] / (corrections[0] * (largest + EPSILON)) * rate)
 
     def _step_sparse(self, parameter: Tensor, rate: float) -> None:
         assert parameter.grad is not None

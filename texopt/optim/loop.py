@@ -18,6 +18,7 @@ from texopt.features.extractor import FeatureExtractor
 from texopt.features.view_sizes import sides
 from texopt.mesh.common_scale import common_radii
 from texopt.mesh.mesh import Mesh
+from texopt.mesh.shape import Shape
 from texopt.objectives.terms import Loss, Objective, as_objective
 from texopt.objectives.view import View
 from texopt.optim import optimizers, schedules
@@ -26,6 +27,7 @@ from texopt.optim.clipping import clip_gradients
 from texopt.optim.descent import Descent
 from texopt.optim.result import Result
 from texopt.optim.run import Run
+from texopt.optim.shaped_renderer import ShapedRenderer, check_shape
 from texopt.optim.unoptimized import Strays
 from texopt.optim.view_renderer import ViewRenderer
 from texopt.optim.views import Views
@@ -55,7 +57,7 @@ def optimize(
     mesh: Mesh, texture: Texture | Sequence[Texture], objective: Objective | Loss, *, steps: int = ...,
     views: Views = ..., descent: Descent = ..., backbone: str | FeatureExtractor = ..., seed: int = ...,
     device: str = ..., raster: str = ..., on_step: Callable[[Step], None] | None = ...,
-    checkpoint: Checkpoint | str | os.PathLike[str] | None = ...,
+    checkpoint: Checkpoint | str | os.PathLike[str] | None = ..., shape: Shape | None = ...,
 ) -> Result: ...  # fmt: skip
 
 
@@ -73,6 +75,7 @@ def optimize(
     objective: Objective | Loss, *, steps: int = 300, views: Views = VIEWS, descent: Descent = DESCENT,
     backbone: str | FeatureExtractor = DEFAULT, seed: int = 0, device: str = "auto", raster: str = "auto",
     on_step: Callable[[Step], None] | None = None, checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
+    shape: Shape | None = None,
 ) -> Result | list[Result]:  # fmt: skip
     """Optimise the texture of a mesh by gradient descent through random renderings of it.
 
@@ -95,6 +98,8 @@ def optimize(
         on_step: called with a Step after every step: its number, losses, and the view that it was of.
         checkpoint: a file (.safetensors) that keeps the state of the run, every 30 seconds and at its end. If it is
             there, the run goes on from it, bit for bit; or a Checkpoint, that says when and whether.
+        shape: texopt.Shape(mesh): have the vertices of one mesh move, too. The result's mesh has them where they are
+            at the end.
 
     Returns:
         a Result, or a list with one for each mesh. Ctrl-C, the death of another process, or a loss that stays NaN or
@@ -111,13 +116,17 @@ def optimize(
     target = resolve_device(device)
     extractor = as_extractor(backbone, target)
     pairs = _pairs(mesh, texture, descent)
+    check_shape(shape, mesh)
     radii = common_radii([one for one, _ in pairs]) if views.common_scale else [None] * len(pairs)
     renderers = [
         ViewRenderer(one, its, views, extractor, target, raster, radius)
         for (one, its), radius in zip(pairs, radii, strict=True)
     ]
+    if shape is not None:
+        renderers = [ShapedRenderer(shape, pairs[0][1], views, extractor, target, raster)]
     checkpoint = checkpoint if checkpoint is None or isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
-    run = Run(_settings(steps, views, descent, seed), _textures(renderers), objective, renderers[0].known(), checkpoint)
+    settings = _settings(steps, views, descent, seed) | ({} if shape is None else {"shape": shape.bound})
+    run = Run(settings, _textures(renderers), objective, renderers[0].known(), checkpoint)
     gradient = _Gradient(renderers, descent, run)
     count = views.per_step
     give_back()  # what loading took
@@ -139,6 +148,8 @@ def optimize(
             gradient.strays.check()
             run.save_in_time()
     coverage = getattr(renderers[0].cameras, "coverage", all_around)
+    if shape is not None:
+        pairs = [(shape.moved(), pairs[0][1])]
     results = [Result(one, its, run.history, run.ending, run.guard.skipped, coverage) for one, its in pairs]
     return results[0] if isinstance(mesh, Mesh) else results
 
@@ -202,8 +213,8 @@ def _pairs(mesh: Any, texture: Any, descent: Descent) -> list[tuple[Mesh, Any]]:
 def _textures(renderers: Sequence[ViewRenderer]) -> nn.Module:
     """All that is optimised."""
     if len(renderers) == 1:
-        return renderers[0].surface.textures
-    return nn.ModuleList(renderer.surface.textures for renderer in renderers)
+        return renderers[0].optimized
+    return nn.ModuleList(renderer.optimized for renderer in renderers)
 
 
 def _settings(steps: int, views: Views, descent: Descent, seed: int) -> dict[str, Any]:

@@ -137,8 +137,8 @@ class Result:
             unlit: have engines show a .glb's colours without light (KHR_materials_unlit).
             normals: "opengl" or "directx", which way green points in the normal map of a relief beside an .obj or .png.
 
-        A mesh that is as it was read goes out as its file, with what else that holds; one whose vertices, faces, UVs or
-        normals have been changed is written from its arrays, see texopt.io.export.export.
+        A mesh that is as it was read goes out as its file, with what else that holds, also where its vertices were
+        moved; one whose faces or UVs are others is written from its arrays, see texopt.io.export.export.
 
         Returns the files. OutputError where they cannot be written, or would overwrite what the mesh came from.
         """

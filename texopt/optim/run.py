@@ -218,7 +218,7 @@ class Run:
                 raise KeyError
             loaded = {name: tensor.to(now[name].device) for name, tensor in state["textures"].items()}
             for name, tensor in loaded.items():
-                loaded[name] = nn.Parameter(tensor) if isinstance(now[name], nn.Parameter) else tensor
+                loaded[name] = type(now[name])(tensor) if isinstance(now[name], nn.Parameter) else tensor
             self.textures.load_state_dict({name: loaded[first] for name, first in shared.items()}, assign=True)
         except (RuntimeError, KeyError):
             raise OptionError(f"{path} is of a run with other textures; delete it to start anew") from None

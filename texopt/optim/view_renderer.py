@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from texopt.errors import OptionError
 from texopt.features.extractor import Activations, FeatureExtractor
@@ -76,6 +76,11 @@ class ViewRenderer:
         self.scene, self.regions = Scene(mesh, device, raster, optimized=True, radius=radius), Regions(mesh, device)
         self.size = mesh.normalization(optimized=True)[1] / self.scene.radius  # its radius, in those of the scene
         self.finishes = Finishes(self.scene)
+
+    @property
+    def optimized(self) -> nn.Module:
+        """All of it that is optimised."""
+        return self.surface.textures
 
     def known(self) -> Known:
         """What is known before the first view."""

@@ -213,7 +213,7 @@ class PhotoCameras:
             photo = self.photos[index]
             shrink = min(1.0, LOOK / min(photo.width, photo.height))
             height, width = (max(round(side * shrink), 1) for side in (photo.height, photo.width))
-            fragments = scene.rasterize(camera(photo, self.mesh, whole(photo)), height, width)
+            fragments = scene.rasterize(camera(photo, scene.mesh, whole(photo)), height, width)  # it may have moved
             mask = self.photos.pixels(index)[..., 3]
             rows, columns = (
                 ((np.arange(drawn) + 0.5) * side / drawn).astype(int)

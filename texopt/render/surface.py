@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +15,26 @@ from texopt.render.cameras import Cameras
 from texopt.render.finish import Embossing, Finishes, PixelFinish
 from texopt.render.fragments import Fragments, in_rows
 
+if TYPE_CHECKING:
+    from texopt.render.outline import Outline
+
 Move = Callable[[Tensor], Tensor]  # images [B,C,H,W] -> images of the same size, the same way every time
 SOME = 1e-4  # of a pixel; less of the object is none
+
+
+@dataclass(frozen=True, eq=False)
+class Sharp:
+    """A view's images before their silhouettes were smoothed, for what changes colours of the surface alone.
+
+    image, original: float32 [B,3,H,W]. alpha: float32 [B,1,H,W], with a gradient where textures have opacity. outline:
+    that smooths them. smoothed: what `image` has become.
+    """
+
+    image: Tensor
+    original: Tensor
+    alpha: Tensor
+    outline: Outline
+    smoothed: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +44,8 @@ class Geometry:
     drawn: what was rasterised. cameras: that it was drawn from. move: how the images were transformed since, if they
     were. finishes: of the mesh's own maps. embossing: of the textures that are optimised, where they have relief. size:
     radii of the mesh in those of the scene. extended: what was rasterised with rows of points on both sides of UV seams
-    below, as of Seams.extend.
+    below, as of Seams.extend. sharp: of its images, where the mesh's shape is optimised and
+    they were not transformed.
     """
 
     drawn: Fragments
@@ -35,6 +55,7 @@ class Geometry:
     embossing: Embossing | None = None
     size: float = 1.0
     extended: Fragments | None = None
+    sharp: Sharp | None = None
 
     @cached_property
     def fragments(self) -> Fragments:

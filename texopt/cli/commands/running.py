@@ -158,7 +158,7 @@ def _run(command: str, config: LoopConfig, device: torch.device, resume: bool, r
                 found: Result | list[Result] = optimize(
                     task.mesh, task.textures, task.objective, steps=task.steps, views=task.views, descent=task.descent,
                     backbone=task.extractor, seed=config.seed, device=str(device), raster=config.raster,
-                    on_step=on_step, checkpoint=checkpoint,
+                    on_step=on_step, checkpoint=checkpoint, shape=task.shape,
                 )  # fmt: skip
             except Exception as error:
                 if not isinstance(error, TexoptError) and (own := task.own_error(error)) is not None:

@@ -54,6 +54,9 @@ class RunConfig(LoopConfig):
     """How many times closer."""
     background: Literal["noise", "color", "black"] = "noise"
     """Behind the object: clouds or one colour, new ones every step, or black."""
+    shape: Annotated[float, option("DIAMETERS")] = 0.0
+    """How far vertices may move, in diameters of the mesh, up to 0.2: its shape is optimised with its texture, seen
+    under a light that moves. 0: the shape stays."""
     unwrap: bool = False
     """Make new UVs even if the mesh has some."""
     only: Annotated[str, option("NAMES")] = ""

@@ -33,7 +33,7 @@ class FeatureTask(MeshTask):
         goal = parse_target(self.config.target)
         goal = transparent(goal) if self.config.transparent else goal
         goal = goal + self.config.change * change() if self.config.change else goal
-        return partly_lit(with_seams(goal, self.config.seam_weight, self.config.texture), self.config.relief)
+        return partly_lit(self.config, with_seams(goal, self.config.seam_weight, self.config.texture))
 
     def starts(self, generator: Generator) -> Sequence[Start]:
         return self.originals() if self.config.start == "original" else super().starts(generator)

@@ -15,7 +15,8 @@ from texopt.cli.options.runs import FitConfig
 from texopt.cli.tasks.mesh_task import MeshTask
 from texopt.errors import OptionError
 from texopt.io.transforms_json import read_photos
-from texopt.objectives import Objective, find_light, photographs, seam
+from texopt.mesh.shape import SMOOTHNESS
+from texopt.objectives import Objective, find_light, photographs, seam, silhouettes
 from texopt.optim.result import Result
 from texopt.optim.views import Views
 from texopt.render.photo_cameras import PhotoCameras, fineness, window_size
@@ -43,6 +44,7 @@ class FitTask(MeshTask):
 
     config: FitConfig
     light: Tensor | None = None
+    smoothness = SMOOTHNESS
 
     def check(self) -> None:
         config = self.config
@@ -71,7 +73,8 @@ class FitTask(MeshTask):
         if self.config.delight:
             self.light = find_light(self.photos, self.mesh)
             log.info("light: %s", told_light(self.light))
-        return photographs(self.photos, self.config.loss, self.config.exposure, self.light) + SEAM * seam()
+        goal = photographs(self.photos, self.config.loss, self.config.exposure, self.light) + SEAM * seam()
+        return goal + silhouettes(self.photos) if self.config.shape else goal
 
     def make_views(self) -> Views:
         return self.views_of(self.cameras, self.cameras.size)

@@ -23,10 +23,12 @@ from texopt.errors import OptionError
 from texopt.features.backbones import load_backbone
 from texopt.features.extractor import FeatureExtractor
 from texopt.features.view_sizes import Size, check_stride
-from texopt.io.export import FORMATS, check_target, model_files
+from texopt.io.export import FORMATS, check_movable, check_target, model_files
 from texopt.io.export_names import texture_files
 from texopt.io.transforms_json import read_cameras
+from texopt.mesh.crossings import crossing_faces
 from texopt.mesh.mesh import Mesh
+from texopt.mesh.shape import Shape
 from texopt.mesh.surface_points import random_points
 from texopt.mesh.vertex_buffers import map_parts
 from texopt.objectives import Objective, on, seam
@@ -64,6 +66,8 @@ BACKGROUNDS: dict[str, Background] = {"noise": smooth_noise(), "color": random_c
 POINTS = 8192  # that close-ups are of
 VIDEO = 512  # pixels a side
 LIT = 0.4  # share of the steps of a run with relief that see the object under light
+CARVED = 2.0  # smoothness of a shape, for edges as fine as strokes
+FARTHEST = 0.2  # diameters, that vertices may move
 WHOLE = 1024  # texels a side, up to which all parameterisations take about the same time
 
 
@@ -75,6 +79,7 @@ class MeshTask(ABC):
 
     config: RunConfig
     transform: Transform | None = None
+    smoothness = CARVED  # of the shape, if that is optimised
     mesh: Mesh
     extractor: FeatureExtractor
     sizes: list[int]  # texels a side, of each texture
@@ -83,6 +88,7 @@ class MeshTask(ABC):
     views: Views
     descent: Descent
     textures: list[Texture]
+    shape: Shape | None
     described: str
 
     def __init__(self, config: RunConfig, device: torch.device) -> None:
@@ -117,6 +123,7 @@ class MeshTask(ABC):
                 raise OptionError("--unlit has engines show no light, which --relief is for; take one of them")
         _check_outputs(config)
         check_size(config.texture_size)
+        check_bound(config.shape)
         if config.max_memory:
             memory_budget.parse_limit(config.max_memory)
 
@@ -131,12 +138,15 @@ class MeshTask(ABC):
         self.config = replace(config, out=self.folder)
         for model in self._models():
             check_target(self.mesh, model)
+            if config.shape:
+                check_movable(self.mesh, model)
 
     def _make(self) -> None:
         config, mesh = self.config, self.mesh
         self.sizes = mesh.map_sizes(config.texture_size)
         self.objective, self.views, self.descent = self.make_objective(), self.make_views(), self.make_descent()
         self.textures = self._with_relief(self.make_textures(Generator().manual_seed(config.seed)))
+        self.shape = Shape(mesh, config.shape, self.smoothness) if config.shape else None
         self.described = f"{mesh.name}: {len(mesh.faces):,} triangles; {config.texture} {described(mesh, self.sizes)}"
 
     def check(self) -> None:
@@ -229,7 +239,7 @@ class MeshTask(ABC):
 
     def write(self, results: Sequence[Result]) -> str:
         (result,) = results
-        config, mesh, folder = self.config, self.mesh, self.folder
+        config, mesh, folder = self.config, result.mesh, self.folder
         result.save(folder, listed(config.format), config.bits, config.unlit, config.normals)
         scene = Scene(mesh)
         shown: Shown = lit(scene, result.drawn, result.finishes, swinging_lamp()) if result.has_relief else result.drawn
@@ -242,6 +252,8 @@ class MeshTask(ABC):
 
     def finish(self, results: Sequence[Result]) -> None:
         (result,) = results
+        if self.shape is not None:
+            print(moved_line(self.mesh, result.mesh))
         self.report(result)
         if self._page is None:
             return
@@ -271,9 +283,26 @@ class MeshTask(ABC):
         return [to_image(image[:3]) for image in with_kept(self.mesh, baked)]
 
 
-def partly_lit(objective: Objective, relief: float) -> Objective:
-    """The objective, with relief in half of the steps of views under light."""
-    return on(objective, lit_views(share=LIT)) if relief else objective
+def partly_lit(config: RunConfig, objective: Objective) -> Objective:
+    """The objective, of views under light: in part of the steps where there is a relief, and always where the shape is
+    optimised, of which silhouettes alone would tell otherwise."""
+    share = 1.0 if config.shape else LIT if config.relief else 0.0
+    return on(objective, lit_views(share=share)) if share else objective
+
+
+def check_bound(shape: float) -> None:
+    """OptionError for a bound of the vertices' way that cannot be."""
+    if not 0 <= shape <= FARTHEST:
+        raise OptionError(f"shape has to be between 0 and {FARTHEST:g} diameters of the mesh, not {shape}")
+
+
+def moved_line(before: Mesh, after: Mesh) -> str:
+    """How far the vertices of a mesh have moved, and how many pairs of its faces pass through one another."""
+    used = before.used_vertices()
+    way = np.linalg.norm(after.vertices[used] - before.vertices[used], axis=1) / (2 * before.normalization(True)[1])
+    pairs = [len(crossing_faces(mesh.vertices, mesh.faces)) for mesh in (before, after)]
+    line = f"vertices moved by {way.mean():.2%} of the diameter in the mean, {way.max():.2%} at most"
+    return f"{line}; {pairs[1]} pairs of faces cross, {pairs[0]} before" if max(pairs) else line
 
 
 def with_seams(objective: Objective, weight: float, texture: str) -> Objective:

@@ -22,6 +22,7 @@ from texopt.features.extractor import STRIDE, FeatureExtractor
 from texopt.features.view_sizes import check_stride, sides
 from texopt.mesh.image_canvas import canvas, canvas_size
 from texopt.mesh.mesh import Mesh
+from texopt.mesh.shape import Shape
 from texopt.objectives import (
     Objective,
     across_frames,
@@ -175,6 +176,7 @@ class PictureTask(ABC):
 
     config: PictureConfig
     transform: Transform | None = None
+    shape: Shape | None = None  # pictures are flat
     tileable = False
 
     def __init__(self, config: PictureConfig, device: torch.device) -> None:

@@ -13,6 +13,7 @@ from texopt.cli.options.runs import StyleConfig
 from texopt.cli.options.saved import CONFIG, to_yaml
 from texopt.cli.tasks.style_task import StyleTask
 from texopt.errors import OptionError
+from texopt.mesh.shape import Shape
 from texopt.optim.result import Result
 from texopt.show.history import Step
 from texopt.show.video import Timelapse
@@ -21,6 +22,8 @@ from texopt.system.files import write_file
 
 class SetTask:
     """See texopt.cli.tasks.task.Task. What cannot be is said of all meshes before any is begun."""
+
+    shape: Shape | None = None  # is of one mesh
 
     def __init__(self, config: StyleConfig, device: torch.device) -> None:
         names = [file.stem for file in (config.mesh, *config.together)]
@@ -53,6 +56,7 @@ class SetTask:
             ("--live", config.live),
             ("--timelapse", config.timelapse),
             ("--mask", config.mask),
+            ("--shape", config.shape),
             ("--views-from", config.views_from),
             ("--close-ups (and --preset final)", config.close_ups),
         ):

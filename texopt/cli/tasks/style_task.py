@@ -26,7 +26,7 @@ class StyleTask(MeshTask):
 
     def make_objective(self) -> Objective:
         goal = style_objective(self.config, self.mesh, self.paintings)
-        return partly_lit(with_seams(goal, self.config.seam_weight, self.config.texture), self.config.relief)
+        return partly_lit(self.config, with_seams(goal, self.config.seam_weight, self.config.texture))
 
     def make_descent(self) -> Descent:
         return descent_of(self.config, toward(self.config))

@@ -14,6 +14,7 @@ from texopt.cli.options.pictures import PictureConfig
 from texopt.cli.options.runs import RunConfig
 from texopt.errors import OptionError
 from texopt.features.extractor import FeatureExtractor
+from texopt.mesh.shape import Shape
 from texopt.objectives import Objective
 from texopt.optim.descent import Descent
 from texopt.optim.loop import check_run
@@ -27,8 +28,8 @@ class Task(Protocol):
     """What a command optimises, and what it makes of the result. `prepare` has to be called before anything else.
 
     config: the options, with what follows from them and the inputs filled in. folder: of the results. mesh: a Mesh, or
-    a list of them. textures: of a mesh, one a map; of several meshes, such a list for each. described: the run, in a
-    line.
+    a list of them. textures: of a mesh, one a map; of several meshes, such a list for each. shape: of the mesh, if that
+    is optimised. described: the run, in a line.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class Task(Protocol):
     objective: Objective
     views: Views
     descent: Descent
+    shape: Shape | None
     extractor: FeatureExtractor
     steps: int
     described: str

@@ -64,27 +64,45 @@ class Pose:
         number = 0
         while {f"JOINTS_{number}", f"WEIGHTS_{number}"} <= self.attributes.keys():
             joints = self.file.accessor(self.attributes[f"JOINTS_{number}"], raw=True)
-            for joint, weight in zip(joints.T, self._read(f"WEIGHTS_{number}").T, strict=True):
+            for joint, weight in zip(joints.T, self.read(f"WEIGHTS_{number}").T, strict=True):
                 matrices += weight[:, None, None] * self.joints[joint]
                 total += weight
             number += 1
         return np.where(total > 0, 1 / np.where(total > 0, total, 1), 1)[:, None, None] * matrices
 
-    def _read(self, name: str) -> np.ndarray:
+    def read(self, name: str, targets: bool = True) -> np.ndarray:
+        """The values of an attribute [N,C], with what its morph targets add, or without."""
         values = self.file.accessor(self.attributes[name]).astype(np.float64)
+        return values + self._added(name) if targets else values
+
+    def _added(self, name: str) -> np.ndarray | float:
+        """What morph targets add to an attribute."""
+        added: np.ndarray | float = 0.0
         for weight, target in self.targets:
             if weight and name in target:
-                values += weight * self.file.accessor(target[name])
-        return values
+                added = added + weight * self.file.accessor(target[name])
+        return added
 
     def positions(self) -> np.ndarray:
         """World coordinates [N,3]."""
-        points = self._read("POSITION")
+        points = self.read("POSITION")
         return np.asarray((self.matrix[..., :3, :3] @ points[..., None])[..., 0] + self.matrix[..., :3, 3])
 
     def normals(self) -> np.ndarray:
         """[N,3]."""
-        return _turned(self._read("NORMAL"), self.matrix)
+        return _turned(self.read("NORMAL"), self.matrix)
+
+    def unposed(self, points: np.ndarray) -> np.ndarray:
+        """World coordinates [N,3] as the attribute POSITION has them. The matrix has to have an inverse."""
+        away = points - self.matrix[..., :3, 3]
+        linear = np.broadcast_to(self.matrix[..., :3, :3], (len(points), 3, 3))
+        return np.asarray(np.linalg.solve(linear, away[..., None])[..., 0] - self._added("POSITION"))
+
+    def unposed_normals(self, normals: np.ndarray) -> np.ndarray:
+        """Normals [N,3] of the world as the attribute NORMAL has them, of length 1 before morph targets add to them."""
+        turned = (np.swapaxes(self.matrix[..., :3, :3], -1, -2) @ normals[..., None])[..., 0]
+        length = np.linalg.norm(turned, axis=1, keepdims=True)
+        return np.asarray(turned / np.maximum(length, 1e-300) - self._added("NORMAL"))
 
     @property
     def mirrored(self) -> bool:
