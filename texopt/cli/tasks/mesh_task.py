@@ -137,7 +137,7 @@ class MeshTask(ABC):
         self.folder = config.out or Path("outputs") / f"{self.mesh.name}_{config.name()}"
         self.config = replace(config, out=self.folder)
         for model in self._models():
-            check_target(self.mesh, model)
+            check_target(self.mesh, model, bool(config.relief))
             if config.shape:
                 check_movable(self.mesh, model)
 
