@@ -14,10 +14,10 @@ from torch import Tensor
 import texopt
 from texopt import Mesh, OptionError, PixelTexture, PyramidTexture, Relief, View
 from texopt.features import FeatureExtractor
-from texopt.mesh.finish import Finish, even
+from texopt.mesh.finish import ROUGHNESS, Finish, even
 from texopt.mesh.texture_map import TextureMap
 from texopt.optim.views import Views
-from texopt.render.finish import Finishes
+from texopt.render.finish import PAINT, Finishes
 from texopt.render.fragments import Fragments
 from texopt.render.scene import Scene
 from texopt.texture.relief import slopes
@@ -189,6 +189,7 @@ def test_where_the_texture_is_kept_there_is_no_relief() -> None:
     assert found.height is not None
     assert (found.normal[:, 70:] == [128, 128, 255]).all()
     assert (found.height[:, 70:] == 0).all()
+    assert (found.roughness[:, 70:] == even(ROUGHNESS)).all()
     assert found.normal[:, :60].std() > 3
 
 
@@ -201,6 +202,46 @@ def test_the_files_own_maps_lie_under_the_relief() -> None:
     assert np.abs(finish_of(under, 0, flat).normal.astype(int) - (180, 128, 243)).max() <= 3
     assert np.abs(finish_of(under, 0, flat).roughness.astype(int) - 51).max() <= 1
     assert np.abs(finish_of(mesh, 0, flat).normal.astype(int) - (128, 128, 255)).max() <= 1
+
+
+def test_faces_whose_uvs_have_no_area_have_no_relief() -> None:
+    mesh = square(uvs=np.full((4, 2), 0.5))
+    found = finish_of(mesh, 0, bumpy(mesh))
+    assert found.normal.size == 3
+    assert found.roughness.tolist() == even(PAINT).tolist()
+
+
+def test_a_relief_that_is_used_again_follows_the_other_mesh() -> None:
+    relief = Relief(PixelTexture(32, start=torch.rand(3, 32, 32)), 0.01, 32)
+    followed = []
+    for mesh in (make_cube(), square(), make_cube()):
+        relief.follow(mesh, 0)
+        followed.append(relief.strokes.clone())
+    assert torch.equal(followed[0], followed[2])
+    assert not torch.equal(followed[0], followed[1])
+
+
+def test_a_texture_that_bakes_no_image_of_a_size_is_told_so() -> None:
+    class Own(PixelTexture):
+        def bake(self, height: int | None = None, width: int | None = None) -> Tensor:
+            return super().bake()
+
+    with pytest.raises(OptionError, match=r"bake\(height, width\) of Own has to return"):
+        Relief(Own(64), 0.01, 32).follow(make_cube(), 0)
+
+
+@pytest.mark.parametrize("size", [0, 8, 100, (16, 3)])
+def test_a_size_that_cannot_be(size: int | tuple[int, int]) -> None:
+    with pytest.raises(OptionError, match="size"):
+        Relief(PixelTexture(32), 0.01, size)
+
+
+def test_cut_out_textures_have_relief_in_pictures(extractor: FeatureExtractor) -> None:
+    texture = Relief(texopt.TransparentTexture(PixelTexture(32), PixelTexture(32)), 0.01, 32)
+    goal = texopt.on(texopt.objective(lambda view: view.image.mean()), texopt.lit())
+    result = texopt.optimize(make_cube(), texture, goal, steps=2, views=Views(size=32), backbone=extractor)
+    assert result.preview().height > 0
+    assert len(result.viewer()) > 1000
 
 
 def test_directions_in_frames_that_are_not_perpendicular() -> None:

@@ -14,8 +14,8 @@ from texopt.render.fragments import Fragments
 from texopt.render.look_up import Mipmapped, look_up
 from texopt.render.scene import Scene
 
-# slope of the height along u and along v, and change of the roughness's logit, [B,3,H,W] at fragments. Slopes are of
-# heights in radii of the mesh, by UVs.
+# slope of the height along u and along v, change of the roughness's logit, and where a mask keeps part of what was there
+# also the share of the relief: [B,3 or 4,H,W] at fragments. Slopes are of heights in radii of the mesh, by UVs.
 Embossing = Callable[[Fragments], Tensor]
 
 PAINT = 0.5  # roughness that a relief starts from, where a file says nothing
@@ -72,10 +72,13 @@ class Finishes:
         metallic = self._metallic.at(fragments)
         if embossed is None:
             return PixelFinish(normal.permute(0, 3, 1, 2), self._roughness.at(fragments), metallic)
-        slopes, change = embossed.split((2, 1), 1)
+        slopes, change, share = embossed.split((2, 1, embossed.shape[1] - 3), 1)
         normal = tilted(normal, amount * slopes.permute(0, 2, 3, 1), fragments)
         roughness = self._start.at(fragments).clamp(INSIDE, 1 - INSIDE)
-        return PixelFinish(normal.permute(0, 3, 1, 2), torch.sigmoid(torch.logit(roughness) + change), metallic)
+        roughness = torch.sigmoid(torch.logit(roughness) + change)
+        if share.shape[1]:
+            roughness = torch.lerp(self._roughness.at(fragments), roughness, share)
+        return PixelFinish(normal.permute(0, 3, 1, 2), roughness, metallic)
 
 
 class _Amounts:

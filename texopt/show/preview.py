@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -111,7 +110,7 @@ def lit(
     own = [one.finish for one in scene.mesh.maps]
     chosen = [one or other for one, other in zip(finishes or own, own, strict=True)]
     ready = _ready(images, scene)
-    return UnderLight(partial(look_up, ready), Finishes(scene, chosen), light or lamp())
+    return UnderLight(lambda fragments: look_up(ready, fragments)[:, :3], Finishes(scene, chosen), light or lamp())
 
 
 def still(render: Render, mesh: Mesh, azimuth: float = 30.0, elevation: float = 15.0) -> Image.Image:

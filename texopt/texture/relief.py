@@ -9,11 +9,13 @@ from texopt.errors import OptionError
 from texopt.mesh.mesh import Mesh
 from texopt.render.fragments import Fragments
 from texopt.render.look_up import look_up
+from texopt.texture.image import check_size
 from texopt.texture.pyramid import PyramidTexture, upsampled
 from texopt.texture.stroke_heights import StrokeHeights
 from texopt.texture.texture_set import Texture
 
 DEEPEST = 0.1  # diameters of the mesh
+LEAST = 16  # texels a side
 FINEST = 1024  # texels a side; strokes are larger than that, and views of the whole object see no more
 OWN = 0.5  # how far a height may be from that of its stroke, in deviations of these
 STEEPNESS = 1.5  # deviations of the strokes' heights in which they come near to the deepest and highest
@@ -23,7 +25,7 @@ SHINE = 0.7  # how far it may be from that
 
 def check_depth(depth: float) -> None:
     """OptionError for a depth that a relief cannot have."""
-    if not 0 < depth <= DEEPEST:
+    if not isinstance(depth, (int, float)) or not 0 < depth <= DEEPEST:
         raise OptionError(f"relief has to be above 0 and up to {DEEPEST} diameters of the mesh, not {depth}; try 0.01")
 
 
@@ -50,7 +52,11 @@ class Relief(nn.Module):
         check_depth(depth)
         self.color, self.depth = color, depth
         self.height, self.width = (size, size) if isinstance(size, int) else size
-        half = max(self.height // 2, 8), max(self.width // 2, 8)  # what differs from texel to texel is noise to light
+        for side in (self.height, self.width):
+            check_size(side)
+            if side < LEAST:
+                raise OptionError(f"size of a relief has to be at least {LEAST} texels a side, not {side}")
+        half = self.height // 2, self.width // 2  # what differs from texel to texel is noise to light
         self.own = PyramidTexture(half, start=(0.5, 0.5, 0.5))  # beyond the strokes: height, roughness; one is unused
         self.strokes: Tensor  # in STEEPNESS
         self.register_buffer("strokes", torch.zeros(self.height, self.width))
@@ -67,9 +73,16 @@ class Relief(nn.Module):
     @torch.no_grad()
     def follow(self, mesh: Mesh, index: int) -> None:
         """Take the strokes of the colours as they are now. index: of the mesh's maps, which this texture is of."""
-        if self._heights_of is None:
+        if self._heights_of is None or self._heights_of.mesh is not mesh or self._heights_of.index != index:
             self._heights_of = StrokeHeights(mesh, index, self.height, self.width)
-        self.strokes.copy_(self._heights_of(self.color.bake(self.height, self.width)[:3]) / STEEPNESS)
+        colors = self.color.bake(self.height, self.width)
+        if not isinstance(colors, Tensor) or colors.ndim != 3 or colors.shape[1:] != self.strokes.shape:
+            got = list(colors.shape) if isinstance(colors, Tensor) else type(colors).__name__
+            raise OptionError(
+                f"bake(height, width) of {type(self.color).__name__} has to return an image as large as it is told, "
+                f"{list(self.strokes.shape)}, not {got}"
+            )
+        self.strokes.copy_(self._heights_of(colors[:3]) / STEEPNESS)
 
     def values(self) -> tuple[Tensor, Tensor]:
         """(height in radii of the mesh, between -depth and depth; change of the roughness's logit), both

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from texopt.mesh.finish import Finish
+from texopt.mesh.finish import Finish, even
 from texopt.mesh.mesh import Mesh
-from texopt.render.finish import Finishes, tangent_frame
+from texopt.render.finish import PAINT, Finishes, tangent_frame
 from texopt.render.look_up import look_up
 from texopt.render.padding import fill
 from texopt.render.scene import Scene
@@ -34,11 +34,15 @@ def finish_of(mesh: Mesh, index: int, relief: Relief) -> Finish:
     values, there = torch.zeros(5, height, width), torch.zeros(height, width, dtype=torch.bool)
     for rows in bands(height, width, TEXELS):
         at = replace(surface_texels(mesh, index, height, width, rows), scene=scene)
-        found = finishes.sample(at, relief.embossing(at) * look_up(free, at), radius / scene.radius)
+        share = look_up(free, at)
+        embossed = torch.cat([relief.embossing(at) * share, share], 1)
+        found = finishes.sample(at, embossed, radius / scene.radius)
         told = in_frame(found.normal.permute(0, 2, 3, 1), *tangent_frame(at.normal, at), at.normal)
         good = at.mask & (told.square().sum(-1) > 0)
         parts = torch.cat([told.permute(0, 3, 1, 2), found.roughness, found.metallic], 1)[0]
         values[:, rows], there[rows] = torch.where(good, parts, 0.0), good[0]
+    if not there.any():  # faces whose UVs have no area show one texel, which has no slope
+        return mesh.maps[index].finish or Finish(roughness=even(PAINT))
     values = fill(values, there)
     heights = relief.values()[0].cpu() * free[0]
     return Finish(

@@ -29,6 +29,7 @@ class StrokeHeights:
     """
 
     def __init__(self, mesh: Mesh, index: int, height: int, width: int) -> None:
+        self.mesh, self.index = mesh, index
         faces = mesh.face_map == index
         texels = float(areas(mesh.uvs, mesh.face_uvs[faces]).sum()) * height * width
         corners = mesh.unit_vertices(optimized=True).double().numpy()

@@ -201,7 +201,10 @@ class Surface:
 
     def _embossing(self, fragments: Fragments) -> Tensor:
         found = self.textures.embossing(fragments)
-        return found if self.masks is None else found * look_up(self.masks, fragments)[:, :1]
+        if self.masks is None:
+            return found
+        share = look_up(self.masks, fragments)[:, :1]
+        return torch.cat([found * share, share], 1)
 
     def sample(self, fragments: Fragments) -> tuple[Tensor, Tensor, Tensor | None]:
         """(colours now, colours of the originals, how far each pixel may change or None if all may).

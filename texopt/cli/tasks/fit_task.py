@@ -48,6 +48,8 @@ class FitTask(MeshTask):
 
     def check(self) -> None:
         config = self.config
+        if config.relief:
+            raise OptionError("a texture from photographs has no relief, as --relief is of strokes; leave relief out")
         if config.texture == "cppn":
             raise OptionError("a CPPN is too smooth for photographs; take --texture pyramid")
         self.photos, self.held_out = read_photos(config.cameras, config.up, config.undo_transform), Photos([])
