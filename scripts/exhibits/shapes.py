@@ -99,7 +99,7 @@ def cube_to_silhouettes(out: Path) -> Numbers:
             cameras=framed_as(cameras, mesh, cube), size=SIZE, per_step=4, background=texopt.backgrounds.plain(0.0)
         )
         result = texopt.optimize(
-            mesh, texopt.PixelTexture(8), texopt.silhouettes(masks), steps=160, views=views, backbone="none",
+            mesh, texopt.PixelTexture(8), texopt.silhouettes(masks), steps=200, views=views, backbone="none",
             shape=texopt.Shape(mesh, bound=1.0, smoothness=smoothness), descent=texopt.Descent(learning_rate=rate),
         )  # fmt: skip
         mesh = result.mesh
@@ -169,20 +169,9 @@ def carved(out: Path, mesh: Path = CREATURE) -> Numbers:
     """The style of a woodcut, with its edges carved: without colours before and after, and with them."""
     folder = out / "work" / "shape_carved"
     texopt_command(
-        "style",
-        mesh,
-        STYLES / "woodcut.jpg",
-        "--shape",
-        0.02,
-        "--texture-size",
-        512,
-        "--view-size",
-        256,
-        "--steps",
-        120,
-        "--out",
-        folder,
-    )
+        "style", mesh, STYLES / "woodcut.jpg", "--shape", 0.02, "--texture-size", 512, "--view-size", 256,
+        "--steps", 120, "--out", folder,
+    )  # fmt: skip
     before, after = texopt.load_mesh(mesh), texopt.load_mesh(folder / mesh.name)
     sheet([[*grey(before), *grey(after)]], cell=320).save(out / "shape_carved.png")
     way = np.linalg.norm(after.vertices - before.vertices, axis=1) / (2 * before.normalization()[1])
