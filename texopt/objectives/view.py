@@ -36,8 +36,8 @@ class View:
     zoom: how many times closer than the run's other views this one looks; 1 but for close-ups.
     regions: from a text as of texopt.render.regions to that part of the mask; see `where`.
     frame: int64 [B], which of several pictures each image is of; see Cameras. frames: how many there are.
-    alpha: float32 [B,1,H,W], opacity of the object at each pixel, 0 beside it; differentiable where textures have it, or
-        the run has a shape, whose silhouettes cover pixels in part.
+    alpha: float32 [B,1,H,W], opacity of the object at each pixel, 0 beside it; differentiable where textures have it,
+        or the run has a shape, whose silhouettes cover pixels in part.
     cameras: that the renderings are of, None where they are of none. They see the part of the mesh that is optimised in
         the unit sphere, x = (point - center) / radius with `center, radius = mesh.normalization(optimized=True)`.
     geometry: what `fragments`, `position`, `normal` and `depth` are made of, None where there is no mesh.
