@@ -18,7 +18,6 @@ from torch.nn.functional import avg_pool2d
 import texopt
 from texopt.mesh.crossings import crossing_faces
 from texopt.render.look_up import look_up
-from texopt.render.moved_scene import ShapedScene
 from texopt.render.scene import Scene
 from texopt.show.preview import framed
 from texopt.system.images import to_image
@@ -28,7 +27,7 @@ CREATURE, TEAPOT = MESHES / "creature.obj", MESHES / "teapot.obj"
 VIEWS, SIZE = 8, 128
 
 
-def grid_cube(cells: int = 24, side: float = 1.0) -> texopt.Mesh:
+def grid_cube(cells: int = 20, side: float = 1.0) -> texopt.Mesh:
     """A cube of so many cells along an edge, its sides in a row in the texture."""
     steps = (np.arange(cells + 1) - cells / 2) * (side / cells)  # alike on both sides of 0, as sides have to meet
     u, v = (values.reshape(-1) for values in np.meshgrid(steps, steps, indexing="ij"))
@@ -68,9 +67,20 @@ def smooth(mesh: texopt.Mesh) -> texopt.Mesh:
     return replace(mesh, normals=mesh.vertices, face_normals=mesh.faces).with_vertices(mesh.vertices)
 
 
-def masks_of(mesh: texopt.Mesh, cameras: texopt.Cameras, size: int) -> Tensor:
-    """How much of every pixel a mesh covers: float32 [B,1,H,W]."""
-    return avg_pool2d(Scene(mesh).rasterize(cameras, 4 * size).mask[:, None].float(), 4)
+def masks_of(mesh: texopt.Mesh, cameras: texopt.Cameras, size: int, frame: texopt.Mesh | None = None) -> Tensor:
+    """How much of every pixel a mesh covers, seen as cameras see another one, by default itself: float32 [B,1,H,W]."""
+    scene, (center, radius) = Scene(mesh), (frame or mesh).normalization()
+    scene.vertices = torch.from_numpy((mesh.vertices - center) / radius).float()
+    return avg_pool2d(scene.rasterize(cameras, 4 * size).mask[:, None].float(), 4)
+
+
+def framed_as(cameras: texopt.Cameras, mesh: texopt.Mesh, frame: texopt.Mesh) -> texopt.Cameras:
+    """Cameras of one mesh's unit sphere as they see another mesh, which runs put into a unit sphere of its own."""
+    (center, radius), (own_center, own_radius) = frame.normalization(), mesh.normalization()
+    place = torch.eye(4, dtype=torch.float64)
+    place[:3, :3] *= own_radius / radius
+    place[:3, 3] = torch.from_numpy((own_center - center) / radius)
+    return replace(cameras, view=cameras.view.double() @ place)
 
 
 def overlap(found: Tensor, wanted: Tensor) -> Tensor:
@@ -83,19 +93,22 @@ def cube_to_silhouettes(out: Path) -> Numbers:
     goal, cube = texopt.load_mesh(CREATURE), grid_cube()
     cameras = replace(texopt.fixed_views(VIEWS), frame=torch.arange(VIEWS), frames=VIEWS)
     masks = masks_of(goal, cameras, SIZE)
-    views = texopt.Views(cameras=cameras, size=SIZE, per_step=4, background=texopt.backgrounds.plain(0.0))
-    shape = texopt.Shape(cube, bound=1.0, smoothness=8.0)
-    result = texopt.optimize(
-        cube, texopt.PixelTexture(8), texopt.silhouettes(masks), steps=300, views=views, backbone="none", shape=shape,
-        descent=texopt.Descent(learning_rate=0.05),
-    )  # fmt: skip
-    with torch.no_grad():
-        found = ShapedScene(shape).rasterize(cameras, SIZE).mask
+    mesh = cube
+    for smoothness, rate in ((6.0, 0.05), (3.0, 0.03), (3.0, 0.02), (3.0, 0.02)):  # each time without faces that cross
+        views = texopt.Views(
+            cameras=framed_as(cameras, mesh, cube), size=SIZE, per_step=4, background=texopt.backgrounds.plain(0.0)
+        )
+        result = texopt.optimize(
+            mesh, texopt.PixelTexture(8), texopt.silhouettes(masks), steps=200, views=views, backbone="none",
+            shape=texopt.Shape(mesh, bound=1.0, smoothness=smoothness), descent=texopt.Descent(learning_rate=rate),
+        )  # fmt: skip
+        mesh = result.mesh
+    found = masks_of(mesh, cameras, SIZE, cube)[:, 0] > 0.5
     shares = overlap(found, masks[:, 0] > 0.5)
     both = torch.stack([found.float(), masks[:, 0], found.float()], 1)  # purple: too much, green: too little
-    rows = [[to_image(one) for one in both[:4]], [*grey(smooth(cube), (30.0,)), *grey(smooth(result.mesh))]]
+    rows = [[to_image(one) for one in both[:4]], [*grey(smooth(cube), (30.0,)), *grey(smooth(mesh))]]
     sheet(rows, cell=240).save(out / "shape_cube.png")
-    crossing = len(crossing_faces(result.mesh.vertices, cube.faces))
+    crossing = len(crossing_faces(mesh.vertices, mesh.faces))
     return {"least overlap": float(shares.min()), "mean overlap": float(shares.mean()), "faces that cross": crossing}
 
 
@@ -147,14 +160,18 @@ def ball_to_photographs(out: Path) -> Numbers:
     side = replace(texopt.fixed_views(VIEWS), frame=torch.arange(VIEWS), frames=VIEWS)
     pictures = [*grey(smooth(start), (30.0,)), *grey(smooth(found)), *grey(teapot, (30.0,))]
     sheet([pictures], cell=240).save(out / "shape_ball.png")
-    share = overlap(masks_of(found, side, SIZE) > 0.5, masks_of(teapot, side, SIZE) > 0.5)
-    return {"mean overlap, each framed by itself": float(share.mean())}
+    share = overlap(masks_of(found, side, SIZE, teapot) > 0.5, masks_of(teapot, side, SIZE) > 0.5)
+    crossing = len(crossing_faces(found.vertices, found.faces))
+    return {"least overlap": float(share.min()), "mean overlap": float(share.mean()), "faces that cross": crossing}
 
 
 def carved(out: Path, mesh: Path = CREATURE) -> Numbers:
     """The style of a woodcut, with its edges carved: without colours before and after, and with them."""
     folder = out / "work" / "shape_carved"
-    texopt_command("style", mesh, STYLES / "woodcut.jpg", "--shape", 0.02, "--preset", "draft", "--out", folder)
+    texopt_command(
+        "style", mesh, STYLES / "woodcut.jpg", "--shape", 0.02, "--texture-size", 512, "--view-size", 256,
+        "--steps", 120, "--out", folder,
+    )  # fmt: skip
     before, after = texopt.load_mesh(mesh), texopt.load_mesh(folder / mesh.name)
     sheet([[*grey(before), *grey(after)]], cell=320).save(out / "shape_carved.png")
     way = np.linalg.norm(after.vertices - before.vertices, axis=1) / (2 * before.normalization()[1])

@@ -19,9 +19,9 @@ log = logging.getLogger("texopt")
 
 MOST = 1.0  # diameters, that vertices may be moved
 SMOOTHNESS = 19.0  # λ of Nicolet et al.'s experiments
-ROUNDS = 24  # that displacements are mended in, and shortened, where faces pass through one another
-RINGS = 4  # edges around such faces, that they are mended in
-SHORTER = 0.8  # of their length in each round
+ROUNDS = 64  # that displacements are mended in, where faces pass through one another
+SMOOTHED = 12  # of these, that they become those of their neighbours in
+RINGS = 4  # edges around such faces, that they are mended in; one more in every round that shortens them
 
 
 class Uniform(nn.Parameter):
@@ -93,25 +93,24 @@ class Shape(nn.Module):
         """The mesh with its vertices where they are now.
 
         No more pairs of its faces pass through one another than before: around those that do, displacements become
-        those of their neighbours, so that the surface there is moved as a whole. Where that is not enough, because
-        distant parts of it meet, all displacements are shortened until it is.
+        those of their neighbours, so that the surface there is moved as a whole; and where that is not enough, because
+        distant parts of it meet, they are shortened, farther and farther around.
         """
         mesh, before = self.mesh, _pairs(self.mesh, self.mesh.vertices)
         place, whole = self.place.cpu().numpy(), self.radius * self._of_places().double().cpu().numpy()
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             vertices = mesh.vertices + whole[place]
             crossing = _pairs(mesh, vertices)
             if len(crossing) <= len(before):
                 return mesh.with_vertices(vertices)
             faces = np.array(sorted(crossing - before)).reshape(-1)
-            near = _around(place[mesh.faces[faces]], self.edges, len(whole)) * self.free
-            for _ in range(RINGS):
-                whole = whole + near[:, None] * (_neighbours(whole, self.edges) - whole)
-        for _ in range(ROUNDS):
-            whole = SHORTER * whole
-            if len(_pairs(mesh, mesh.vertices + whole[place])) <= len(before):
-                log.warning("%s: parts of it meet; its vertices move less far than they should", mesh.name)
-                return mesh.with_vertices(mesh.vertices + whole[place])
+            shortened = max(number - SMOOTHED, 0)
+            near = _around(place[mesh.faces[faces]], self.edges, len(whole), RINGS + shortened) * self.free
+            if shortened:
+                whole = (1 - near[:, None] / 2) * whole
+            else:
+                for _ in range(RINGS):
+                    whole = whole + near[:, None] * (_neighbours(whole, self.edges) - whole)
         log.warning("%s: its faces would pass through one another wherever it is moved; its shape stays", mesh.name)
         return mesh
 
@@ -121,14 +120,14 @@ def _pairs(mesh: Mesh, vertices: np.ndarray) -> set[tuple[int, int]]:
     return {(one, two) for one, two in crossing_faces(vertices, mesh.faces).tolist()}
 
 
-def _around(places: np.ndarray, edges: np.ndarray, count: int) -> np.ndarray:
-    """1 at places, and with every edge away from them a share of 1 / RINGS less: float64 [count]."""
+def _around(places: np.ndarray, edges: np.ndarray, count: int, rings: int) -> np.ndarray:
+    """1 at places, and with every edge away from them a share of 1 / rings less: float64 [count]."""
     near = np.zeros(count)
     near[places] = 1
-    for _ in range(RINGS - 1):
+    for _ in range(rings - 1):
         wider = near.copy()
         for one, two in (edges.T, edges.T[::-1]):
-            np.maximum.at(wider, one, near[two] - 1 / RINGS)
+            np.maximum.at(wider, one, near[two] - 1 / rings)
         near = wider
     return near
 

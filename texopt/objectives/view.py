@@ -37,7 +37,8 @@ class View:
     zoom: how many times closer than the run's other views this one looks; 1 but for close-ups.
     regions: from a text as of texopt.render.regions to that part of the mask; see `where`.
     frame: int64 [B], which of several pictures each image is of; see Cameras. frames: how many there are.
-    alpha: float32 [B,1,H,W], opacity of the object at each pixel, 0 beside it; differentiable where textures have it.
+    alpha: float32 [B,1,H,W], opacity of the object at each pixel, 0 beside it; differentiable where textures have it,
+        or the run has a shape, whose silhouettes cover pixels in part.
     cameras: that the renderings are of, None where they are of none. They see the part of the mesh that is optimised in
         the unit sphere, x = (point - center) / radius with `center, radius = mesh.normalization(optimized=True)`.
     lit: whether they are under light.
@@ -46,7 +47,8 @@ class View:
 
     These are made when they are asked for. They belong to the image pixel by pixel: what transforms the image
     moves them too. Coordinates are the mesh's own, those of its file (a glTF scene's are its world's), not the unit
-    sphere's; nothing flows back through them, but for `finish`, which a relief has a gradient from.
+    sphere's. Gradients flow back through them to the vertices where the run has a shape, and through `finish` to a
+    relief.
     """
 
     image: Tensor

@@ -14,8 +14,8 @@ from texopt.render.fragments import Fragments
 from texopt.render.look_up import Mipmapped, look_up
 from texopt.render.scene import Scene
 
-# slope of the height along u and along v, change of the roughness's logit, and where a mask keeps part of what was there
-# also the share of the relief: [B,3 or 4,H,W] at fragments. Slopes are of heights in radii of the mesh, by UVs.
+# slope of the height along u and along v, change of the roughness's logit, and, where a mask keeps part of what was
+# there, the share of the relief: [B,3 or 4,H,W] at fragments. Slopes are of heights in radii of the mesh, by UVs.
 Embossing = Callable[[Fragments], Tensor]
 
 PAINT = 0.5  # roughness that a relief starts from, where a file says nothing

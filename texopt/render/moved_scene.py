@@ -46,7 +46,8 @@ class MovedScene(Scene):
         fragments = super().rasterize(cameras, height, width)
         clip = cameras.project(self.moved[self.kinds.first].double())
         clip = clip * clip.new_tensor([1.0, -1.0, 1.0, 1.0])  # as Scene.rasterize has it
-        self.outline = Outline(clip.to(self.device), self.kinds.rims, fragments.face_id, fragments.depth)
+        exact = torch.float32 if self.device.type == "mps" else torch.float64  # which has no other
+        self.outline = Outline(clip.to(self.device, exact), self.kinds.rims, fragments.face_id, fragments.depth)
         return fragments
 
     @cached_property

@@ -64,8 +64,9 @@ class Rims:
 class Outline:
     """The silhouettes in a drawing, which move with the vertices.
 
-    pos: float64 [B,P,4], places in clip space, row 0 of the image being y = -w; with a gradient to them. rims: of the
-    mesh. face_id: int [B,H,W], -1 where nothing is, and depth: float [B,H,W], z/w, as of Fragments.
+    pos: float64 (float32 where there is none) [B,P,4], places in clip space, row 0 of the image being y = -w; with a
+    gradient to them. rims: of the mesh. face_id: int [B,H,W], -1 where nothing is, and depth: float [B,H,W], z/w, as of
+    Fragments.
     """
 
     pos: Tensor
@@ -127,7 +128,8 @@ class Outline:
         forward = beside[which, 0] < level
         inner, outer = torch.where(forward, first, second), torch.where(forward, second, first)
         reach = torch.where(forward, at - before, 1 - (at - before))
-        faces, depths = self.face_id.flatten(), torch.where(self.face_id < 0, torch.inf, self.depth).flatten().double()
+        faces = self.face_id.flatten()
+        depths = torch.where(self.face_id < 0, torch.inf, self.depth).flatten().to(self.pos)
         deep = torch.lerp(depth[which, 0], depth[which, 1], share)
         seen = (faces[inner] != faces[outer]) & (depths[inner] <= depths[outer]) & (faces[inner] >= 0)
         seen &= deep <= depths[outer] + BEHIND

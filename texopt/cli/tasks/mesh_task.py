@@ -284,8 +284,11 @@ class MeshTask(ABC):
 
 
 def partly_lit(config: RunConfig, objective: Objective) -> Objective:
-    """The objective, of views under light: in a share LIT of the steps where there is a relief, and in all where the shape
-    is optimised, of which silhouettes alone would tell otherwise."""
+    """The objective, of views under light.
+
+    In a share LIT of the steps where there is a relief, and in all where the shape is optimised, of which silhouettes
+    alone would tell otherwise.
+    """
     share = 1.0 if config.shape else LIT if config.relief else 0.0
     return on(objective, lit_views(share=share)) if share else objective
 
