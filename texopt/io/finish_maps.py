@@ -57,9 +57,12 @@ def number_of(values: np.ndarray) -> str:
 
 
 def height_png(height: np.ndarray) -> bytes:
-    """A height map float [h,w] as a PNG of 16 bits, from 0 for the lowest to 65535 for the highest."""
-    low, high = float(height.min()), float(height.max())
-    scaled = (height.astype(np.float64) - low) * (65535.0 / (high - low) if high > low else 0.0)
+    """A height map float [h,w] as a PNG of 16 bits.
+
+    The middle is the mesh's own surface, and 0 or 65535 is the place that is farthest from it.
+    """
+    farthest = float(np.abs(height).max())
+    scaled = (height.astype(np.float64) / farthest + 1) * 32767.5 if farthest else np.full(height.shape, 32767.5)
     return map_png(scaled.round().astype(np.uint16))
 
 

@@ -68,8 +68,8 @@ class RunConfig(LoopConfig):
     format: Annotated[str, option("NAMES")] = "obj"
     """What is written, with commas: obj, glb, png (the textures alone)."""
     relief: Annotated[float, option("FLOAT")] = 0.0
-    """Have strokes stand out under light: from the lowest place to the highest, in diameters of the object; 0.01 is
-    thick paint. Writes maps of normals, roughness and height beside the colours."""
+    """Give strokes a height, so that they catch light: their depth as a share of the object's diameter, up to 0.1.
+    0.003 is a thin coat and 0.01 is thick paint. Adds normal and roughness maps. Default: none."""
     normals: Literal["opengl", "directx"] = "opengl"
     """Which way green points in a normal map that is written as PNG: directx is for Unreal."""
     bits: Literal[8, 16] = 8

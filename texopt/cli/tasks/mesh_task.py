@@ -252,6 +252,8 @@ class MeshTask(ABC):
 
     def finish(self, results: Sequence[Result]) -> None:
         (result,) = results
+        if result.has_relief:
+            print(relief_line(result))
         if self.shape is not None:
             print(moved_line(self.mesh, result.mesh))
         self.report(result)
@@ -281,6 +283,14 @@ class MeshTask(ABC):
         with torch.no_grad():
             baked = TextureSet(self.mesh, self.textures).bake()
         return [to_image(image[:3]) for image in with_kept(self.mesh, baked)]
+
+
+def relief_line(result: Result) -> str:
+    """What there is of a relief, for the line after a run's: white in a height map is that far from the surface."""
+    maps = zip(result.mesh.maps, result.finishes, strict=True)
+    found = [(one.name, np.abs(made.height).max()) for one, made in maps if made and made.height is not None]
+    heights = ", ".join(f"{value:.3g}" if len(found) == 1 else f"{value:.3g} of {name}" for name, value in found)
+    return f"with maps of normals, roughness and height, whose white is {heights} units above the surface"
 
 
 def partly_lit(config: RunConfig, objective: Objective) -> Objective:
