@@ -44,8 +44,7 @@ class Geometry:
     drawn: what was rasterised. cameras: that it was drawn from. move: how the images were transformed since, if they
     were. finishes: of the mesh's own maps. embossing: of the textures that are optimised, where they have relief. size:
     radii of the mesh in those of the scene. extended: what was rasterised with rows of points on both sides of UV seams
-    below, as of Seams.extend. sharp: of its images, where the mesh's shape is optimised and
-    they were not transformed.
+    below, as of Seams.extend. sharp: of its images, where the mesh's shape is optimised and they were not transformed.
     """
 
     drawn: Fragments
