@@ -535,7 +535,7 @@ def test_all_files_that_an_mtl_names_are_sources(line: str, name: str, tmp_path:
 
 
 def test_files_that_cannot_be_read_are_sources(tmp_path: Path) -> None:
-    path = quad(tmp_path, "norm x/n.png\nmap_Pr r.<UDIM>.png\n")
+    path = quad(tmp_path, f"norm x/n.png\nmap_Pr r.<UDIM>.png\ndisp {'l' * 300}/n.png\nmap_Ks {'l' * 9999}.png\n")
     for name in ("n.png", "r.1001.png", "r.1012.png"):
         (tmp_path / name).write_bytes(b"none")
     found = {file.name for file in load_mesh(path).files}
