@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_cube
-from gltf_builder import Builder, encoded, picture, unpacked, values_of
+from gltf_builder import Builder, encoded, packed, picture, unpacked, values_of
 from PIL import Image
 from torch import Tensor
 
-from texopt import Mesh, OptionError, OutputError, TextureMap, load_mesh
+import texopt
+from texopt import Mesh, MeshError, OptionError, OutputError, TextureMap, load_mesh
+from texopt.io.describe import inspect
 from texopt.io.export import export, model_files
-from texopt.io.finish_maps import number_of, strengthened
+from texopt.io.finish_maps import looks_like_normals, number_of, strengthened
 from texopt.mesh.finish import METALLIC, ROUGHNESS, Finish, directx, even, no_relief
 from texopt.mesh.normals import face_normals
 from texopt.mesh.tangents import corner_tangents, tangents
@@ -177,6 +179,58 @@ def test_errors_are_one_line(options: dict[str, Any], words: str, tmp_path: Path
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("normal", np.zeros((4, 4, 4), np.uint8), "uint8 [h,w,3] (NumPy), not uint8 (4, 4, 4)"),
+        ("normal", np.zeros((4, 4, 3)), "uint8 [h,w,3] (NumPy), not float64 (4, 4, 3)"),
+        ("normal", torch.zeros(4, 4, 3), "uint8 [h,w,3] (NumPy), not Tensor"),
+        ("roughness", 0.5, "uint8 [h,w] (NumPy), not float"),
+        ("metallic", np.zeros((0, 4), np.uint8), "uint8 [h,w] (NumPy), not uint8 (0, 4)"),
+        ("height", [[0.0]], "float32 [h,w] (NumPy), not list"),
+        ("height", np.zeros((4, 4), np.uint8), "float32 [h,w] (NumPy), not uint8 (4, 4)"),
+        ("height", np.float32([[0, np.nan]]), "finite; it has NaN or infinity"),
+    ],
+)
+def test_a_finish_is_checked(name: str, values: Any, words: str) -> None:
+    with pytest.raises(MeshError) as error:
+        texopt.Finish(**{name: values})
+    assert str(error.value) == f"{name} of a finish has to be {words}"
+
+
+@pytest.mark.parametrize("ending", ["glb", "obj"])
+def test_normals_that_are_written_point_outward(ending: str, tmp_path: Path) -> None:
+    """So that z is what x and y say: the square root of what they leave of 1."""
+    vectors = np.random.default_rng(0).normal(size=(16, 16, 3))
+    vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+    vectors[0, :3] = (0, 0, -1), (1, 0, 0), (0, -1, -1)
+    made = Finish(((vectors + 1) * 127.5).round().astype(np.uint8))
+    mesh = cube()
+    export(mesh, noise(mesh), tmp_path / f"a.{ending}", finishes=[made])
+    found = load_mesh(tmp_path / f"a.{ending}").maps[0].finish if ending == "glb" else None
+    values = found.normal if found else np.asarray(Image.open(tmp_path / "a_normal.png"))
+    kept = made.normal[..., 2] >= 128
+    np.testing.assert_array_equal(values[kept], made.normal[kept])
+    assert (values[..., 2] >= 128).all()
+    x, y, z = np.moveaxis(values / 127.5 - 1, -1, 0)
+    np.testing.assert_allclose(x**2 + y**2 + z**2, 1, atol=0.02)
+    went = made.normal[~kept][:, :2] / 127.5 - 1
+    cosine = (went * np.stack([x, y], -1)[~kept]).sum(-1) / np.linalg.norm(went, axis=-1)
+    np.testing.assert_allclose(cosine, 1, atol=0.01)
+
+
+def test_what_a_file_has_of_finishes_is_described(tmp_path: Path) -> None:
+    mesh = cube(2)
+    finishes = [finish(metallic=even(0.2)), Finish()]
+    export(mesh, noise(mesh), tmp_path / "a.obj", finishes=finishes)
+    heads, rows = inspect(tmp_path / "a.obj")["finish"]
+    assert heads == ("material", "normal", "roughness", "metallic")
+    assert rows == [("m0", "8x8 map", "8x8 map", "0.2"), ("m1", "none", "0.9", "0")]
+    export(mesh, noise(mesh), tmp_path / "b.glb", finishes=finishes)
+    assert inspect(tmp_path / "b.glb")["finish"][1][1] == rows[1]
+    assert "finish" not in inspect(quad(tmp_path / "plain", "Kd 1 0 0\n"))
+
+
 # glTF
 
 
@@ -224,7 +278,7 @@ def strip(tmp_path: Path, **extra: Any) -> Path:
 
 def test_a_document_gets_textures_and_tangents_and_keeps_the_rest(tmp_path: Path) -> None:
     mesh = load_mesh(strip(tmp_path))
-    assert mesh.maps[0].finish is None  # whose normal map is looked up elsewhere
+    same(mesh.maps[0].finish, Finish())  # whose normal map is looked up elsewhere
     export(mesh, noise(mesh), tmp_path / "out.glb", finishes=[finish()])
     same(load_mesh(tmp_path / "out.glb").maps[0].finish, finish())
     document, binary = unpacked(tmp_path / "out.glb")
@@ -293,9 +347,6 @@ MOVED = {"extensions": {"KHR_texture_transform": {"offset": [0.5, 0]}}}
         ({}, {"normalTexture": {"index": 1}}, Finish(relief())),
         ({}, {"normalTexture": {"index": 1, "scale": 0.5}}, Finish(strengthened(relief(), 0.5))),
         ({}, {"normalTexture": {"index": 1, "scale": []}}, Finish(relief())),
-        ({}, {"normalTexture": {"index": 1, "texCoord": 1}}, None),
-        ({}, {"normalTexture": {"index": 1} | MOVED}, None),
-        ({}, {"normalTexture": {"index": 4}}, None),
         ({}, {"normalTexture": {"scale": 1}}, None),
         (ROUGH, {"extensions": {"KHR_materials_unlit": {}}}, None),
     ],
@@ -312,12 +363,60 @@ def test_what_a_gltf_material_says(
         same(found, wanted)
 
 
-def test_a_broken_map_of_a_gltf_is_told_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    mesh = load_mesh(painted(tmp_path, normalTexture={"index": 3}))
-    assert mesh.maps[0].finish is None
-    (message,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert message.startswith("in.glb: a material is taken without its relief and roughness: image 3 of ")
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+PLACED = "image 1 is not looked up where the base colour is"
+
+
+@pytest.mark.parametrize(
+    ("normal", "why"),
+    [
+        ({"index": 1, "texCoord": 1}, PLACED), ({"index": 1} | MOVED, PLACED), ({"index": 4}, PLACED),
+        ({"index": 3}, "image 3 of "),
+    ],
+)  # fmt: skip
+def test_what_a_gltf_says_beside_a_map_that_cannot_be_used(
+    normal: dict[str, Any], why: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = load_mesh(painted(tmp_path, ROUGH, normalTexture=normal, name="skin")).maps[0].finish
+    same(found, Finish(roughness=picture(8, 5)[..., 1], metallic=picture(8, 5)[..., 2]))
+    (message,) = warnings_of(caplog)
+    assert message.startswith(f"in.glb, skin: taken without its normalTexture: {why}")
     assert "\n" not in message
+    assert load_mesh(painted(tmp_path, normalTexture=normal)).maps[0].finish is None
+
+
+def test_the_factors_of_a_map_that_cannot_be_used_are_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    moved = {"metallicRoughnessTexture": {"index": 2} | MOVED, "roughnessFactor": 0.25}
+    same(load_mesh(painted(tmp_path, moved, normalTexture={"index": 1})).maps[0].finish, Finish(relief(), even(0.25)))
+    (message,) = warnings_of(caplog)
+    assert message.startswith(
+        "in.glb, a material: taken without its metallicRoughnessTexture: image 2 is not looked up"
+    )
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_an_unlit_material_is_lit_with_a_finish(again: bool, tmp_path: Path) -> None:
+    """The extension is taken from its material, and from the document where no other has it."""
+    path = painted(tmp_path, extensions={"KHR_materials_unlit": {}}, name="painted")
+    document, binary = unpacked(path)
+    if again:
+        document["materials"].append({"name": "other", "extensions": {"KHR_materials_unlit": {}}})
+    document["extensionsUsed"] = ["KHR_materials_unlit"]
+    path.write_bytes(packed(document, binary))
+    mesh = load_mesh(path)
+    export(mesh, noise(mesh), tmp_path / "lit.glb", finishes=[finish()])
+    document, _ = unpacked(tmp_path / "lit.glb")
+    assert "extensions" not in document["materials"][0]
+    assert document.get("extensionsUsed", []) == ["KHR_materials_unlit"] * again
+    same(load_mesh(tmp_path / "lit.glb").maps[0].finish, finish())
+    for name, options in (("unlit", {"unlit": True, "finishes": [finish()]}), ("plain", {})):
+        export(mesh, noise(mesh), tmp_path / f"{name}.glb", **options)
+        document, _ = unpacked(tmp_path / f"{name}.glb")
+        assert document["materials"][0]["extensions"] == {"KHR_materials_unlit": {}}
+        assert document["extensionsUsed"] == ["KHR_materials_unlit"]
 
 
 def test_a_slope_is_scaled() -> None:
@@ -354,9 +453,7 @@ GREY = np.tile(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), (1, 1, 3)) + np.u
         ("map_Bump -bm 0.5 n.png\n", Finish(strengthened(relief(), 0.5))),
         ("bump h.png\n", None),
         ("bump h.png\nnorm n.png\nPr 0.5\nmap_Pr h.png\n", Finish(relief(), GREY[..., 0])),
-        ("map_Kd c.png\nnorm -s 2 2 n.png\n", None),
         ("map_Kd -s 0.5 0.5 1 c.png\nnorm -s 0.5 0.5 1 n.png\n", Finish(relief())),
-        ("map_Kd -clamp on c.png\nnorm n.png\n", None),
         ("map_Pm h.png\nmap_Kd c.png\n", Finish(metallic=GREY[..., 0])),
     ],
 )
@@ -373,12 +470,74 @@ def test_what_an_mtl_says(mtl: str, wanted: Finish | None, tmp_path: Path, caplo
 def test_a_map_that_cannot_be_read_is_told_and_left_out(
     named: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = quad(tmp_path, f"norm {named}\n")
+    path = quad(tmp_path, f"norm {named}\nmap_Bump {named}\n")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     assert load_mesh(path).maps[0].finish is None
     (message,) = caplog.messages
-    assert message.startswith("a.obj, a: taken without its relief and roughness: ")
+    assert message.startswith("a.obj, a: taken without its norm: ")
     assert named in message
+
+
+@pytest.mark.parametrize(
+    ("mtl", "wanted", "message"),
+    [
+        ("norm none.png\nPm 1\nPr 0.2\n", Finish(roughness=even(0.2), metallic=even(1)), "norm: 'none.png' is not in "),
+        ("map_Pr none.png\nnorm n.png\nPr 0.2\n", Finish(relief(), even(0.2)), "map_Pr: 'none.png' is not in "),
+        (
+            "map_Kd c.png\nnorm -s 2 2 1 n.png\nPm 1\n",
+            Finish(metallic=even(1)),
+            "norm: n.png is not placed as map_Kd is",
+        ),
+        ("map_Kd -clamp on c.png\nnorm n.png\nPm 1\n", Finish(metallic=even(1)), "norm: n.png is not placed as "),
+        ("norm h.png\nPr 0.5\n", Finish(roughness=even(0.5)), "norm: h.png is no normal map, which is mostly blue"),
+        ("norm deep.png\nPr 0.5\n", Finish(roughness=even(0.5)), "norm: deep.png is no normal map"),
+        ("norm h.png\nbump n.png\n", Finish(relief()), "norm: h.png is no normal map, which is mostly blue"),
+    ],
+    ids=["missing", "missing roughness", "scaled", "clamped", "grey", "16 bits", "bump"],
+)
+def test_what_an_mtl_says_beside_a_map_that_cannot_be_used(
+    mtl: str, wanted: Finish, message: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = {"n": relief(), "h": GREY, "c": picture(), "deep": GREY[..., 0].astype(np.uint16) * 200}
+    same(load_mesh(quad(tmp_path, mtl, **images)).maps[0].finish, wanted)
+    (told,) = warnings_of(caplog)
+    assert told.startswith(f"a.obj, a: taken without its {message}")
+
+
+def test_normals_are_told_from_heights() -> None:
+    flat = np.full((8, 8, 3), no_relief()[0, 0])
+    assert looks_like_normals(flat)
+    assert looks_like_normals(relief())
+    baked = np.zeros((32, 32, 3), np.uint8)
+    baked[:8, :8] = relief()
+    assert looks_like_normals(baked)
+    for other in (GREY, np.zeros_like(flat), np.full_like(flat, 255), directx(relief())[..., ::-1]):
+        assert not looks_like_normals(other)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("disp a_height.png", "a_height"), ("norm -s 2 2 1 a_normal.png", "a_normal"),
+        ("bump a_height.png", "a_height"), ("norm a_normal.png\nnewmtl unused\nmap_Ks a_roughness.png", "a_roughness"),
+    ],
+)  # fmt: skip
+def test_all_files_that_an_mtl_names_are_sources(line: str, name: str, tmp_path: Path) -> None:
+    path = quad(tmp_path, line + "\n", **{name: GREY})
+    before = (tmp_path / f"{name}.png").read_bytes()
+    mesh = load_mesh(path)
+    assert mesh.files == (path, tmp_path / "m.mtl", tmp_path / f"{name}.png")
+    with pytest.raises(OutputError, match=rf"overwrite .*{name}\.png, which the mesh came from"):
+        export(mesh, noise(mesh), tmp_path / "a.png", finishes=[finish()])
+    assert (tmp_path / f"{name}.png").read_bytes() == before
+
+
+def test_files_that_cannot_be_read_are_sources(tmp_path: Path) -> None:
+    path = quad(tmp_path, f"norm x/n.png\nmap_Pr r.<UDIM>.png\ndisp {'l' * 300}/n.png\nmap_Ks {'l' * 9999}.png\n")
+    for name in ("n.png", "r.1001.png", "r.1012.png"):
+        (tmp_path / name).write_bytes(b"none")
+    found = {file.name for file in load_mesh(path).files}
+    assert found == {"a.obj", "m.mtl", "n.png", "r.1001.png", "r.1012.png"}
 
 
 def test_where_maps_are_looked_up_stays(tmp_path: Path) -> None:
@@ -391,14 +550,26 @@ def test_where_maps_are_looked_up_stays(tmp_path: Path) -> None:
     same(load_mesh(tmp_path / "out" / "b.obj").maps[0].finish, finish())
 
 
-def test_materials_that_share_a_texture_and_differ_in_finish(tmp_path: Path) -> None:
+def test_materials_that_share_a_texture_and_differ_in_finish(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = quad(tmp_path, "map_Kd c.png\nPr 0.5\nnewmtl b\nmap_Kd c.png\nPr 0.6\n", c=picture())
     path.write_text(path.read_text() + "usemtl b\nf 1/1 2/2 3/3\n")
     (texture,) = load_mesh(path).maps
-    assert texture.finish is None
+    same(texture.finish, Finish(roughness=even(0.5)))
+    message = warnings_of(caplog)[-1]
+    assert message == "a.obj: a, b share a texture and differ in roughness; what a has is taken for all of them"
+    caplog.clear()
     path.with_name("m.mtl").write_text(path.with_name("m.mtl").read_text().replace("0.6", "0.5"))
     (texture,) = load_mesh(path).maps
     same(texture.finish, Finish(roughness=even(0.5)))
+    assert not [message for message in warnings_of(caplog) if "differ" in message]
+
+
+def test_one_of_several_materials_with_a_finish(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = quad(tmp_path, "map_Kd c.png\nnewmtl b\nmap_Kd c.png\nnorm n.png\nPm 1\n", c=picture(), n=relief())
+    path.write_text(path.read_text() + "usemtl b\nf 1/1 2/2 3/3\n")
+    (texture,) = load_mesh(path).maps
+    same(texture.finish, Finish(relief(), metallic=even(1)))
+    assert warnings_of(caplog)[-1].endswith("differ in normal, metallic; what b has is taken for all of them")
 
 
 def test_tiles(tmp_path: Path) -> None:

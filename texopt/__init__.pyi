@@ -64,6 +64,7 @@ from .render.shading import swinging_lamp as swinging_lamp
 from .render.transforms import Transform as Transform
 
 # meshes
+from .mesh.finish import Finish as Finish
 from .mesh.image_canvas import canvas as canvas
 from .mesh.mesh import Mesh as Mesh
 from .mesh.shape import Shape as Shape

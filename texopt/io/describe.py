@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from texopt.io.assign_maps import cannot_show
+from texopt.io.finish_maps import is_even, number_of
 from texopt.io.gltf.document import GltfFile
 from texopt.io.load import check_geometry
 from texopt.io.raw import RawMesh
@@ -17,6 +18,7 @@ from texopt.mesh.topology import odd_edges, same_places, volume
 
 TableRows = list[tuple[str, ...]]
 Table = tuple[tuple[str, ...], TableRows]  # heads of the columns, and the rows
+KINDS = ("normal", "roughness", "metallic")  # maps of a finish
 PAIRS = ("", "")  # the heads of a table of names and values
 
 
@@ -62,6 +64,22 @@ def _uv_state(raw: RawMesh, faces: np.ndarray) -> str:
     return "; ".join(uv_problems(raw.uvs, raw.face_uvs[raw.first_shown(faces)], wrap)) or "fine"
 
 
+def _finishes(raw: RawMesh) -> TableRows:
+    """What is known of each material's relief, roughness and metal: a map's size, or a number."""
+
+    def told(values: np.ndarray) -> str:
+        if not is_even(values):
+            return f"{values.shape[1]}x{values.shape[0]} map"
+        return number_of(values) if values.ndim == 2 else "none"
+
+    found = {index: raw.finishes[index] for index in raw.used_materials()} if raw.finishes else {}
+    return [
+        (raw.label(index), *(told(getattr(finish, kind)) for kind in KINDS))
+        for index, finish in found.items()
+        if finish is not None
+    ]
+
+
 def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:
     """Tables of text by title; they say which textures of an OBJ are missing.
 
@@ -89,6 +107,8 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Table]:
         path.name: (PAIRS, _geometry(raw)),
         "materials": (("material", "triangles", "original", "UVs"), materials),
     }
+    if finishes := _finishes(raw):
+        tables["finish"] = (("material", *KINDS), finishes)
     if len(raw.objects) > 1:
         counts = np.bincount(raw.face_object, minlength=len(raw.objects))
         rows: TableRows = [(name or "(unnamed)", f"{count:,}") for name, count in zip(raw.objects, counts, strict=True)]

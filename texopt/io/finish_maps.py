@@ -11,6 +11,7 @@ from texopt.mesh.finish import Finish, directx
 from texopt.system.images import load_rgba, png_of
 
 NORMALS = ("opengl", "directx")  # which way green of a normal map goes
+LEAST_BLUE = 128  # of a normal map, as z = 1/255
 BLUEST = 0.7  # mean of blue, beyond which an image may be of normals: those of a surface point away from it
 
 
@@ -23,10 +24,13 @@ def load_map(source: Path | bytes, name: str = "") -> np.ndarray:
 
 
 def looks_like_normals(values: np.ndarray) -> bool:
-    """Whether an image uint8 [h,w,3] can be a normal map, and no height map: its channels differ, and it is blue."""
-    red, green, blue = np.moveaxis(values, -1, 0)
-    differ = (red != green).any() and (green != blue).any() and (red != blue).any()
-    return bool(differ and blue.mean() > 255 * BLUEST)
+    """Whether an image uint8 [h,w,3] can be a normal map, and no height map: it is not grey, and it is blue.
+
+    Black, which is no direction, does not count: bakers leave it where no face is.
+    """
+    texels = values[values.any(-1)]
+    grey = (texels == texels[:, :1]).all()
+    return bool(not grey and texels[:, 2].mean() > 255 * BLUEST)
 
 
 def strengthened(normal: np.ndarray, scale: float) -> np.ndarray:
@@ -37,6 +41,21 @@ def strengthened(normal: np.ndarray, scale: float) -> np.ndarray:
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     unit = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
     return np.asarray(((unit + 1) * 127.5).round().astype(np.uint8))
+
+
+def outward(normal: np.ndarray) -> np.ndarray:
+    """A normal map uint8 [h,w,3] whose normals all point away from the surface, as engines have it that read x and y
+    and make z of them: where z is below 1/255 it is that, and x and y are scaled to unit length."""
+    inward = normal[..., 2] < LEAST_BLUE
+    if not inward.any():
+        return normal
+    vectors = normal[inward] / 127.5 - 1
+    vectors[:, 2] = LEAST_BLUE / 127.5 - 1
+    flat = np.linalg.norm(vectors[:, :2], axis=-1, keepdims=True)  # never 0, as no byte is
+    vectors[:, :2] *= np.sqrt(1 - vectors[:, 2:] ** 2) / flat
+    out = normal.copy()
+    out[inward] = ((vectors + 1) * 127.5).round()
+    return out
 
 
 def map_png(values: np.ndarray) -> bytes:
@@ -72,8 +91,8 @@ def finish_pngs(finish: Finish, normals: str = "opengl", whole: bool = False) ->
     normals: "opengl", or "directx" with green the other way.
     whole: also those of one texel, which are numbers otherwise.
     """
-    maps = {"normal": finish.normal, "roughness": finish.roughness, "metallic": finish.metallic}
+    maps = {"normal": outward(finish.normal), "roughness": finish.roughness, "metallic": finish.metallic}
     if normals == "directx":
-        maps["normal"] = directx(finish.normal)
+        maps["normal"] = directx(maps["normal"])
     files = {name: map_png(values) for name, values in maps.items() if whole or not is_even(values)}
     return files if finish.height is None else files | {"height": height_png(finish.height)}

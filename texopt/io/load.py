@@ -14,6 +14,7 @@ from texopt.io.obj.document import ObjFile
 from texopt.io.original_textures import original_texture
 from texopt.io.raw import RawMesh
 from texopt.io.read import read
+from texopt.io.shared_finish import shared_finish
 from texopt.io.unwrapping.unwrap import report_uvs
 from texopt.mesh.areas import areas
 from texopt.mesh.mesh import Mesh
@@ -65,7 +66,7 @@ def load_mesh(
             report_uvs(label, layout.uvs, layout.face_uvs[raw.first_shown(faces)], wrap)
         original, alpha = original_texture(raw, layout.uvs, layout.face_uvs, faces, own)
         tile = material.tile if own else None
-        finish = raw.finish(faces) if own else None
+        finish = shared_finish(raw, faces, path.name) if own else None
         maps.append(
             TextureMap(original, name, own, layout.kept[index], masks.get(index), alpha, tile, wrap=wrap, finish=finish)
         )

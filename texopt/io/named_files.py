@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from texopt.io.text import alike
+from texopt.io.text import alike, spellings
 from texopt.system.images import inside
 
 log = logging.getLogger("texopt")
@@ -52,6 +53,29 @@ def find_first(names: Iterable[str], *folders: Path) -> Path | None:
                 log.info("%s: taking %s in the mesh's folder instead", name, found.relative_to(folders[-1]))
             return found
     return None
+
+
+def find_all(names: Collection[str], *folders: Path) -> list[Path]:
+    """The files of all of many names, each once; of one that has the number of a UDIM tile those of all tiles.
+
+    Every folder is listed once, and only names that are in one are looked for.
+    """
+    in_folder = {PurePosixPath(name.replace("\\", "/")).parent: name for name in names}
+    places: set[Path] = set()
+    for name in in_folder.values():
+        with suppress(OSError, ValueError):  # a name that no file can have
+            places |= {*_places(name, folders)}
+    there = {key for place in places for path in place.glob("*") for key in _keys(path.name)}
+    found: dict[Path, None] = {}
+    for name in dict.fromkeys(names):
+        if not there.isdisjoint(_keys(PurePosixPath(name.replace("\\", "/")).name)):
+            found |= dict.fromkeys([*filter(None, [find(name, *folders)]), *udim_tiles(name, *folders).values()])
+    return list(found)
+
+
+def _keys(bare: str) -> frozenset[str]:
+    """What a file's name may mean, the same for all UDIM tiles of a set."""
+    return spellings(UDIM.sub("<UDIM>", bare))
 
 
 def udim_tiles(name: str, *folders: Path) -> dict[int, Path]:

@@ -87,13 +87,6 @@ class RawMesh:
         if self.copy_of is None:
             object.__setattr__(self, "copy_of", np.arange(len(self.faces)))
 
-    def finish(self, faces: np.ndarray) -> Finish | None:
-        """The one finish of the materials of some faces (indices); None where there are several."""
-        if not self.finishes:
-            return None
-        first, *others = (self.finishes[int(index)] for index in np.unique(self.face_material[faces]))
-        return first if all(finish is first for finish in others) else None
-
     def first_shown(self, faces: np.ndarray) -> np.ndarray:
         """Those of some faces (indices) that are no copies."""
         return np.asarray(faces[self.copy_of[faces] == faces])

@@ -36,6 +36,8 @@ class Finish:
         edge (OpenGL's convention); of one texel where there is no relief.
     roughness, metallic: uint8 [h,w], linear, 255 is 1; [1,1] for one number.
     height: float32 [h,w], in units of the mesh, that the normals are the gradient of; None where it is not known.
+
+    Raises MeshError where one is not such an array.
     """
 
     normal: np.ndarray = field(default_factory=no_relief)
@@ -44,9 +46,25 @@ class Finish:
     height: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name, ndim in (("normal", 3), ("roughness", 2), ("metallic", 2)):
+        for name, shape in (("normal", "[h,w,3]"), ("roughness", "[h,w]"), ("metallic", "[h,w]")):
             values = getattr(self, name)
-            if values.dtype != np.uint8 or values.ndim != ndim or not values.size:
-                raise MeshError(
-                    f"{name} of a finish has to be uint8 with {ndim} axes, not {values.dtype} {values.shape}"
-                )
+            if not _is_map(values, shape) or values.dtype != np.uint8:
+                raise MeshError(f"{name} of a finish has to be uint8 {shape} (NumPy), not {_told(values)}")
+        if self.height is None:
+            return
+        if not _is_map(self.height, "[h,w]") or self.height.dtype.kind != "f":
+            raise MeshError(f"height of a finish has to be float32 [h,w] (NumPy), not {_told(self.height)}")
+        if not np.isfinite(self.height).all():
+            raise MeshError("height of a finish has to be finite; it has NaN or infinity")
+
+
+def _is_map(values: object, shape: str) -> bool:
+    """Whether a value is an array of the axes in `shape`, of which the last is 3 where that says so."""
+    if not isinstance(values, np.ndarray) or not values.size or values.ndim != shape.count(",") + 1:
+        return False
+    return not shape.endswith("3]") or values.shape[-1] == 3
+
+
+def _told(values: object) -> str:
+    """What a value is, for messages."""
+    return f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__

@@ -24,6 +24,7 @@ def to_glb(file: GltfFile, before: dict[str, Any]) -> bytes:
     """
     document = file.document
     _free(document, before)
+    _forget_extensions(document, before)
     for image in file.get("images"):
         image["mimeType"] = _mime(bytes(file.view(image["bufferView"])[:16])) or image.get("mimeType", "image/png")
     binary = _packed(file)
@@ -57,6 +58,10 @@ def _free(document: dict[str, Any], before: dict[str, Any]) -> None:
                 item[key] = number[item[key]]
         if not kept:
             del document[kind]
+
+
+def _forget_extensions(document: dict[str, Any], before: dict[str, Any]) -> None:
+    """Take those that no object has any more out of the lists of a document's extensions."""
     gone = set(_extensions(before)) - set(_extensions(document))
     for kind in ("extensionsUsed", "extensionsRequired"):
         if kind in document:

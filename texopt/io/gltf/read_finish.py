@@ -18,6 +18,7 @@ from texopt.mesh.wrapping import REPEATED
 log = logging.getLogger("texopt")
 
 FACTORS = ("roughnessFactor", "metallicFactor")
+NONE = -1  # in the place of an image
 
 
 class Finishes:
@@ -25,67 +26,62 @@ class Finishes:
 
     def __init__(self, file: GltfFile) -> None:
         self.file = file
-        self._images: dict[int, np.ndarray | None] = {}
-        self._made: dict[Any, Finish | None] = {}
-        self._told: set[str] = set()
+        self._images: dict[int, np.ndarray] = {}
+        self._made: dict[Any, Finish] = {}
+        self._told: set[tuple[str, str]] = set()
 
     def load(self, material: dict[str, Any]) -> Finish | None:
-        """The finish of a material. None where it says nothing of it, where no light falls on it, where a texture is
-        looked up elsewhere than the base colour, and, saying so in a line, where one cannot be read."""
+        """The finish of a material. None where no light falls on it, and where it says nothing of it that can be used.
+
+        A texture that is looked up elsewhere than the base colour, or that cannot be read, is left out, which is told
+        in a line.
+        """
+        if UNLIT in material.get("extensions", {}):
+            return None
         pbr = material.get("pbrMetallicRoughness", {})
-        normal, rough = _reference(material, "normalTexture"), _reference(pbr, "metallicRoughnessTexture")
-        said = normal or rough or any(name in pbr for name in FACTORS)
-        if not said or UNLIT in material.get("extensions", {}):
+        reference = _reference(material, "normalTexture")
+        normal = self._usable(material, reference, "normalTexture")
+        rough = self._usable(material, _reference(pbr, "metallicRoughnessTexture"), "metallicRoughnessTexture")
+        if (normal, rough) == (NONE, NONE) and not any(name in pbr for name in FACTORS):
             return None
-        place = self._place(appearance_of(material).reference)
-        if any(self._place(reference) != place for reference in (normal, rough) if reference):
-            return None
-        defaults = (1.0, 1.0) if rough else (ROUGHNESS, METALLIC)  # as export writes what a file leaves out
+        defaults = (ROUGHNESS, METALLIC) if rough == NONE else (1.0, 1.0)  # as export writes what a file leaves out
         factors = _number(pbr.get(FACTORS[0]), defaults[0]), _number(pbr.get(FACTORS[1]), defaults[1])
-        scale = _number((normal or {}).get("scale"), 1.0, (-100.0, 100.0))
-        key = self._image_of(normal), self._image_of(rough), scale, *factors
+        scale = _number((reference or {}).get("scale"), 1.0, (-100.0, 100.0))
+        key = normal, rough, scale, *factors
         if key not in self._made:
             self._made[key] = self._make(*key)
         return self._made[key]
 
-    def _make(self, normal: int, rough: int, scale: float, roughness: float, metallic: float) -> Finish | None:
-        pictures = [None if image == NONE else self._picture(image) for image in (normal, rough)]
-        if any(image != NONE and picture is None for image, picture in zip((normal, rough), pictures, strict=True)):
-            return None
-        relief, surface = pictures
+    def _make(self, normal: int, rough: int, scale: float, roughness: float, metallic: float) -> Finish:
+        relief, surface = self._images.get(normal), self._images.get(rough)
         return Finish(
             no_relief() if relief is None else strengthened(relief, scale),
             even(roughness) if surface is None else _times(surface[..., 1], roughness),
             even(metallic) if surface is None else _times(surface[..., 2], metallic),
         )
 
-    def _image_of(self, reference: dict[str, Any] | None) -> int:
-        """The image that a reference shows, NONE of none, and UNREADABLE."""
+    def _usable(self, material: dict[str, Any], reference: dict[str, Any] | None, what: str) -> int:
+        """The image that a reference shows, which is read then; NONE where there is none, or it cannot be used."""
         if reference is None:
             return NONE
         try:
-            return self.file.texture_image(reference["index"])
+            image = self.file.texture_image(reference["index"])
+            if image in self.file.missing:  # of which reading a scene tells
+                return NONE
+            name = name_of(self.file.get("images")[image]) or f"image {image}"
+            if self._place(reference) != self._place(appearance_of(material).reference):
+                raise ImageError(f"{name} is not looked up where the base colour is (UV set, transform, wrapping)")
+            if image not in self._images:
+                self._images[image] = load_map(self.file.image(image), f"{name} of {self.file.path}")
         except ImageError as error:
-            self._tell(error)
-            return UNREADABLE
+            self._tell(name_of(material) or "a material", what, str(error))
+            return NONE
+        return image
 
-    def _picture(self, image: int) -> np.ndarray | None:
-        """An image uint8 [h,w,3], or None where it cannot be read."""
-        if image not in self._images:
-            self._images[image] = None
-            if image != UNREADABLE and image not in self.file.missing:  # of which reading a scene tells
-                name = name_of(self.file.get("images")[image]) or f"image {image}"
-                try:
-                    self._images[image] = load_map(self.file.image(image), f"{name} of {self.file.path}")
-                except ImageError as error:
-                    self._tell(error)
-        return self._images[image]
-
-    def _tell(self, error: ImageError) -> None:
-        if str(error) in self._told:
-            return
-        self._told.add(str(error))
-        log.warning("%s: a material is taken without its relief and roughness: %s", self.file.path.name, error)
+    def _tell(self, name: str, what: str, why: str) -> None:
+        if (name, why) not in self._told:
+            self._told.add((name, why))
+            log.warning("%s, %s: taken without its %s: %s", self.file.path.name, name, what, why)
 
     def _place(self, reference: dict[str, Any] | None) -> tuple[Any, ...]:
         """Where a texture is looked up: the set of UVs, what is done to them, and what is beyond the edges."""
@@ -94,9 +90,6 @@ class Finishes:
         transform = reference.get("extensions", {}).get("KHR_texture_transform", {})
         moved = transform.get("offset", [0, 0]), transform.get("rotation", 0), transform.get("scale", [1, 1])
         return (uv_set(reference), *moved, wrap_of(self.file, reference["index"]))
-
-
-NONE, UNREADABLE = -1, -2  # in the place of an image
 
 
 def _reference(item: dict[str, Any], key: str) -> dict[str, Any] | None:

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from texopt.io.finish_maps import is_even, map_png, number_of
+from texopt.io.finish_maps import is_even, map_png, number_of, outward
 from texopt.io.gltf.document import GltfFile
+from texopt.io.gltf.material import UNLIT
 from texopt.io.gltf.parts import Textures
 from texopt.io.gltf.schema import GLOSSY
 from texopt.mesh.finish import Finish
 from texopt.mesh.mesh import Mesh
+
+REPLACED = (GLOSSY, UNLIT)  # extensions of materials: the one says the same and would count, the other hides a finish
 
 
 class FinishTextures:
@@ -22,7 +25,7 @@ class FinishTextures:
     def __init__(self, file: GltfFile, mesh: Mesh, finishes: dict[int, Finish]) -> None:
         self.finishes = finishes
         relief = {index: finish for index, finish in finishes.items() if not is_even(finish.normal)}
-        normal = {index: map_png(finish.normal) for index, finish in relief.items()}
+        normal = {index: map_png(outward(finish.normal)) for index, finish in relief.items()}
         rough = {index: map_png(_surface(finish)) for index, finish in finishes.items() if not _is_plain(finish)}
         self.normal, self.rough = Textures(file, mesh, normal, "normal"), Textures(file, mesh, rough, "surface")
 
@@ -38,7 +41,9 @@ class FinishTextures:
         if index not in self.finishes:
             return
         finish, pbr = self.finishes[index], material.setdefault("pbrMetallicRoughness", {})
-        material.get("extensions", {}).pop(GLOSSY, None)  # which says the same, and would count
+        extensions = material.pop("extensions", {})
+        if left := {name: entry for name, entry in extensions.items() if name not in REPLACED}:
+            material["extensions"] = left
         material.pop("normalTexture", None)
         pbr.pop("metallicRoughnessTexture", None)
         if self.has_relief(index):

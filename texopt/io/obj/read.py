@@ -13,6 +13,7 @@ from texopt.io.named_files import UDIM, find_first, udim_tiles
 from texopt.io.obj.document import read_obj
 from texopt.io.obj.libraries import read_libraries, resolved
 from texopt.io.obj.mtl import MtlMaterial
+from texopt.io.obj.named_textures import named_textures
 from texopt.io.obj.read_finish import Finishes
 from texopt.io.raw import Material, RawMesh, check_materials, textured
 from texopt.io.text import legible
@@ -165,7 +166,8 @@ def read(path: Path, lenient: bool = False) -> RawMesh:
         for number in np.unique(tile).tolist():
             face_material[faces[tile == number]] = len(made.names)
             made.add_tile(name, mtl, tiles, number)
-    read_from = tuple(dict.fromkeys([*files, *made.files, *made.finish_of.files]))
+    named = named_textures(known.values(), path.parent)  # also those that are not read: an export must not replace them
+    read_from = tuple(dict.fromkeys([*files, *made.files, *named]))
     return RawMesh(
         obj.vertices, obj.corners[:, :, 0], np.concatenate(uvs), face_uvs, obj.normals, obj.corners[:, :, 2],
         made.materials, made.names, face_material, read_from, colors if colored else None,

@@ -20,33 +20,29 @@ from texopt.mesh.finish import METALLIC, ROUGHNESS, Finish, even, no_relief
 log = logging.getLogger("texopt")
 
 BUMP = ("map_bump", "bump")  # which of height by the specification, and of normals by what many programs write
-MAPS = ("norm", *BUMP, "map_pr", "map_pm")
+NORMALS = ("norm", *BUMP)  # the first that is a normal map counts
+MAPS = {"norm": "norm", "map_bump": "map_Bump", "bump": "bump", "map_pr": "map_Pr", "map_pm": "map_Pm"}
 
 
 class Finishes:
-    """The finishes of an OBJ file's materials, and the files that they are read from."""
+    """The finishes of an OBJ file's materials; those of the same maps and numbers are one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.files: list[Path] = []
         self._images: dict[Path, np.ndarray] = {}
         self._made: dict[str, Finish] = {}
+        self._told: set[tuple[str, str]] = set()
 
     def load(self, name: str, mtl: MtlMaterial, tile: int = 0) -> Finish | None:
-        """The finish of a material, or of one of its UDIM tiles. None where it says nothing of it, where a map is
-        looked up elsewhere than map_Kd, and, saying so in a line, where one cannot be read."""
-        stated = {key: mtl.maps[key] for key in MAPS if key in mtl.maps}
-        if not stated and not mtl.numbers:
-            return None
-        if any(not _same_place(statement, mtl.texture) for statement in stated.values()):
-            return None
+        """The finish of a material, or of one of its UDIM tiles. None where it says nothing of it that can be used.
+
+        A map that is looked up elsewhere than map_Kd, or that cannot be read, is left out, which is told in a line.
+        """
         used: dict[str, tuple[Path, float]] = {}  # the file of each, and its strength
-        for key, statement in stated.items():
-            file = self._file(name, mtl, statement, tile)
-            if file is None:
-                return None
-            if key not in BUMP or ("norm" not in used and looks_like_normals(self._images[file])):
-                used["norm" if key in BUMP else key] = file, statement.strength
+        for key in MAPS:
+            kind = "norm" if key in NORMALS else key
+            if key in mtl.maps and kind not in used and (file := self._usable(name, mtl, key, tile)):
+                used[kind] = file, mtl.maps[key].strength
         if not used and not mtl.numbers:
             return None
         key_of_all = repr((sorted(used.items()), mtl.numbers))
@@ -66,26 +62,37 @@ class Finishes:
             normal = strengthened(self._images[file], strength)
         return Finish(normal, channel("pr", ROUGHNESS), channel("pm", METALLIC))
 
-    def _file(self, name: str, mtl: MtlMaterial, statement: MapStatement, tile: int) -> Path | None:
-        """The file of an image that a line names; None where there is none, saying so."""
-        folders = mtl.folder or self.path.parent, self.path.parent
-        names = [file for file, _ in statement.names]
-        tiles = [udim_tiles(file, *folders) for file in names] if tile else []
-        found = next((files[tile] for files in tiles if tile in files), None) or find_first(names, *folders)
-        if found is None:
-            self._tell(name, f"{statement.name!r} is not in {self.path.parent}")
-            return None
+    def _usable(self, name: str, mtl: MtlMaterial, key: str, tile: int) -> Path | None:
+        """The file of a material's map, whose image is read then; None, saying why, where it cannot be used."""
+        statement = mtl.maps[key]
+        found = self._file(mtl, statement, tile)
         try:
+            if found is None:
+                raise ImageError(f"{statement.name!r} is not in {self.path.parent}")
             if found not in self._images:
                 self._images[found] = load_map(found)
-                self.files.append(found)
+            if key in NORMALS and not looks_like_normals(self._images[found]):
+                if key in BUMP:  # it is of heights, as the specification has it
+                    return None
+                raise ImageError(f"{found.name} is no normal map, which is mostly blue")
+            if not _same_place(statement, mtl.texture):
+                raise ImageError(f"{found.name} is not placed as map_Kd is (-s, -o, -clamp)")
         except ImageError as error:
-            self._tell(name, str(error))
+            self._tell(name, MAPS[key], str(error))
             return None
         return found
 
-    def _tell(self, name: str, why: str) -> None:
-        log.warning("%s, %s: taken without its relief and roughness: %s", self.path.name, name, why)
+    def _file(self, mtl: MtlMaterial, statement: MapStatement, tile: int) -> Path | None:
+        """The file of an image that a line names."""
+        folders = mtl.folder or self.path.parent, self.path.parent
+        names = [file for file, _ in statement.names]
+        tiles = [udim_tiles(file, *folders) for file in names] if tile else []
+        return next((files[tile] for files in tiles if tile in files), None) or find_first(names, *folders)
+
+    def _tell(self, name: str, what: str, why: str) -> None:
+        if (name, why) not in self._told:  # a file may stand for several keywords
+            self._told.add((name, why))
+            log.warning("%s, %s: taken without its %s: %s", self.path.name, name, what, why)
 
 
 def _same_place(statement: MapStatement, texture: MapStatement | None) -> bool:
