@@ -17,6 +17,7 @@ from torch import Tensor
 
 import texopt
 from texopt import Mesh, MeshError, OptionError, OutputError, TextureMap, load_mesh
+from texopt.io import finish_maps
 from texopt.io.describe import inspect
 from texopt.io.export import export, model_files
 from texopt.io.finish_maps import looks_like_normals, number_of, strengthened
@@ -502,6 +503,20 @@ def test_what_an_mtl_says_beside_a_map_that_cannot_be_used(
     same(load_mesh(quad(tmp_path, mtl, **images)).maps[0].finish, wanted)
     (told,) = warnings_of(caplog)
     assert told.startswith(f"a.obj, a: taken without its {message}")
+
+
+def test_an_image_that_cannot_be_read_is_tried_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = quad(tmp_path, "norm n.png\nnewmtl b\nnorm n.png\nmap_Pr n.png\n")
+    path.write_text(path.read_text() + "usemtl b\nf 1/1 2/2 3/3\n")
+    (tmp_path / "n.png").write_bytes(b"none")
+    tried: list[Any] = []
+    load = finish_maps.load_map
+    monkeypatch.setattr(finish_maps, "load_map", lambda *given: (tried.append(given), load(*given))[1])
+    load_mesh(path)
+    assert len(tried) == 1
+    assert len([message for message in warnings_of(caplog) if "taken without its norm" in message]) == 2
 
 
 def test_normals_are_told_from_heights() -> None:

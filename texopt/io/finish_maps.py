@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from texopt.errors import ImageError
 from texopt.mesh.finish import Finish, directx
 from texopt.system.images import load_rgba, png_of
 
@@ -21,6 +23,29 @@ def load_map(source: Path | bytes, name: str = "") -> np.ndarray:
     name: for messages, where `source` is bytes.
     """
     return np.array(load_rgba(source, name, upright=False).convert("RGB"))
+
+
+class Maps:
+    """Images of maps by a key of their own, each read once, also where that fails: many materials may share one."""
+
+    def __init__(self) -> None:
+        self._read: dict[Hashable, np.ndarray | ImageError] = {}
+
+    def read(self, key: Hashable, source: Path | bytes, name: str = "") -> np.ndarray:
+        """An image uint8 [h,w,3], as load_map has it. ImageError as of it."""
+        if key not in self._read:
+            try:
+                self._read[key] = load_map(source, name)
+            except ImageError as error:
+                self._read[key] = error
+        return self[key]
+
+    def __getitem__(self, key: Hashable) -> np.ndarray:
+        """One that was read. ImageError where that failed."""
+        found = self._read[key]
+        if isinstance(found, ImageError):
+            raise found
+        return found
 
 
 def looks_like_normals(values: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from texopt.errors import ImageError
-from texopt.io.finish_maps import load_map, strengthened
+from texopt.io.finish_maps import Maps, strengthened
 from texopt.io.gltf.document import GltfFile, name_of
 from texopt.io.gltf.links import uv_set
 from texopt.io.gltf.material import UNLIT, appearance_of, wrap_of
@@ -26,7 +26,7 @@ class Finishes:
 
     def __init__(self, file: GltfFile) -> None:
         self.file = file
-        self._images: dict[int, np.ndarray] = {}
+        self._images = Maps()
         self._made: dict[Any, Finish] = {}
         self._told: set[tuple[str, str]] = set()
 
@@ -53,7 +53,7 @@ class Finishes:
         return self._made[key]
 
     def _make(self, normal: int, rough: int, scale: float, roughness: float, metallic: float) -> Finish:
-        relief, surface = self._images.get(normal), self._images.get(rough)
+        relief, surface = (None if image == NONE else self._images[image] for image in (normal, rough))
         return Finish(
             no_relief() if relief is None else strengthened(relief, scale),
             even(roughness) if surface is None else _times(surface[..., 1], roughness),
@@ -71,8 +71,7 @@ class Finishes:
             name = name_of(self.file.get("images")[image]) or f"image {image}"
             if self._place(reference) != self._place(appearance_of(material).reference):
                 raise ImageError(f"{name} is not looked up where the base colour is (UV set, transform, wrapping)")
-            if image not in self._images:
-                self._images[image] = load_map(self.file.image(image), f"{name} of {self.file.path}")
+            self._images.read(image, self.file.image(image), f"{name} of {self.file.path}")
         except ImageError as error:
             self._tell(name_of(material) or "a material", what, str(error))
             return NONE

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from texopt.errors import ImageError
-from texopt.io.finish_maps import load_map, looks_like_normals, strengthened
+from texopt.io.finish_maps import Maps, looks_like_normals, strengthened
 from texopt.io.named_files import find_first, udim_tiles
 from texopt.io.obj.mtl import MapStatement, MtlMaterial
 from texopt.mesh.finish import METALLIC, ROUGHNESS, Finish, even, no_relief
@@ -29,7 +29,7 @@ class Finishes:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._images: dict[Path, np.ndarray] = {}
+        self._images = Maps()
         self._made: dict[str, Finish] = {}
         self._told: set[tuple[str, str]] = set()
 
@@ -69,9 +69,8 @@ class Finishes:
         try:
             if found is None:
                 raise ImageError(f"{statement.name!r} is not in {self.path.parent}")
-            if found not in self._images:
-                self._images[found] = load_map(found)
-            if key in NORMALS and not looks_like_normals(self._images[found]):
+            values = self._images.read(found, found)
+            if key in NORMALS and not looks_like_normals(values):
                 if key in BUMP:  # it is of heights, as the specification has it
                     return None
                 raise ImageError(f"{found.name} is no normal map, which is mostly blue")
