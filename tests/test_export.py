@@ -406,7 +406,8 @@ def test_beside_the_mesh_its_files_stay_where_they_are(tmp_path: Path) -> None:
 def test_a_channel_that_is_missing_or_outside_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     image_file(tmp_path / "secret.png")
     mesh = load_mesh(quads(tmp_path / "in", "newmtl a\nbump none.png\nnorm ../secret.png\n", "a"))
-    assert [message.split(":")[0] for message in caplog.messages] == ["a.obj, a"]
+    told = [message.split(":")[:2] for message in caplog.messages]
+    assert told == [["a.obj, a", f" taken without its {key}"] for key in ("norm", "bump")]
     caplog.clear()
     files = export(mesh, noise(), tmp_path / "out" / "b.obj")
     assert len(files) == 3
