@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import MESHES, STYLES, make_cube
@@ -172,6 +173,10 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("barrel.obj", "chest.obj", "hero.glb"):
         export(cube, [torch.rand(3, 16, 16)], tmp_path / name)
     photograph(cube, tmp_path, around(8), (48, 64))
+    for file in (tmp_path / f"{number}.png" for number in range(8)):  # what is not the cube is of one colour
+        picture = np.array(Image.open(file).convert("RGBA"))
+        picture[..., 3] = np.where((picture[..., :3] == picture[0, 0, :3]).all(-1), 0, 255)
+        Image.fromarray(picture).save(file)
     write_obj(cube, tmp_path / "photographed.obj")
     (tmp_path / "jobs.csv").write_text(TABLE)
     (tmp_path / "own.py").write_text("def loss(view):\n    return (view.image * view.mask).mean()\n")
