@@ -118,12 +118,14 @@ def optimize(
     pairs = _pairs(mesh, texture, descent)
     check_shape(shape, mesh)
     radii = common_radii([one for one, _ in pairs]) if views.common_scale else [None] * len(pairs)
-    renderers = [
-        ViewRenderer(one, its, views, extractor, target, raster, radius)
-        for (one, its), radius in zip(pairs, radii, strict=True)
-    ]
-    if shape is not None:
-        renderers = [ShapedRenderer(shape, pairs[0][1], views, extractor, target, raster)]
+    renderers = (
+        [
+            ViewRenderer(one, its, views, extractor, target, raster, radius)
+            for (one, its), radius in zip(pairs, radii, strict=True)
+        ]
+        if shape is None
+        else [ShapedRenderer(shape, pairs[0][1], views, extractor, target, raster)]
+    )
     checkpoint = checkpoint if checkpoint is None or isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
     settings = _settings(steps, views, descent, seed) | ({} if shape is None else {"shape": shape.bound})
     run = Run(settings, _textures(renderers), objective, renderers[0].known(), checkpoint)

@@ -27,24 +27,25 @@ def finish_of(mesh: Mesh, index: int, relief: Relief) -> Finish:
 
     mesh: that it was made for; index: of which of its maps. Texels beside charts are filled from those of the charts.
     """
-    scene, height, width = Scene(mesh), relief.height, relief.width
+    device, height, width = relief.strokes.device, relief.height, relief.width
+    scene = Scene(mesh, device)
     finishes = Finishes(scene)
     radius = mesh.normalization(optimized=True)[1]
-    free = mesh.maps[index].mask_at(height, width).expand(1, height, width).contiguous()
+    free = mesh.maps[index].mask_at(height, width).expand(1, height, width).contiguous().to(device)
     values, there = torch.zeros(5, height, width), torch.zeros(height, width, dtype=torch.bool)
     for rows in bands(height, width, TEXELS):
-        at = replace(surface_texels(mesh, index, height, width, rows), scene=scene)
+        at = replace(surface_texels(mesh, index, height, width, rows, device), scene=scene)
         share = look_up(free, at)
         embossed = torch.cat([relief.embossing(at) * share, share], 1)
         found = finishes.sample(at, embossed, radius / scene.radius)
         told = in_frame(found.normal.permute(0, 2, 3, 1), *tangent_frame(at.normal, at), at.normal)
         good = at.mask & (told.square().sum(-1) > 0)
         parts = torch.cat([told.permute(0, 3, 1, 2), found.roughness, found.metallic], 1)[0]
-        values[:, rows], there[rows] = torch.where(good, parts, 0.0), good[0]
+        values[:, rows], there[rows] = torch.where(good, parts, 0.0).cpu(), good[0].cpu()
     if not there.any():  # faces whose UVs have no area show one texel, which has no slope
         return mesh.maps[index].finish or Finish(roughness=even(PAINT))
     values = fill(values, there)
-    heights = relief.values()[0].cpu() * free[0]
+    heights = (relief.values()[0] * free[0]).cpu()
     return Finish(
         _bytes(values[:3] / 2 + 0.5).transpose(1, 2, 0), _bytes(values[3]), _single(_bytes(values[4])),
         (heights * radius).numpy(),
