@@ -59,7 +59,7 @@ REACHED, REACHED_TEXEL = 345 * MB, 30  # eight views, and a texel of up to 2048Â
 COVERED = 64  # bytes a texel of up to 8M at a time
 FILLED = 30  # bytes a texel, beside the image
 MASKED = 28
-RELIEF, RELIEF_MAPS = 200, 150  # bytes a texel of a relief: in a step, and while its maps are made and written
+RELIEF, RELIEF_MAPS = 200, 400  # bytes a texel of a relief: in a step, and while its maps are made and written
 PNG = {8: 16, 16: 42}  # bytes a texel of the largest texture
 FILES = {8: 3, 16: 6}  # and of all of them, compressed hardly at all
 
