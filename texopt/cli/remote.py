@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from texopt.errors import TexoptError
 from texopt.show.live_state import Controls, Speed, Throttle
-from texopt.system.signals import interrupt
+from texopt.system.signals import interrupt, stoppable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -168,7 +168,7 @@ class Remote:
 def on_standard_streams() -> Iterator[Remote]:
     """Standard output is for events alone, and what people are told goes to standard error. Errors are events, too."""
     remote = Remote(sys.stdout, 0)
-    with redirect_stdout(sys.stderr):
+    with redirect_stdout(sys.stderr), stoppable():  # also where Ctrl-C is ignored, as in a background job
         try:
             remote.listen()
             yield remote
