@@ -12,6 +12,7 @@ import re
 import runpy
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,6 +42,7 @@ SCENES = ("a_cube", "a_model", "two_materials")
 LEAST = 30.0  # dB
 
 Blender = Callable[..., str]
+CRASH = f"ended with {-signal.SIGSEGV}:"  # as run says it
 
 
 @pytest.fixture(scope="session", params=VERSIONS)
@@ -68,11 +70,18 @@ def operate(version: str, script: Path, folder: Path, archive: Path, **job: Any)
     file = folder / "job.json"
     job |= {"zip": str(archive), "fake": wrapper(folder / "fake", FAKE), "painting": str(STYLES / "mosaic.jpg")}
     file.write_text(json.dumps(job))
-    resources = folder / "resources"
-    resources.mkdir()
-    own = {"BLENDER_USER_RESOURCES": str(resources), "PYTHONPATH": str(HERE)}
-    variables = [f"{name}={value}" for name, value in own.items()]
-    return run("env", *variables, BLENDERS / version / "bin" / "python", script, file, seconds=600)
+    for attempt in ("first", "second"):
+        resources = folder / f"resources_{attempt}"
+        resources.mkdir()
+        own = {"BLENDER_USER_RESOURCES": str(resources), "PYTHONPATH": str(HERE)}
+        variables = [f"{name}={value}" for name, value in own.items()]
+        try:
+            return run("env", *variables, BLENDERS / version / "bin" / "python", script, file, seconds=600)
+        except AssertionError as error:
+            # bpy 5.0 has died once in many runs, while it opened a file
+            if CRASH not in str(error) or attempt == "second":
+                raise
+    raise AssertionError
 
 
 @pytest.fixture(scope="session")
