@@ -68,7 +68,8 @@ def evaluate(
 
     style: relative L1 distance of Gram matrices over the surface, in 32 views from all around, mean over the
         extractor's style layers. The painting's is the mean distance of its halves to the whole.
-    lit_style: the same of views under new lights, of a result with relief; see texopt.evaluation.views.new_lights.
+    lit_style: the same of views under new lights, where a texture has a normal map; see
+        texopt.evaluation.views.new_lights.
     normal_seam: as seam, of the shading normals.
     coherence, completeness: mean distance, 1 - cosine, of patches of features in these views to the nearest of the
         painting's, and of the painting's to the nearest of these; at three sizes (texopt.evaluation.bidirectional). The
@@ -151,7 +152,7 @@ def has_relief(mesh: Mesh) -> bool:
 def _under_light(
     result: Mesh, original: Mesh, where: Sequence[str], goals: Sequence[Goal], extractor: FeatureExtractor
 ) -> tuple[Number, ...]:  # fmt: skip
-    """Of a relief: the style of views under lights that no run has seen, and seams of normals."""
+    """Where there are normal maps: the style of views under lights that no run has seen, and seams of normals."""
     after, before = Pictures(result, new_lights), Pictures(original, new_lights)
     like, unlike, _ = compare(after.views(), before.views(where or [""]), goals, extractor)
     floor = mean([goal.floor for goal in goals])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,24 +44,35 @@ class PixelFinish:
 class Finishes:
     """The finish of a drawn mesh's surface: of its own maps, or of those that are given.
 
+    Maps are made ready when the first of the fragments are asked for: a run without light needs none.
+
     finishes: one a map; None is a painted surface without relief.
     """
 
     def __init__(self, scene: Scene, finishes: Sequence[Finish | None] | None = None) -> None:
-        given = [one.finish for one in scene.mesh.maps] if finishes is None else list(finishes)
-        maps = [one or Finish() for one in given]
         self.scene = scene
+        self._given = [one.finish for one in scene.mesh.maps] if finishes is None else list(finishes)
+        self._maps = [one or Finish() for one in self._given]
+        self._flat = all(one.normal.size == 3 for one in self._maps)
 
-        def ready(images: Sequence[Tensor]) -> list[Mipmapped]:
-            return [Mipmapped.of(image.to(scene.device), scene.backend) for image in images]
+    @cached_property
+    def _normals(self) -> list[Mipmapped]:
+        return _ready([_unit_range(one.normal) * 2 - 1 for one in self._maps], self.scene)
 
-        self.flat = all(one.normal.size == 3 for one in maps)
-        self._normals = [] if self.flat else ready([_bytes(one.normal) * 2 - 1 for one in maps])
-        painted = [one or Finish(roughness=even(PAINT)) for one in given]
-        self._roughness, self._metallic, self._start = (
-            _Amounts([_bytes(getattr(one, name)[..., None]) for one in finishes], scene)
-            for name, finishes in (("roughness", maps), ("metallic", maps), ("roughness", painted))
-        )
+    @cached_property
+    def _roughness(self) -> _Amounts:
+        return _Amounts([one.roughness for one in self._maps], self.scene)
+
+    @cached_property
+    def _metallic(self) -> _Amounts:
+        return _Amounts([one.metallic for one in self._maps], self.scene)
+
+    @cached_property
+    def _start(self) -> _Amounts:
+        """The roughness that a relief starts from."""
+        if None not in self._given:
+            return self._roughness
+        return _Amounts([even(PAINT) if one is None else one.roughness for one in self._given], self.scene)
 
     def sample(self, fragments: Fragments, embossed: Tensor | None = None, amount: float = 1.0) -> PixelFinish:
         """The finish at fragments of the scene.
@@ -67,7 +80,7 @@ class Finishes:
         embossed: what Embossing gives them, of a relief on top. amount: radii of the mesh in those of the scene.
         """
         normal = fragments.normal
-        if not self.flat:
+        if not self._flat:
             normal = tangent_to_world(look_up(self._normals, fragments).permute(0, 2, 3, 1), normal, fragments)
         metallic = self._metallic.at(fragments)
         if embossed is None:
@@ -82,28 +95,31 @@ class Finishes:
 
 
 class _Amounts:
-    """Maps of one number, each [1,h,w] in [0,1], one a map of the mesh."""
+    """Maps of one number, each uint8 [h,w], one a map of the mesh."""
 
-    def __init__(self, images: list[Tensor], scene: Scene) -> None:
-        self.numbers, self.images = None, []
+    def __init__(self, maps: Sequence[np.ndarray], scene: Scene) -> None:
+        images, self.numbers, self.images = [_unit_range(one[..., None]) for one in maps], None, []
         if all(image.numel() == 1 for image in images):  # which need no look-up
             self.numbers = torch.cat(images).reshape(-1).to(scene.device)
         else:
-            several = [image.expand(3, -1, -1).to(scene.device) for image in images]
-            self.images = [Mipmapped.of(image, scene.backend) for image in several]
+            self.images = _ready(images, scene)
 
     def at(self, fragments: Fragments) -> Tensor:
         """[B,1,H,W] at fragments."""
         if self.numbers is None:
-            return look_up(self.images, fragments)[:, :1]
+            return look_up(self.images, fragments)
         if len(self.numbers) == 1:
             return self.numbers.expand(len(fragments.mask), 1, *fragments.mask.shape[1:])
         return self.numbers[fragments.map_id.long()][:, None]
 
 
-def _bytes(values: object) -> Tensor:
+def _unit_range(values: np.ndarray) -> Tensor:
     """uint8 [h,w,C] as float32 [C,h,w] in [0,1]."""
-    return torch.from_numpy(values).permute(2, 0, 1).float() / 255.0  # type: ignore[arg-type]
+    return torch.from_numpy(values).permute(2, 0, 1).float() / 255.0
+
+
+def _ready(images: Sequence[Tensor], scene: Scene) -> list[Mipmapped]:
+    return [Mipmapped.of(image.to(scene.device), scene.backend) for image in images]
 
 
 def tilted(normal: Tensor, slopes: Tensor, fragments: Fragments) -> Tensor:
